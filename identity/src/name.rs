@@ -1,0 +1,95 @@
+//! How a person names a device or a certificate on a command line or in a path.
+
+use crate::credential::Serial;
+use crate::device::DeviceId;
+use crate::key::SpkiHash;
+use crate::text::from_hex;
+
+/// A device as a person names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeviceName {
+    /// The whole UUID.
+    Id(DeviceId),
+    /// The first hex digits of one (6 to 31, dashes left out, lower case).
+    Prefix(String),
+    /// `serial:S` or `serial:MAKER/MODEL/S`.
+    Serial {
+        /// Maker and model, where they were said; an absent part is the empty string.
+        of: Option<(String, String)>,
+        /// The serial number.
+        serial: String,
+    },
+}
+
+impl DeviceName {
+    /// Reads a name; `None` where it is none of the three.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(rest) = text.strip_prefix("serial:") {
+            return Self::parse_serial(rest);
+        }
+        if let Some(id) = DeviceId::parse(text) {
+            return Some(Self::Id(id));
+        }
+        let dense: String =
+            text.chars().filter(|c| *c != '-').collect::<String>().to_ascii_lowercase();
+        let hex = dense.chars().all(|c| c.is_ascii_hexdigit());
+        (hex && (6..32).contains(&dense.len())).then_some(Self::Prefix(dense))
+    }
+
+    fn parse_serial(rest: &str) -> Option<Self> {
+        let parts: Vec<&str> = rest.splitn(3, '/').collect();
+        match parts.as_slice() {
+            [serial] if !serial.is_empty() => {
+                Some(Self::Serial { of: None, serial: (*serial).to_owned() })
+            }
+            [maker, model, serial] if !serial.is_empty() => Some(Self::Serial {
+                of: Some(((*maker).to_owned(), (*model).to_owned())),
+                serial: (*serial).to_owned(),
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// A certificate as a person names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateName {
+    /// `cert:HEX`, the serial number.
+    Serial(Serial),
+    /// `spki:HEX`, the SHA-256 of the public key.
+    Key(SpkiHash),
+}
+
+impl CertificateName {
+    /// Reads `cert:HEX` or `spki:HEX`; `None` where it is neither.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if let Some(hex) = text.strip_prefix("cert:") {
+            return Serial::from_octets(&from_hex(hex)?).map(Self::Serial);
+        }
+        let hex = text.strip_prefix("spki:")?;
+        Some(Self::Key(SpkiHash::from_octets(from_hex(hex)?.try_into().ok()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_has_three_names() {
+        let id = "0190a5b2-7c3d-7e4f-8a1b-2c3d4e5f6071";
+        assert_eq!(DeviceName::parse(id), DeviceId::parse(id).map(DeviceName::Id));
+        assert_eq!(DeviceName::parse("0190A5-b2"), Some(DeviceName::Prefix("0190a5b2".into())));
+        assert_eq!(
+            DeviceName::parse("serial:acme//S/1"),
+            Some(DeviceName::Serial {
+                of: Some(("acme".into(), String::new())),
+                serial: "S/1".into()
+            })
+        );
+        assert_eq!(DeviceName::parse("0190a"), None);
+        assert_eq!(DeviceName::parse("pump-7"), None);
+    }
+}
