@@ -4,5 +4,7 @@ pub mod clock;
 pub mod home;
 pub mod keys;
 pub mod limits;
+pub mod listen;
 pub mod log;
 pub mod sd;
+pub mod tls;
