@@ -3,7 +3,7 @@
 
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5911::{ID_DATA, ID_SIGNED_DATA};
-use der::asn1::{AnyRef, SetOfVec};
+use der::asn1::AnyRef;
 use der::{
     Decode, DecodeValue, Encode, EncodeValue, FixedTag, Header, Length, Reader, SliceReader, Tag,
     Writer,
@@ -29,7 +29,7 @@ struct ContentInfo<'a> {
 #[derive(der::Sequence)]
 struct SignedData<'a> {
     version: u8,
-    digest_algorithms: SetOfVec<AnyRef<'a>>,
+    digest_algorithms: Bag<'a>,
     content: EncapsulatedContent<'a>,
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
     certificates: Option<Bag<'a>>,
@@ -48,7 +48,7 @@ struct EncapsulatedContent<'a> {
 /// A SET OF whose members stay in the order of their sender, as every implementation writes
 /// certificates: the issued one first, then its issuers. DER would sort them, and nobody signs
 /// this.
-pub(super) struct Bag<'a>(pub(super) &'a [u8]);
+struct Bag<'a>(&'a [u8]);
 
 impl FixedTag for Bag<'_> {
     const TAG: Tag = Tag::Set;
@@ -80,7 +80,7 @@ pub fn write(certificates: &[&Certificate]) -> der::Result<Vec<u8>> {
     let bag: Vec<u8> = certificates.iter().flat_map(|c| c.der().iter().copied()).collect();
     let content = SignedData {
         version: 1,
-        digest_algorithms: SetOfVec::new(),
+        digest_algorithms: Bag(&[]),
         content: EncapsulatedContent { content_type: ID_DATA, content: None },
         certificates: Some(Bag(&bag)),
         revocations: None,

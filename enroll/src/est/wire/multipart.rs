@@ -40,7 +40,7 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// The `Content-Type` of what [`write`] makes.
+/// The `Content-Type` of what `write` makes.
 #[must_use]
 pub fn content_type() -> String {
     format!("multipart/mixed; boundary={BOUNDARY}")
