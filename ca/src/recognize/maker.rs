@@ -14,7 +14,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 /// A holder, at most four authorities and a root: the longest chain of a maker that was seen in the field has four.
 const CHAIN_MAX: usize = 6;
 /// Signatures that one stranger may have checked. A chain of six needs six; more happens only where names repeat.
-const SIGNATURES_MAX: u32 = 16;
+const SIGNATURES_MAX: usize = 16;
 
 /// What a maker's door says; `None` where no door knows the maker.
 pub(super) fn recognize(
@@ -69,10 +69,7 @@ fn choose(
 
 /// An open door's reason tells more than that another one is closed.
 fn more_telling(first: Option<Refusal>, next: Refusal) -> Option<Refusal> {
-    match first {
-        Some(Refusal::Denied(RuleId::DOOR_CLOSED)) | None => Some(next),
-        earlier => earlier,
-    }
+    first.filter(|f| *f != Refusal::Denied(RuleId::DOOR_CLOSED)).or(Some(next))
 }
 
 /// A path to the door at `at`, one without an objection where there is one.
@@ -97,7 +94,8 @@ struct Step {
 struct Climb<'a> {
     makers: &'a [(&'a Door, &'a MakerRule)],
     now: UnixTime,
-    signatures_left: u32,
+    /// Signatures that were checked: of what, by what, and whether it held. Doors may share an anchor.
+    checked: Vec<([u8; 32], [u8; 32], bool)>,
     ends: Vec<End>,
 }
 
@@ -134,11 +132,19 @@ impl Climb<'_> {
         let ids = (below.authority_key_id(), above.subject_key_id());
         let near = below.issuer() == above.subject()
             && !matches!(ids, (Some(named), Some(id)) if named != id);
-        if !near || self.signatures_left == 0 {
+        if !near {
             return false;
         }
-        self.signatures_left -= 1;
-        below.signed_by(above).is_ok()
+        let (of, by) = (below.fingerprint(), above.fingerprint());
+        if let Some(known) = self.checked.iter().find(|c| (c.0, c.1) == (of, by)) {
+            return known.2;
+        }
+        if self.checked.len() >= SIGNATURES_MAX {
+            return false;
+        }
+        let held = below.signed_by(above).is_ok();
+        self.checked.push((of, by, held));
+        held
     }
 
     /// What is wrong with an authority on the way, if anything.
