@@ -1,0 +1,154 @@
+//! What comes back: a value, or a problem (RFC 9457) that becomes the verb's failure.
+
+use crate::failure::{Failure, Outcome};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{HeaderMap, Response, StatusCode, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// The largest answers are a batch of 256 births and a page of entries with their payloads (1,000 of at most 16 KiB).
+const ANSWER_OCTETS_MAX: usize = 32 * 1024 * 1024;
+
+/// An answer, read whole.
+pub(crate) struct Answer {
+    status: StatusCode,
+    /// Its ETag.
+    pub(super) tag: Option<String>,
+    /// Whether the server closes the connection behind it.
+    pub(super) closes: bool,
+    retry_after_s: Option<u64>,
+    body: Bytes,
+}
+
+/// A refusal as the server says it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Problem {
+    /// The kind of problem.
+    pub(crate) title: Option<String>,
+    /// What happened this time.
+    pub(crate) detail: Option<String>,
+    /// What to do next.
+    pub(crate) next: Option<String>,
+}
+
+impl Answer {
+    /// Reads the whole answer.
+    pub(super) async fn read(
+        response: Response<Incoming>,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let (parts, body) = response.into_parts();
+        let word = |name| text(&parts.headers, name);
+        let closes = word(header::CONNECTION).is_some_and(|c| c.eq_ignore_ascii_case("close"));
+        let tag = word(header::ETAG);
+        let retry_after_s = word(header::RETRY_AFTER).and_then(|s| s.parse().ok());
+        let body = Limited::new(body, ANSWER_OCTETS_MAX).collect().await?.to_bytes();
+        Ok(Self { status: parts.status, tag, closes, retry_after_s, body })
+    }
+
+    /// Whether the server asks to come again.
+    pub(super) fn may_retry(&self) -> bool {
+        super::is_later(self.status)
+    }
+
+    /// How long it asks to wait.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        self.retry_after_s.map(Duration::from_secs)
+    }
+
+    /// Itself, or the refusal that it is.
+    pub(super) fn or_failure(self) -> Outcome<Self> {
+        if self.status.is_success() { Ok(self) } else { Err(self.failure()) }
+    }
+
+    /// The value in it; nothing reads as JSON's `null`.
+    pub(crate) fn value<T: DeserializeOwned>(&self) -> Outcome<T> {
+        let body: &[u8] = if self.body.is_empty() { b"null" } else { &self.body };
+        serde_json::from_slice(body).map_err(|e| {
+            Failure::new(format!("the server's answer is not understood: {e}"))
+                .next("use the `muster` of the server's version (`muster --version`)")
+        })
+    }
+
+    fn failure(&self) -> Failure {
+        let problem: Problem = serde_json::from_slice(&self.body).unwrap_or_default();
+        let next = problem.next.clone().or_else(|| usual_next(self.status).map(str::to_owned));
+        let failure = Failure::new(problem.sentence(self.status));
+        match next {
+            Some(next) => failure.next(next),
+            None => failure,
+        }
+    }
+}
+
+impl Problem {
+    fn sentence(&self, status: StatusCode) -> String {
+        let said = [&self.detail, &self.title].into_iter().flatten().find(|s| !s.is_empty());
+        said.map_or_else(|| format!("the server answered {status}"), |s| crate::output::plain(s))
+    }
+}
+
+/// What to do where the server does not say.
+fn usual_next(status: StatusCode) -> Option<&'static str> {
+    match status.as_u16() {
+        401 => Some("name a credential that is still good with --as FILE"),
+        403 => Some("ask somebody whose role allows it, or use their credential with --as FILE"),
+        404 => Some("look the name up with the `list` verb of the same noun"),
+        409 | 412 => Some("look at it again with `show`: somebody was faster"),
+        429 => Some("wait a little, then type the same again"),
+        500..=599 => Some("look at the server's log and its /readyz, then type the same again"),
+        _ => None,
+    }
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// A name as one segment of a path, or as a value behind `?`.
+pub(crate) fn enc(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for octet in name.bytes() {
+        if octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.' | b'~' | b':') {
+            out.push(char::from(octet));
+        } else {
+            out.push_str(&format!("%{octet:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        let status = StatusCode::from_u16(status).unwrap();
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        Answer { status, tag: None, closes: false, retry_after_s: None, body }
+    }
+
+    #[test]
+    fn a_problem_becomes_a_sentence_and_a_next_step() {
+        let body = r#"{"title":"Conflict","detail":"the serial `S1` was born","next":"--replace"}"#;
+        let failure = answer(409, body).or_failure().err().unwrap();
+        assert_eq!(failure.what(), "the serial `S1` was born");
+        let failure = answer(502, "<html>").or_failure().err().unwrap();
+        assert!(failure.what().contains("502"));
+    }
+
+    #[test]
+    fn an_empty_answer_is_nothing_and_a_strange_one_is_a_failure() {
+        assert!(answer(204, "").value::<()>().is_ok());
+        assert!(answer(200, "[1").value::<Vec<u8>>().is_err());
+    }
+
+    #[test]
+    fn a_name_cannot_leave_its_segment() {
+        assert_eq!(enc("serial:A/P7/S 1"), "serial:A%2FP7%2FS%201");
+        assert_eq!(enc("a?b#c&d=é"), "a%3Fb%23c%26d%3D%C3%A9");
+    }
+}
