@@ -1,0 +1,199 @@
+//! What devices were given, and who signed it.
+
+use crate::word::words;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+words! {
+    /// Birth certificate or leaf.
+    CertificateKind {
+        /// The birth certificate (IEEE 802.1AR IDevID).
+        Birth = "birth",
+        /// The short-lived leaf (LDevID).
+        Leaf = "leaf",
+    }
+}
+
+words! {
+    /// Why a certificate was revoked (RFC 5280 §5.3.1).
+    Reason {
+        /// Nobody said why.
+        Unspecified = "unspecified",
+        /// Somebody else has, or may have, the private key.
+        KeyCompromise = "keyCompromise",
+        /// Its issuer's key is not trusted any more.
+        CaCompromise = "cACompromise",
+        /// The device changed its owner or its name.
+        AffiliationChanged = "affiliationChanged",
+        /// A newer certificate took its place.
+        Superseded = "superseded",
+        /// The device was retired.
+        CessationOfOperation = "cessationOfOperation",
+        /// On hold while the device is suspended or quarantined.
+        CertificateHold = "certificateHold",
+        /// The right to hold it was withdrawn.
+        PrivilegeWithdrawn = "privilegeWithdrawn",
+    }
+}
+
+words! {
+    /// A kind of key.
+    KeyKind {
+        /// ECDSA on NIST P-256.
+        P256 = "p256",
+        /// ECDSA on NIST P-384.
+        P384 = "p384",
+        /// Ed25519 (RFC 8032).
+        Ed25519 = "ed25519",
+        /// RSA, 2048 to 4096 bits.
+        Rsa = "rsa",
+    }
+}
+
+/// A certificate that a device was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CertificateView {
+    /// Serial number.
+    pub serial: String,
+    /// Birth certificate or leaf.
+    pub kind: CertificateKind,
+    /// The device's UUID.
+    pub device: String,
+    /// The authority that signed it.
+    pub issuer: String,
+    /// The order of leaves, from 1; 0 for a birth certificate.
+    pub generation: u32,
+    /// SHA-256 of its public key (SubjectPublicKeyInfo).
+    pub spki: String,
+    /// When it was issued.
+    pub issued: String,
+    /// When it ends.
+    pub not_after: String,
+    /// When a handshake with it first completed.
+    pub used: Option<String>,
+    /// From when on it is spent, its successor being in use.
+    pub spent: Option<String>,
+    /// Whether, when and why it was revoked or put on hold.
+    pub revoked: Option<RevocationView>,
+    /// The certificate itself; `null` in lists.
+    pub pem: Option<String>,
+}
+
+/// When and why a certificate was revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RevocationView {
+    /// When.
+    pub at: String,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// Why a certificate is revoked. A hold is not asked for here: suspend the device.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevocationRequest {
+    /// Why; `keyCompromise` also keeps the key out for good.
+    pub reason: Reason,
+}
+
+/// What was revoked: every certificate of the same key.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RevocationResult {
+    /// The certificates, newest first.
+    pub revoked: Vec<CertificateView>,
+}
+
+words! {
+    /// What an authority signs.
+    AuthorityRole {
+        /// Authorities, offline.
+        Root = "root",
+        /// Birth certificates.
+        Birth = "birth",
+        /// Leaves.
+        Operations = "operations",
+        /// Server certificates of Muster itself.
+        Service = "service",
+    }
+}
+
+words! {
+    /// Whether an authority signs.
+    AuthorityState {
+        /// Signs.
+        Active = "active",
+        /// Signs no more certificates, but its CRLs; what it signed is still good.
+        Retiring = "retiring",
+        /// Barred at once: nothing that it signed is good.
+        Barred = "barred",
+    }
+}
+
+/// An authority of the realm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AuthorityView {
+    /// Its subject key identifier; how public addresses name an issuer.
+    pub id: String,
+    /// What it signs.
+    pub role: AuthorityRole,
+    /// Whether it signs.
+    pub state: AuthorityState,
+    /// Its name.
+    pub subject: String,
+    /// From when on it is good.
+    pub not_before: String,
+    /// When it ends.
+    pub not_after: String,
+    /// Its certificate.
+    pub pem: String,
+    /// The kind of its key.
+    pub key_kind: KeyKind,
+}
+
+/// For what a new authority's key is made.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorityRequest {
+    /// What it shall sign; not `root`.
+    pub role: AuthorityRole,
+    /// The kind of its key, `p256` where nothing is said; not `rsa`.
+    #[serde(default)]
+    pub key_kind: Option<KeyKind>,
+}
+
+/// The request of a new authority, to be signed by the root where the root is.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AuthorityCsr {
+    /// The subject key identifier that it will have.
+    pub id: String,
+    /// What it shall sign.
+    pub role: AuthorityRole,
+    /// The request (PKCS#10) in PEM.
+    pub csr: String,
+}
+
+/// An authority's certificate, signed by the root.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorityInstall {
+    /// The certificate in PEM.
+    pub certificate: String,
+    /// What it signs.
+    pub role: AuthorityRole,
+}
+
+/// How an authority shall stand.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorityStateRequest {
+    /// Signs, signs no more, or barred at once.
+    pub state: AuthorityState,
+}
+
+/// A CRL that was signed offline.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CrlInstall {
+    /// The CRL in PEM (`X509 CRL`) or base64 of the DER.
+    pub crl: String,
+}

@@ -1,0 +1,99 @@
+//! A device as operators see it, and what they may do with it.
+
+use crate::certificate::CertificateView;
+use crate::word::words;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+words! {
+    /// Where a device stands.
+    Standing {
+        /// Has a birth certificate, never joined.
+        Born = "born",
+        /// Has joined.
+        Enrolled = "enrolled",
+        /// Set aside automatically, or by hand; reversible.
+        Quarantined = "quarantined",
+        /// Set aside by an operator; reversible.
+        Suspended = "suspended",
+        /// Struck off for good.
+        Retired = "retired",
+    }
+}
+
+words! {
+    /// How much an identity is worth, the least first.
+    Assurance {
+        /// A serial number said so.
+        Claimed = "claimed",
+        /// Someone vouched once.
+        Token = "token",
+        /// Birth certificate, software key.
+        Certified = "certified",
+        /// Key attested in a TPM or secure element.
+        Hardware = "hardware",
+        /// Hardware, and fresh evidence of what booted.
+        Measured = "measured",
+    }
+}
+
+/// A device. The members are also what `--where` speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeviceView {
+    /// Its UUID (RFC 9562 version 7).
+    pub id: String,
+    /// Where it stands.
+    pub standing: Standing,
+    /// What its identity is worth.
+    pub assurance: Assurance,
+    /// Whose serial number it is: empty for the realm's own births, else the name of a maker door.
+    pub maker: String,
+    /// Model, empty where none was said.
+    pub model: String,
+    /// Serial number, empty where none was said.
+    pub serial: String,
+    /// MAC addresses, lower case with colons.
+    pub mac: Vec<String>,
+    /// IMEI, 15 digits.
+    pub imei: Option<String>,
+    /// SHA-256 of the TPM's endorsement key.
+    pub ek_digest: Option<String>,
+    /// Anything else that the factory said.
+    pub meta: BTreeMap<String, String>,
+    /// The groups that it is in.
+    pub group: Vec<String>,
+    /// When it was born here, or first joined.
+    pub born: String,
+    /// When it first joined.
+    pub enrolled: Option<String>,
+    /// The generation of its newest leaf, 0 before the first.
+    pub generation: u32,
+    /// The last contradiction or second birth that named it.
+    pub mark: Option<String>,
+    /// Counts changes of this row; also the ETag of the device.
+    pub version: u64,
+    /// Its newest leaf; without the PEM in a list.
+    pub leaf: Option<CertificateView>,
+    /// Its client keeps its key over renewals, so a copied key is found late or never.
+    pub weak_detection: bool,
+}
+
+/// Why a device is suspended, resumed or retired.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StandingRequest {
+    /// For the ledger; at most 256 characters.
+    #[serde(default)]
+    #[schema(max_length = 256)]
+    pub reason: Option<String>,
+}
+
+/// A group and how many devices are in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GroupView {
+    /// Its name.
+    pub name: String,
+    /// How many devices are in it.
+    pub devices: u64,
+}

@@ -1,0 +1,51 @@
+//! The ledger: as people read it, as a verifier computes it again, and its head.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// An entry as people read it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EntryView {
+    /// Its number, from 0.
+    pub index: u64,
+    /// Whole hours since 1970, all that the public entry tells of time.
+    pub hours: u64,
+    /// When, as the realm's own record has it.
+    pub at: Option<String>,
+    /// The class, all that the public entry tells of what happened.
+    pub class: String,
+    /// The digest over salt and payload.
+    pub digest: String,
+    /// What happened; `null` where the payload was erased.
+    pub verb: Option<String>,
+    /// The payload as JSON, octets in hex; `null` where it was erased.
+    pub payload: Option<serde_json::Value>,
+}
+
+/// An entry as a verifier computes it again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EntryRow {
+    /// Its number, from 0.
+    pub index: u64,
+    /// The public entry: base64 of its CBOR.
+    pub entry: String,
+    /// Base64 of the payload's CBOR; `null` where it was erased.
+    pub payload: Option<String>,
+    /// Base64 of the salt; `null` where it was erased.
+    pub salt: Option<String>,
+}
+
+/// Where the ledger stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeadView {
+    /// Its origin, the first line of its checkpoints.
+    pub origin: String,
+    /// How many entries it has.
+    pub size: u64,
+    /// The root of its tree, hex.
+    pub root: String,
+    /// The newest signed checkpoint (C2SP tlog-checkpoint), which may be up to a second behind.
+    pub checkpoint: Option<String>,
+    /// The key that signs checkpoints, as a C2SP verifier key.
+    pub verifier: Option<String>,
+}
