@@ -15,6 +15,7 @@ use crate::failure::{Failure, Outcome};
 use identity::Certificate;
 use identity::text::array_from_hex;
 use serde::Deserialize;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -87,6 +88,31 @@ impl OperatorFile {
         }
         let Written { url, token, realm, .. } = written;
         Ok(Self { url, root, token, realm })
+    }
+
+    /// The same server and root with another's token.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        let (url, realm) = (self.url.clone(), self.realm.clone());
+        Self { url, realm, root: self.root.clone(), token: Zeroizing::new(token.to_owned()) }
+    }
+
+    /// Writes it into a file that does not exist yet and that only its owner may read.
+    pub(crate) fn write_new(&self, path: &Path) -> Outcome {
+        let Self { url, token, realm, .. } = self;
+        let (pin, pem, token) = (self.root_pin(), self.root.pem(), token.as_str());
+        // None of these has a quote or a backslash, which TOML would want escaped.
+        let text = Zeroizing::new(format!(
+            "url = \"{url}\"\nroot_pin = \"{pin}\"\nrealm = \"{realm}\"\ntoken = \"{token}\"\n\
+             root = \"\"\"\n{pem}\"\"\"\n"
+        ));
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path).map_err(|e| Failure::file("write", path, &e))?;
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(|e| Failure::file("write", path, &e))
     }
 
     /// The pin of the root, as `root_pin` has it.

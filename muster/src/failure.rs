@@ -3,6 +3,7 @@
 //! Everything that goes wrong in a verb ends as a [`Failure`]: it is printed once, on stderr, and gives the exit code.
 
 use crate::output::Paint;
+use hyper::StatusCode;
 use std::fmt::Display;
 use std::io;
 use std::path::Path;
@@ -17,6 +18,7 @@ pub(crate) struct Failure {
     what: String,
     next: Option<String>,
     kind: Kind,
+    status: Option<StatusCode>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -30,12 +32,12 @@ enum Kind {
 impl Failure {
     /// Refused or failed; `what` is lower case, without a final period.
     pub(crate) fn new(what: impl Display) -> Self {
-        Self { what: what.to_string(), next: None, kind: Kind::Failed }
+        Self { what: what.to_string(), next: None, kind: Kind::Failed, status: None }
     }
 
     /// Wrong usage that the command line's own rules cannot see.
     pub(crate) fn usage(what: impl Display) -> Self {
-        Self { what: what.to_string(), next: None, kind: Kind::Usage }
+        Self { kind: Kind::Usage, ..Self::new(what) }
     }
 
     /// A file that could not be read or written.
@@ -58,6 +60,18 @@ impl Failure {
     pub(crate) fn next(mut self, next: impl Display) -> Self {
         self.next = Some(next.to_string());
         self
+    }
+
+    /// Remembers the status that the server answered with.
+    #[must_use]
+    pub(crate) fn status(mut self, status: StatusCode) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// Whether the server says that there is no such thing.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.status == Some(StatusCode::NOT_FOUND)
     }
 
     /// The reason, as one sentence.
@@ -83,6 +97,6 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         let gone = error.kind() == io::ErrorKind::BrokenPipe;
         let kind = if gone { Kind::NoReader } else { Kind::Failed };
-        Self { what: format!("cannot write the output: {error}"), next: None, kind }
+        Self { kind, ..Self::new(format!("cannot write the output: {error}")) }
     }
 }

@@ -1,11 +1,12 @@
 //! What comes back: a value, or a problem (RFC 9457) that becomes the verb's failure.
 
 use crate::failure::{Failure, Outcome};
+use crate::output::plain;
+use api::Problem;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{HeaderMap, Response, StatusCode, header};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
@@ -21,18 +22,6 @@ pub(crate) struct Answer {
     pub(super) closes: bool,
     retry_after_s: Option<u64>,
     body: Bytes,
-}
-
-/// A refusal as the server says it.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Problem {
-    /// The kind of problem.
-    pub(crate) title: Option<String>,
-    /// What happened this time.
-    pub(crate) detail: Option<String>,
-    /// What to do next.
-    pub(crate) next: Option<String>,
 }
 
 impl Answer {
@@ -75,19 +64,17 @@ impl Answer {
 
     fn failure(&self) -> Failure {
         let problem: Problem = serde_json::from_slice(&self.body).unwrap_or_default();
-        let next = problem.next.clone().or_else(|| usual_next(self.status).map(str::to_owned));
-        let failure = Failure::new(problem.sentence(self.status));
-        match next {
-            Some(next) => failure.next(next),
-            None => failure,
+        let said = [&problem.detail, &problem.title].into_iter().find(|s| !s.is_empty());
+        let unsaid = || format!("the server answered {}", self.status);
+        let failure = Failure::new(said.map_or_else(unsaid, |s| plain(s))).status(self.status);
+        let next = Some(problem.next.as_str()).filter(|n| !n.is_empty());
+        match next.or_else(|| usual_next(self.status)) {
+            Some(next) if problem.candidates.is_empty() => failure.next(plain(next)),
+            _ if !problem.candidates.is_empty() => {
+                failure.next(format!("take one of {}", problem.candidates.join(", ")))
+            }
+            _ => failure,
         }
-    }
-}
-
-impl Problem {
-    fn sentence(&self, status: StatusCode) -> String {
-        let said = [&self.detail, &self.title].into_iter().flatten().find(|s| !s.is_empty());
-        said.map_or_else(|| format!("the server answered {status}"), |s| crate::output::plain(s))
     }
 }
 
@@ -108,19 +95,6 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<String> {
     headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
-/// A name as one segment of a path, or as a value behind `?`.
-pub(crate) fn enc(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for octet in name.bytes() {
-        if octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.' | b'~' | b':') {
-            out.push(char::from(octet));
-        } else {
-            out.push_str(&format!("%{octet:02X}"));
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +107,8 @@ mod tests {
 
     #[test]
     fn a_problem_becomes_a_sentence_and_a_next_step() {
-        let body = r#"{"title":"Conflict","detail":"the serial `S1` was born","next":"--replace"}"#;
+        let body = r#"{"type":"","title":"Conflict","status":409,"instance":"","rule":"",
+            "detail":"the serial `S1` was born","next":"--replace"}"#;
         let failure = answer(409, body).or_failure().err().unwrap();
         assert_eq!(failure.what(), "the serial `S1` was born");
         let failure = answer(502, "<html>").or_failure().err().unwrap();
@@ -144,11 +119,5 @@ mod tests {
     fn an_empty_answer_is_nothing_and_a_strange_one_is_a_failure() {
         assert!(answer(204, "").value::<()>().is_ok());
         assert!(answer(200, "[1").value::<Vec<u8>>().is_err());
-    }
-
-    #[test]
-    fn a_name_cannot_leave_its_segment() {
-        assert_eq!(enc("serial:A/P7/S 1"), "serial:A%2FP7%2FS%201");
-        assert_eq!(enc("a?b#c&d=é"), "a%3Fb%23c%26d%3D%C3%A9");
     }
 }

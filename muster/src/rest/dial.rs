@@ -44,10 +44,14 @@ impl Dialer {
         Ok(Self { tls, host, port: uri.port_u16().unwrap_or(9443), name })
     }
 
+    /// The host as it stands in an address.
+    pub(super) fn host(&self) -> String {
+        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
+    }
+
     /// What stands in the `Host` header.
     pub(super) fn authority(&self) -> String {
-        let Self { host, port, .. } = self;
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+        format!("{}:{}", self.host(), self.port)
     }
 
     /// Opens one connection.

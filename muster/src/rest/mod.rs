@@ -6,13 +6,14 @@
 
 mod answer;
 mod dial;
+mod page;
 
 use crate::credential::OperatorFile;
 use crate::failure::{Failure, Outcome};
-pub(crate) use answer::{Problem, enc};
 use answer::Answer;
 use bytes::Bytes;
 use dial::{Dialer, Lane};
+pub(crate) use page::Query;
 use http_body_util::Full;
 use hyper::header::{HeaderValue, IF_MATCH};
 use hyper::{Method, Request, StatusCode, header};
@@ -33,6 +34,8 @@ pub(crate) struct Rest {
     dialer: Dialer,
     bearer: HeaderValue,
     idle: Mutex<Vec<Lane>>,
+    /// The host of the server, as devices may know it too.
+    pub(crate) host: String,
     /// The realm that the credential is for.
     pub(crate) realm: String,
     /// The root that it believes, in PEM.
@@ -51,7 +54,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// A request without a body; `path` begins below `/api/v1`.
+    /// A request without a body; `path` begins with `/api/v1`.
     pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
         let key = (method == Method::POST).then(random_key);
         Self { method, path: path.into(), body: Bytes::new(), key, if_match: None }
@@ -77,8 +80,10 @@ impl Rest {
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", file.token.as_str()))
             .map_err(|_| Failure::new("the token of the operator credential is not `id.secret`"))?;
         bearer.set_sensitive(true);
+        let dialer = Dialer::new(&file.url, &file.root)?;
         Ok(Self {
-            dialer: Dialer::new(&file.url, &file.root)?,
+            host: dialer.host(),
+            dialer,
             bearer,
             idle: Mutex::new(Vec::new()),
             realm: file.realm.clone(),
@@ -171,7 +176,7 @@ impl Rest {
     fn request(&self, call: &Call) -> Outcome<Request<Full<Bytes>>> {
         let mut builder = Request::builder()
             .method(call.method.clone())
-            .uri(format!("/api/v1{}", call.path))
+            .uri(call.path.as_str())
             .header(header::HOST, self.dialer.authority())
             .header(header::AUTHORIZATION, self.bearer.clone())
             .header(header::ACCEPT, "application/json, application/problem+json");
