@@ -1,0 +1,121 @@
+//! May this leaf exist.
+
+use identity::credential::{Requester};
+use identity::door::Door;
+use identity::profile::Profile;
+use identity::token::{Token, TokenId};
+use identity::{Ask, Credential, Device, DeviceId, Refusal, Serial, SpkiHash, UnixTime};
+use const_oid::ObjectIdentifier;
+use crate::recognize::Recognized;
+
+/// What the registry knows about the key of the CSR.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyFacts {
+    /// The device that it is known for.
+    pub device: Option<DeviceId>,
+    /// Whether one of its certificates was revoked as compromised.
+    pub compromised: bool,
+    /// Whether a birth certificate has it.
+    pub is_birth: bool,
+}
+
+/// What the registry knows about an ask, gathered by the host.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// The door that is come in by: the birth door, the maker's, the token door; of a renewal the one that its device
+    /// belongs to, or `None`.
+    pub door: Option<&'a Door>,
+    /// The profile of the leaf.
+    pub profile: &'a Profile,
+    /// The device that the ask resolves to: the one that the certificate names; of a maker's certificate the one with
+    /// its maker, model and serial number; of a token with a serial number the one with that, and of one without the
+    /// one that the CSR's key is known for, or else the one whose serial number the CSR claims.
+    pub device: Option<Device>,
+    /// The record of the certificate of ours that was shown.
+    pub shown: Option<Credential>,
+    /// Whether the device has a birth certificate of ours that is not revoked.
+    pub has_birth: bool,
+    /// The leaves of the device, newest generation first, at most 8.
+    pub leaves: Vec<Credential>,
+    /// What is known of the CSR's key.
+    pub key: KeyFacts,
+    /// The record of the token that was shown.
+    pub token: Option<Token>,
+    /// A UUID for a device that does not exist yet.
+    pub fresh: DeviceId,
+}
+
+/// What the realm has set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// How long a predecessor is good after its successor was first used. The host tells it to the registry.
+    pub overlap_s: u64,
+    /// How long after its end a leaf may be renewed by a device without a birth certificate; `None` is the lifetime
+    /// that the leaf had.
+    pub renew_grace_s: Option<u64>,
+    /// How long a retry gets the same certificate.
+    pub retry_s: u64,
+    /// The maker's hwType, with which birth certificates carry a HardwareModuleName.
+    pub hw_type: Option<ObjectIdentifier>,
+    /// The organization (O) in birth certificates.
+    pub organization: Option<String>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            overlap_s: 86_400,
+            renew_grace_s: None,
+            retry_s: 3600,
+            hw_type: None,
+            organization: None,
+        }
+    }
+}
+
+/// What `judge` says where it does not refuse.
+#[derive(Clone, Debug)]
+pub enum Judgement {
+    /// A retry: the same certificate once more, and nothing to commit.
+    Again(Box<Credential>),
+    /// A new leaf may be made.
+    Grant(Box<Approved>),
+}
+
+/// A leaf that may exist. Only [`judge`] makes one.
+#[derive(Clone, Debug)]
+pub struct Approved {
+    pub(crate) device: Device,
+    pub(crate) expected: Option<u64>,
+    pub(crate) requester: Requester,
+    /// The CSR's key; `None` where the host makes one.
+    pub(crate) key: Option<SpkiHash>,
+    pub(crate) closes: bool,
+    pub(crate) supersedes: Vec<Serial>,
+    pub(crate) token: Option<TokenId>,
+    pub(crate) lifetime_s: u64,
+    pub(crate) organization: Option<String>,
+    pub(crate) usages: Vec<ObjectIdentifier>,
+}
+
+impl Approved {
+    /// The device as it shall be.
+    #[must_use]
+    pub const fn device(&self) -> &Device {
+        &self.device
+    }
+}
+
+/// Says whether a leaf may exist.
+///
+/// # Errors
+/// Why not, and whose move is next.
+pub fn judge(
+    ask: &Ask,
+    recognized: &Recognized,
+    facts: Facts<'_>,
+    rules: &Rules,
+    now: UnixTime,
+) -> Result<Judgement, Refusal> {
+    todo!()
+}

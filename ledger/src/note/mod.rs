@@ -1,0 +1,256 @@
+//! The checkpoint: what the realm signs so that nobody can be shown another past.
+//!
+//! A C2SP signed note whose text is a C2SP tlog-checkpoint, three lines of origin, size and root,
+//! signed with Ed25519. [`sign`] makes one, [`open`] believes one. The name of the key is the
+//! origin, so that one [`Origin`] serves for both.
+
+use crate::tree::Head;
+use data_encoding::{BASE64, HEXLOWER};
+use identity::key::{Scheme, sha256};
+use identity::text::{base64, hex};
+use identity::{Defect, KeyError, KeyKind, PublicKey, Signer};
+use std::fmt;
+
+/// The octets that a note may have: sixteen signatures must be taken, and post-quantum ones have
+/// up to 5 kB each (C2SP signed-note, Format), a third more in base64.
+pub const NOTE_OCTETS_MAX: usize = 128 * 1024;
+
+/// Whose log it is: the first line of a checkpoint and the name of the key that signs it. Not
+/// empty, no white space or control character, no plus (C2SP signed-note, Format).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Origin(String);
+
+/// A name in a tree that DNS will never have (RFC 6761 §6.4), 256 octets being more than one has.
+const ORIGIN_OCTETS_MAX: usize = 256;
+
+impl Origin {
+    /// The origin of a realm's log. The number counts from 1 and is raised by a restore, since a
+    /// log that went back must not sign under the name of the one that went on.
+    #[must_use]
+    pub fn new(realm: &[u8; 16], number: u32) -> Self {
+        let digits = hex(realm);
+        let part = |from, to| digits.get(from..to).unwrap_or_default();
+        let uuid = [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-");
+        Self(format!("{uuid}.muster.invalid/ledger/{number}"))
+    }
+
+    /// Reads an origin, a foreign one too; `None` where it breaks the rule above.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let bad = |c: char| c.is_whitespace() || c.is_control() || c == '+';
+        let shape = (1..=ORIGIN_OCTETS_MAX).contains(&text.len()) && !text.contains(bad);
+        shape.then(|| Self(text.to_owned()))
+    }
+
+    /// The origin as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What the log is at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Whose log.
+    pub origin: Origin,
+    /// How many entries.
+    pub size: u64,
+    /// The hash over them.
+    pub root: crate::Hash,
+}
+
+impl Checkpoint {
+    /// The text that is signed, with its last newline (C2SP tlog-checkpoint, Note text).
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{}\n{}\n{}\n", self.origin, self.size, base64(&self.root))
+    }
+
+    /// Size and root.
+    #[must_use]
+    pub const fn head(&self) -> Head {
+        Head { size: self.size, root: self.root }
+    }
+
+    /// Reads the text of a checkpoint. Lines behind the third are extensions: allowed, not read.
+    fn parse(text: &str) -> Result<Self, Defect> {
+        let broken = |what: &'static str| Defect::new("checkpoint-form", what);
+        let body = text.strip_suffix('\n').unwrap_or(text);
+        let mut lines = body.split('\n');
+        let mut line = || lines.next().filter(|line| !line.is_empty());
+        let origin = line().and_then(Origin::parse);
+        let origin = origin.ok_or_else(|| broken("the first line names no origin"))?;
+        let said = line().ok_or_else(|| broken("the second line is missing"))?;
+        let size: Option<u64> = said.parse().ok().filter(|size: &u64| size.to_string() == said);
+        let size = size.ok_or_else(|| broken("the second line is not a plain number"))?;
+        let root = line().and_then(|line| BASE64.decode(line.as_bytes()).ok());
+        let root = root.and_then(|octets| octets.try_into().ok());
+        let root = root.ok_or_else(|| broken("the third line is not 32 octets in base64"))?;
+        if lines.any(str::is_empty) {
+            return Err(broken("a line is empty"));
+        }
+        Ok(Self { origin, size, root })
+    }
+}
+
+/// An Ed25519 key that signs notes, and the name that it signs under. It is written as a `vkey`,
+/// `name+id+key`, which is how witnesses and verifiers are told of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifierKey {
+    name: Origin,
+    id: [u8; 4],
+    key: PublicKey,
+}
+
+/// The type of Ed25519 signatures (C2SP signed-note, Signature types).
+const ED25519: u8 = 1;
+/// A SubjectPublicKeyInfo of an Ed25519 key (RFC 8410 §4) up to its 32 octets.
+const SPKI_FRONT: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+
+impl VerifierKey {
+    /// The key under a name; `None` where it is not Ed25519.
+    #[must_use]
+    pub fn new(name: &Origin, key: &PublicKey) -> Option<Self> {
+        let ed25519 = key.kind() == KeyKind::Ed25519;
+        ed25519.then(|| Self { name: name.clone(), id: key_id(name, key), key: key.clone() })
+    }
+
+    /// Reads a `vkey`.
+    ///
+    /// # Errors
+    /// A [`Defect`] where it has another form or kind, or its id is not that of the key.
+    pub fn parse(text: &str) -> Result<Self, Defect> {
+        let broken = || {
+            let sentence = "a verifier key is written `name+id+key`, the id in 8 hex digits and \
+                            the key in base64, Ed25519";
+            Defect::new("vkey-form", sentence)
+        };
+        // Base64 has plus signs, a name and an id have none.
+        let mut parts = text.splitn(3, '+');
+        let mut part = || parts.next().ok_or_else(broken);
+        let name = Origin::parse(part()?).ok_or_else(broken)?;
+        let id = HEXLOWER.decode(part()?.as_bytes()).map_err(|_| broken())?;
+        let octets = BASE64.decode(part()?.as_bytes()).map_err(|_| broken())?;
+        let Some((&ED25519, raw @ [_, ..])) = octets.split_first() else { return Err(broken()) };
+        if raw.len() != 32 {
+            return Err(broken());
+        }
+        let key = PublicKey::parse(&[&SPKI_FRONT, raw].concat())?;
+        let made = Self::new(&name, &key).ok_or_else(broken)?;
+        if made.id.as_slice() != id {
+            return Err(Defect::new(
+                "vkey-id",
+                "the id of the verifier key is not that of its key",
+            ));
+        }
+        Ok(made)
+    }
+
+    /// The name that it signs under.
+    #[must_use]
+    pub const fn name(&self) -> &Origin {
+        &self.name
+    }
+
+    /// The key.
+    #[must_use]
+    pub const fn key(&self) -> &PublicKey {
+        &self.key
+    }
+}
+
+impl fmt::Display for VerifierKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let key = base64(&[&[ED25519], self.key.raw()].concat());
+        write!(f, "{}+{}+{key}", self.name, hex(&self.id))
+    }
+}
+
+/// The first four octets of `SHA-256(name ‖ "\n" ‖ 0x01 ‖ key)`: a short name, not a proof.
+fn key_id(name: &Origin, key: &PublicKey) -> [u8; 4] {
+    let hash = sha256(&[name.as_str().as_bytes(), b"\n", &[ED25519], key.raw()]);
+    hash.first_chunk().copied().unwrap_or_default()
+}
+
+/// The checkpoint as a signed note, under the name of its origin.
+///
+/// # Errors
+/// [`KeyError::Unreadable`] where the key is not Ed25519, and [`KeyError::Signing`] where it did
+/// not sign.
+pub fn sign(checkpoint: &Checkpoint, signer: &dyn Signer) -> Result<String, KeyError> {
+    let key = VerifierKey::new(&checkpoint.origin, signer.public()).ok_or(KeyError::Unreadable)?;
+    let text = checkpoint.text();
+    let signature = signer.sign(text.as_bytes())?;
+    Ok(format!("{text}\n{DASH}{} {}\n", key.name, base64(&[&key.id, &*signature].concat())))
+}
+
+/// What a signature line begins with: an em dash and a space.
+const DASH: &str = "\u{2014} ";
+
+/// Reads a signed checkpoint and believes it: at least one of `keys` signed it under the name of
+/// its origin, and no signature of any of them is false. Signatures of unknown keys are not read,
+/// so that witnesses may add theirs.
+///
+/// # Errors
+/// A [`Defect`]: `note-form`, `checkpoint-form`, `note-signature` (false) or `note-unsigned` (none
+/// that counts).
+pub fn open(note: &str, keys: &[VerifierKey]) -> Result<Checkpoint, Defect> {
+    let (text, signers) = open_note(note, keys)?;
+    let checkpoint = Checkpoint::parse(text)?;
+    if signers.contains(&&checkpoint.origin) {
+        return Ok(checkpoint);
+    }
+    let sentence =
+        format!("the checkpoint of `{}` is not signed under that name", checkpoint.origin);
+    Err(Defect::new("note-unsigned", sentence))
+}
+
+/// The text of a note, and under which names the keys that are known signed it: one at least.
+fn open_note<'a, 'k>(
+    note: &'a str,
+    keys: &'k [VerifierKey],
+) -> Result<(&'a str, Vec<&'k Origin>), Defect> {
+    let broken = |what: &'static str| Defect::new("note-form", what);
+    if note.len() > NOTE_OCTETS_MAX {
+        return Err(broken("a note has at most 128 KiB"));
+    }
+    if note.contains(|c: char| c < ' ' && c != '\n') {
+        return Err(broken("the note has a control character"));
+    }
+    // The text ends at the last empty line; what it ends with is part of it.
+    let blank = note.rfind("\n\n").ok_or_else(|| broken("the note has no signatures"))?;
+    let (text, rest) = note.split_at(blank + 1);
+    let lines = rest.strip_prefix('\n').and_then(|lines| lines.strip_suffix('\n'));
+    let lines = lines.ok_or_else(|| broken("the note does not end with a line"))?;
+    let mut signers = Vec::new();
+    for line in lines.split('\n') {
+        let (name, id, signature) = signature_line(line)
+            .ok_or_else(|| broken("a signature line is not an em dash, a name and base64"))?;
+        let Some(key) = keys.iter().find(|key| key.name == name && key.id == id) else { continue };
+        key.key.verify(Scheme::Ed25519, text.as_bytes(), &signature).map_err(|_| {
+            Defect::new("note-signature", format!("the signature of `{name}` does not hold"))
+        })?;
+        signers.push(&key.name);
+    }
+    if signers.is_empty() {
+        return Err(Defect::new("note-unsigned", "the note is not signed by any known key"));
+    }
+    Ok((text, signers))
+}
+
+fn signature_line(line: &str) -> Option<(Origin, [u8; 4], Vec<u8>)> {
+    let (name, blob) = line.strip_prefix(DASH)?.split_once(' ')?;
+    let octets = BASE64.decode(blob.as_bytes()).ok()?;
+    let (id, signature) = octets.split_first_chunk()?;
+    (!signature.is_empty()).then_some((Origin::parse(name)?, *id, signature.to_vec()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,134 @@
+use super::*;
+use identity::key::SoftwareKey;
+use proptest::prelude::*;
+
+/// An Ed25519 key from a seed: PKCS#8 version 1 (RFC 8410 §7).
+fn key(seed: u8) -> SoftwareKey {
+    let front = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+    SoftwareKey::from_pkcs8(&[&front[..], &[seed; 32]].concat()).unwrap()
+}
+
+fn origin() -> Origin {
+    Origin::new(&[0x5a; 16], 1)
+}
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint { origin: origin(), size: 70_000, root: [3; 32] }
+}
+
+fn known(seed: u8) -> VerifierKey {
+    VerifierKey::new(&origin(), key(seed).public()).unwrap()
+}
+
+#[test]
+fn an_origin_is_the_realm_and_the_number_of_its_log() {
+    let expected = "5a5a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a.muster.invalid/ledger/1";
+    assert_eq!(origin().as_str(), expected);
+    assert_eq!(Origin::parse(expected), Some(origin()));
+    for refused in ["", "a b", "a+b", "a\u{a0}b", "a\n", &"x".repeat(257)] {
+        assert_eq!(Origin::parse(refused), None, "{refused:?}");
+    }
+}
+
+#[test]
+fn a_checkpoint_reads_back_as_it_was_signed() {
+    let note = sign(&checkpoint(), &key(1)).unwrap();
+    assert_eq!(open(&note, &[known(2), known(1)]), Ok(checkpoint()));
+}
+
+#[test]
+fn a_checkpoint_needs_a_known_key_under_the_name_of_its_origin() {
+    let note = sign(&checkpoint(), &key(1)).unwrap();
+    assert_eq!(open(&note, &[]).unwrap_err().name, "note-unsigned");
+    assert_eq!(open(&note, &[known(2)]).unwrap_err().name, "note-unsigned");
+    // A witness that is known signed alone.
+    let witness = Origin::parse("witness.example").unwrap();
+    let cosigner = VerifierKey::new(&witness, key(3).public()).unwrap();
+    let text = checkpoint().text();
+    let blob = base64(&[&cosigner.id, &*key(3).sign(text.as_bytes()).unwrap()].concat());
+    let alone = format!("{text}\n{DASH}{witness} {blob}\n");
+    assert_eq!(open(&alone, std::slice::from_ref(&cosigner)).unwrap_err().name, "note-unsigned");
+    // With the log's own signature, before or behind it, both count.
+    let both = format!("{note}{DASH}{witness} {blob}\n");
+    assert_eq!(open(&both, &[cosigner, known(1)]), Ok(checkpoint()));
+    assert_eq!(open(&both, &[known(1)]), Ok(checkpoint()));
+}
+
+#[test]
+fn one_false_signature_of_a_known_key_spoils_the_note() {
+    let note = sign(&checkpoint(), &key(1)).unwrap();
+    let blob = base64(&[known(2).id.as_slice(), &[0; 64]].concat());
+    let spoiled = format!("{note}{DASH}{} {blob}\n", origin());
+    assert_eq!(open(&spoiled, &[known(1), known(2)]).unwrap_err().name, "note-signature");
+    assert_eq!(open(&spoiled, &[known(1)]), Ok(checkpoint()));
+}
+
+#[test]
+fn only_ed25519_signs_checkpoints() {
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+    let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+    let p256 = SoftwareKey::from_pkcs8(pair.to_pkcs8v1().unwrap().as_ref()).unwrap();
+    assert_eq!(sign(&checkpoint(), &p256), Err(KeyError::Unreadable));
+    assert_eq!(VerifierKey::new(&origin(), p256.public()), None);
+}
+
+/// The example of Go's `golang.org/x/mod/sumdb/note`, which other implementations test with too.
+#[test]
+fn a_note_of_another_implementation_opens() {
+    let vkey = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+    let note = "If you think cryptography is the answer to your problem,\n\
+                then you don't know what your problem is.\n\n\
+                \u{2014} PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZ\
+                SNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
+    let keys = [VerifierKey::parse(vkey).unwrap()];
+    let (text, signers) = open_note(note, &keys).unwrap();
+    assert!(text.ends_with("problem is.\n"));
+    assert_eq!(signers, [keys[0].name()]);
+    assert_eq!(keys[0].to_string(), vkey);
+}
+
+#[test]
+fn a_verifier_key_reads_back_as_it_was_written_and_another_id_is_refused() {
+    let written = known(1).to_string();
+    assert_eq!(VerifierKey::parse(&written), Ok(known(1)));
+    let other = VerifierKey::new(&Origin::new(&[1; 16], 1), key(1).public()).unwrap().to_string();
+    let (front, rest) = written.split_once('+').unwrap();
+    let (_, foreign) = other.split_once('+').unwrap();
+    let mixed = VerifierKey::parse(&format!("{front}+{foreign}"));
+    assert_eq!(mixed.unwrap_err().name, "vkey-id");
+    assert!(VerifierKey::parse(rest).is_err());
+    // Another kind of key: only the octet in front of it differs.
+    assert!(VerifierKey::parse("a+00000000+AgAA").is_err());
+}
+
+#[test]
+fn a_checkpoint_has_one_spelling() {
+    let text = checkpoint().text();
+    assert_eq!(Checkpoint::parse(&text), Ok(checkpoint()));
+    assert_eq!(Checkpoint::parse(&format!("{text}more\n")), Ok(checkpoint()));
+    for (from, to) in [("70000", "070000"), ("70000", "+70000"), ("70000", ""), ("Aw", " Aw")] {
+        assert!(Checkpoint::parse(&text.replacen(from, to, 1)).is_err(), "{from} {to}");
+    }
+    assert!(Checkpoint::parse(&format!("{text}\nmore\n")).is_err());
+    assert!(Checkpoint::parse(&format!("\n{text}")).is_err());
+}
+
+proptest! {
+    #[test]
+    fn every_flipped_bit_of_a_signed_checkpoint_is_found(at in any::<u16>()) {
+        let note = sign(&checkpoint(), &key(1)).unwrap();
+        let mut octets = note.clone().into_bytes();
+        let bit = usize::from(at) % (octets.len() * 8);
+        octets[bit / 8] ^= 1 << (bit % 8);
+        if let Ok(text) = std::str::from_utf8(&octets) {
+            prop_assert!(open(text, &[known(1)]).is_err(), "{}", text);
+        }
+    }
+
+    #[test]
+    fn any_text_is_read_without_a_panic(text in ".*", front in any::<bool>()) {
+        let text = if front { format!("{}\n\u{2014} {text}\n", checkpoint().text()) } else { text };
+        prop_assert!(open(&text, &[known(1)]).is_err());
+        let _ = VerifierKey::parse(&text);
+    }
+}

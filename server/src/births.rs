@@ -1,0 +1,267 @@
+//! The birth desk: requests of a station to durable birth certificates, many at a time.
+//!
+//! Each unit stands alone: one that is refused spares the rest. The commits of a batch are all queued before the
+//! first is waited for, so that they share their fsync.
+
+use crate::clock::SystemDice;
+use crate::house::{House, RealmState};
+use crate::record::Refused;
+use ca::birth::{self, BirthAsk, BirthFacts, BirthJudgement, Born};
+use identity::ask::Cause;
+use identity::credential::{Credential, Requester};
+use identity::{Certificate, Csr, Defect, Device, DeviceId, Identifiers, Outside, Refusal, RuleId};
+use ledger::{Class, Payload};
+use registry::{Change, CommitError, Committed, ReadError};
+use std::net::IpAddr;
+
+/// How often a unit is decided anew because another birth crossed it.
+const DECISIONS_MAX: usize = 4;
+
+/// One unit, as a station presents it.
+pub struct Unit {
+    /// The request in PEM, or DER in base64.
+    pub csr: String,
+    /// The physical identifiers, as said.
+    pub identifiers: Identifiers,
+    /// Why a second birth with another key is right, where it is (rework).
+    pub replace: Option<String>,
+}
+
+/// A unit's birth certificate.
+#[derive(Debug)]
+pub struct Birth {
+    /// Whose it is.
+    pub device: DeviceId,
+    /// The certificate.
+    pub certificate: Certificate,
+    /// Whether it was there already: the same key and identifiers came before.
+    pub again: bool,
+}
+
+/// Who presents units, and from where.
+#[derive(Clone, Copy)]
+pub struct Station<'a> {
+    /// The name of the operator credential.
+    pub name: &'a str,
+    /// The address that it calls from.
+    pub from: IpAddr,
+}
+
+/// A unit between its decision and its commit.
+enum Step<'a> {
+    Done(Result<Birth, Denied>),
+    Committing { ask: BirthAsk, born: Box<Birth>, commit: CommitWait<'a> },
+}
+
+/// A refusal, and the device that it is about where there is one.
+struct Denied {
+    refusal: Refusal,
+    about: Option<DeviceId>,
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, about: None }
+    }
+}
+
+enum Decided {
+    Again(Box<Credential>),
+    Born(Box<Born>),
+}
+
+type CommitWait<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Committed, CommitError>> + Send + 'a>>;
+
+impl House {
+    /// Carries each unit to a durable birth certificate or a refusal, in the order of `units`.
+    pub async fn births(
+        &self,
+        realm: &RealmState,
+        units: Vec<Unit>,
+        station: Station<'_>,
+    ) -> Vec<Result<Birth, Refusal>> {
+        let mut steps = Vec::with_capacity(units.len());
+        for unit in units {
+            steps.push(match read(unit, station.name) {
+                Ok(ask) => self.begin(realm, ask, station),
+                Err(defect) => Step::Done(Err(Refusal::Malformed(defect).into())),
+            });
+            // Signing is work: between two units others of this worker get their turn.
+            tokio::task::yield_now().await;
+        }
+        let mut results = Vec::with_capacity(steps.len());
+        for step in steps {
+            let result = self.finish(realm, step, station).await;
+            let word = match &result {
+                Ok(birth) if birth.again => "again",
+                Ok(_) => "issued",
+                Err(_) => "refused",
+            };
+            self.metrics.birth(realm.name().as_str(), word);
+            results.push(result);
+        }
+        results
+    }
+
+    /// Decides on one unit and queues its commit.
+    fn begin<'a>(&'a self, realm: &'a RealmState, ask: BirthAsk, station: Station<'_>) -> Step<'a> {
+        match self.decide_birth(realm, &ask) {
+            Err(denied) => Step::Done(Err(denied)),
+            Ok(Decided::Again(credential)) => Step::Done(birth_of(&credential, true).map_err(Denied::from)),
+            Ok(Decided::Born(born)) => {
+                let payload = payload(&ask, &born, station);
+                let birth = match birth_of(&born.credential, false) {
+                    Ok(birth) => Box::new(birth),
+                    Err(refusal) => return Step::Done(Err(refusal.into())),
+                };
+                let commit = self.queue(realm.key, change(*born), Class::Birth, payload);
+                Step::Committing { ask, born: birth, commit: Box::pin(commit) }
+            }
+        }
+    }
+
+    /// Waits for the commit of a unit; decides anew where another birth crossed it.
+    async fn finish(
+        &self,
+        realm: &RealmState,
+        mut step: Step<'_>,
+        station: Station<'_>,
+    ) -> Result<Birth, Refusal> {
+        for _ in 0..DECISIONS_MAX {
+            let (ask, born, commit) = match step {
+                Step::Done(result) => {
+                    return match result {
+                        Ok(birth) => Ok(birth),
+                        Err(denied) => Err(self.record_birth(realm, denied, station).await),
+                    };
+                }
+                Step::Committing { ask, born, commit } => (ask, born, commit),
+            };
+            step = match commit.await {
+                Ok(_) => return Ok(*born),
+                Err(CommitError::Conflict(_)) => self.begin(realm, ask, station),
+                Err(CommitError::Storage(_) | CommitError::Closed) => {
+                    Step::Done(Err(outage("the registry cannot write: try again later").into()))
+                }
+            };
+        }
+        Err(outage("births of this unit cross each other: try again"))
+    }
+
+    fn decide_birth(&self, realm: &RealmState, ask: &BirthAsk) -> Result<Decided, Denied> {
+        let now = self.clock.now();
+        let facts = self.birth_facts(realm, ask, now).map_err(|error| {
+            tracing::error!("the registry cannot be read: {error}");
+            outage("the registry cannot be read: try again later")
+        })?;
+        let known = facts.by_serial.as_ref().or(facts.by_key.as_ref()).map(|(device, _)| device.id);
+        let judged = birth::judge(ask, facts, &realm.settings.rules(None), now);
+        match judged.map_err(|refusal| Denied { refusal, about: known })? {
+            BirthJudgement::Again(credential) => Ok(Decided::Again(Box::new(credential))),
+            BirthJudgement::Grant(approved) => {
+                let issuer = realm.birth.as_ref().ok_or(Refusal::Denied(RuleId::NO_AUTHORITY))?;
+                let born = issuer
+                    .issue_birth(approved, &mut Outside { now, dice: &mut SystemDice })
+                    .map_err(|_| outage("the birth authority did not sign"))?;
+                Ok(Decided::Born(Box::new(born)))
+            }
+        }
+    }
+
+    /// The roll knows every key, so that only a key that comes again costs a read.
+    fn birth_facts(
+        &self,
+        realm: &RealmState,
+        ask: &BirthAsk,
+        now: identity::UnixTime,
+    ) -> Result<BirthFacts, ReadError> {
+        let seen = self.registry.roll().lookup(realm.key, &ask.csr.key().hash());
+        let by_key = match &seen {
+            Some(seen) => self.born(realm, self.registry.device(realm.key, &seen.device)?)?,
+            None => None,
+        };
+        let i = &ask.identifiers;
+        let same = self.registry.device_by_serial(realm.key, &i.maker, &i.model, &i.serial)?;
+        Ok(BirthFacts {
+            by_key,
+            by_serial: self.born(realm, same)?,
+            key_compromised: seen.is_some_and(|s| s.compromised),
+            fresh: Outside { now, dice: &mut SystemDice }.device_id(),
+        })
+    }
+
+    fn born(
+        &self,
+        realm: &RealmState,
+        device: Option<Device>,
+    ) -> Result<Option<(Device, Credential)>, ReadError> {
+        let Some(device) = device else { return Ok(None) };
+        let birth = self.registry.birth_of(realm.key, &device.id)?;
+        Ok(birth.map(|birth| (device, birth)))
+    }
+
+    async fn record_birth(&self, realm: &RealmState, denied: Denied, station: Station<'_>) -> Refusal {
+        let Denied { refusal, about } = denied;
+        let marks = matches!(&refusal, Refusal::Denied(r) if *r == RuleId::SECOND_BIRTH || *r == RuleId::KEY_BORN_TWICE);
+        let mark = about.filter(|_| marks);
+        let sentence = format!("a birth by `{}` was refused: {refusal}", station.name);
+        let refused = Refused {
+            want: "birth",
+            door: None,
+            device: about,
+            refusal: &refusal,
+            from: station.from,
+            by: Some(station.name),
+            mark: mark.map(|device| (device, sentence)),
+        };
+        self.refused(realm, refused).await;
+        refusal
+    }
+}
+
+fn read(unit: Unit, station: &str) -> Result<BirthAsk, Defect> {
+    let csr = if unit.csr.trim_start().starts_with("-----") {
+        Csr::parse_pem(&unit.csr)?
+    } else {
+        let der = identity::text::from_base64(unit.csr.as_bytes())
+            .ok_or_else(|| Defect::new("csr-base64", "the request is neither PEM nor base64"))?;
+        Csr::parse(&der)?
+    };
+    let identifiers = unit.identifiers.check().map_err(|sentence| Defect::new("identifiers", sentence))?;
+    Ok(BirthAsk { csr, identifiers, replace: unit.replace, requester: Requester::operator(station) })
+}
+
+fn birth_of(credential: &Credential, again: bool) -> Result<Birth, Refusal> {
+    let certificate = Certificate::parse(&credential.der).map_err(Refusal::Malformed)?;
+    Ok(Birth { device: credential.device, certificate, again })
+}
+
+fn change(born: Born) -> Change {
+    Change::Born {
+        device: born.device,
+        expected: born.expected,
+        credential: born.credential,
+        replaces: born.replaces,
+    }
+}
+
+fn payload(ask: &BirthAsk, born: &Born, station: Station<'_>) -> Payload {
+    let payload = Payload::new("birth.issued")
+        .with("device", born.device.id.to_string())
+        .with("serial", born.credential.serial.octets().to_vec())
+        .with("spki", born.credential.spki.octets().to_vec())
+        .with("issuer", born.credential.issuer.octets().to_vec())
+        .with("certificate", identity::key::sha256(&[&born.credential.der]).to_vec())
+        .with("model", ask.identifiers.model.as_str())
+        .with("serial_number", ask.identifiers.serial.as_str())
+        .with("by", station.name)
+        .with("from", station.from.to_string());
+    match &ask.replace {
+        Some(reason) => payload.with("replace", reason.as_str()),
+        None => payload,
+    }
+}
+
+fn outage(sentence: &'static str) -> Refusal {
+    Refusal::Outage(Cause(sentence.into()))
+}

@@ -1,0 +1,180 @@
+//! The enrollment desk: one wish for a leaf from the door to the durable answer.
+//!
+//! Recognize what was shown, gather the facts about it, judge, sign, commit; and begin again at the facts where the
+//! commit found that they had changed meanwhile. Nothing is answered before it is durable.
+
+use super::facts::{Gathered, gather};
+use crate::clock::SystemDice;
+use crate::house::{House, RealmState};
+use crate::keys;
+use crate::record::Refused;
+use ca::{Granted, Judgement, Recognized, Trust};
+use enroll::est::server::{self, Answer};
+use identity::ask::{Cause, KeySource};
+use identity::{Ask, Certificate, Outside, Refusal, RuleId};
+use ledger::{Class, Payload};
+use registry::{Change, CommitError, ReadError};
+use zeroize::Zeroizing;
+
+/// How often one request is decided anew because facts changed between decision and commit. Two requests of one
+/// device may cross; five is a loop.
+const DECISIONS_MAX: usize = 4;
+
+/// A leaf that is durable, and the private key where the server made it.
+struct Enrolled {
+    leaf: Certificate,
+    key: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// What is known so far about a request, for the record of a refusal.
+#[derive(Default)]
+struct Trace {
+    door: Option<String>,
+    device: Option<identity::DeviceId>,
+    mark: Option<(identity::DeviceId, String)>,
+}
+
+/// Carries one wish to its durable answer.
+pub async fn enroll(house: &House, realm: &RealmState, ask: &Ask) -> Answer {
+    let mut trace = Trace::default();
+    match decide(house, realm, ask, &mut trace).await {
+        Ok(Enrolled { leaf, key: None }) => server::enrolled(&leaf),
+        Ok(Enrolled { leaf, key: Some(key) }) => server::enrolled_with_key(&leaf, &key),
+        Err(refusal) => {
+            let refused = Refused {
+                want: ask.want.as_str(),
+                door: trace.door.as_deref(),
+                device: trace.device,
+                refusal: &refusal,
+                from: ask.from,
+                by: None,
+                mark: trace.mark,
+            };
+            house.metrics.enrollment(realm.name().as_str(), ask.want.as_str(), "refused");
+            house.refused(realm, refused).await;
+            server::refuse(&refusal)
+        }
+    }
+}
+
+async fn decide(house: &House, realm: &RealmState, ask: &Ask, trace: &mut Trace) -> Result<Enrolled, Refusal> {
+    let now = house.clock.now();
+    let trust = Trust { authorities: &realm.authorities, doors: &realm.doors };
+    let recognized = ca::recognize(&ask.shown, &trust, now)?;
+    for _ in 0..DECISIONS_MAX {
+        let gathered = gather(house, realm, ask, &recognized, now).map_err(unreadable)?;
+        trace.door.clone_from(&gathered.door);
+        trace.device = gathered.proven;
+        if let Some(enrolled) = attempt(house, realm, ask, &recognized, gathered, trace).await? {
+            return Ok(enrolled);
+        }
+    }
+    Err(Refusal::Outage(Cause("requests of this device cross each other: try again".into())))
+}
+
+/// One decision on one set of facts; `None` where they had changed when it came to the commit.
+async fn attempt(
+    house: &House,
+    realm: &RealmState,
+    ask: &Ask,
+    recognized: &Recognized,
+    gathered: Gathered,
+    trace: &mut Trace,
+) -> Result<Option<Enrolled>, Refusal> {
+    let now = house.clock.now();
+    let rules = realm.settings.rules(gathered.facts.device.as_ref());
+    if let Some(device) = &gathered.facts.device
+        && !house.rates.take(device.id, realm.settings.device_rate_per_hour(&device.groups), now)
+    {
+        return Err(Refusal::Denied(RuleId::RATE));
+    }
+    let known = gathered.facts.device.as_ref().map(|d| d.id);
+    let judged = ca::judge(ask, recognized, gathered.facts, &rules, now);
+    if let (Err(Refusal::Denied(rule)), Some(device)) = (&judged, known)
+        && *rule == RuleId::CONTRADICTION
+    {
+        trace.mark = Some((device, contradiction(ask)));
+    }
+    let approved = match judged? {
+        Judgement::Again(credential) if ask.key == KeySource::Device => {
+            house.metrics.enrollment(realm.name().as_str(), ask.want.as_str(), "again");
+            let leaf = Certificate::parse(&credential.der).map_err(Refusal::Malformed)?;
+            return Ok(Some(Enrolled { leaf, key: None }));
+        }
+        // The machine never judges `Again` for a key that the server made, since it keeps no private key.
+        Judgement::Again(_) => return Err(outage("a key made here cannot be handed over twice")),
+        Judgement::Grant(approved) => approved,
+    };
+    let issuer = realm.operations.as_ref().ok_or(Refusal::Denied(RuleId::NO_AUTHORITY))?;
+    let made = match ask.key {
+        KeySource::Device => None,
+        KeySource::Server => Some(keys::generate(identity::KeyKind::P256).map_err(|_| outage("no key could be made"))?),
+    };
+    let key = made.as_ref().map_or(ask.csr.key(), |m| identity::Signer::public(&m.key));
+    let mut dice = SystemDice;
+    let granted = issuer
+        .issue(approved, key, &mut Outside { now, dice: &mut dice })
+        .map_err(|_| outage("the operations authority did not sign"))?;
+    let leaf = Certificate::parse(&granted.leaf.der).map_err(Refusal::Malformed)?;
+    let payload = payload(ask, &granted, gathered.door.as_deref());
+    let class = match ask.want {
+        identity::ask::Want::Join => Class::Join,
+        identity::ask::Want::Renew => Class::Renewal,
+    };
+    match house.commit(realm.key, change(granted), class, payload).await {
+        Ok(_) => {
+            house.metrics.enrollment(realm.name().as_str(), ask.want.as_str(), "issued");
+            Ok(Some(Enrolled { leaf, key: made.map(|m| m.pkcs8) }))
+        }
+        Err(CommitError::Conflict(_)) => Ok(None),
+        Err(CommitError::Storage(_) | CommitError::Closed) => Err(outage("the registry cannot write: try again later")),
+    }
+}
+
+fn change(granted: Granted) -> Change {
+    Change::Leafed {
+        device: granted.device,
+        expected: granted.expected,
+        leaf: granted.leaf,
+        supersedes: granted.supersedes,
+        token: granted.token,
+    }
+}
+
+fn payload(ask: &Ask, granted: &Granted, door: Option<&str>) -> Payload {
+    let binding = match ask.binding {
+        identity::ask::Binding::Absent => "absent",
+        identity::ask::Binding::Held => "held",
+        identity::ask::Binding::Other => "other",
+    };
+    let mut payload = Payload::new(&format!("{}.issued", ask.want.as_str()))
+        .with("device", granted.device.id.to_string())
+        .with("serial", granted.leaf.serial.octets().to_vec())
+        .with("spki", granted.leaf.spki.octets().to_vec())
+        .with("generation", u64::from(granted.leaf.generation))
+        .with("issuer", granted.leaf.issuer.octets().to_vec())
+        .with("ends", granted.leaf.not_after.secs())
+        .with("certificate", identity::key::sha256(&[&granted.leaf.der]).to_vec())
+        .with("binding", binding)
+        .with("from", ask.from.to_string());
+    if let Some(door) = door {
+        payload = payload.with("door", door);
+    }
+    if let Some(token) = &granted.token {
+        payload = payload.with("token", token.as_str());
+    }
+    payload
+}
+
+fn contradiction(ask: &Ask) -> String {
+    format!("a join from {} named serial `{}`, which contradicts the birth record", ask.from, ask.csr.claims().serial)
+}
+
+fn unreadable(error: ReadError) -> Refusal {
+    tracing::error!("the registry cannot be read: {error}");
+    outage("the registry cannot be read: try again later")
+}
+
+fn outage(sentence: &'static str) -> Refusal {
+    Refusal::Outage(Cause(sentence.into()))
+}

@@ -1,0 +1,233 @@
+//! Everything that a running server has: the registry, the clock, the online keys, and per realm what every
+//! decision needs at hand (authorities, doors, profiles, settings), read anew after each change of one of them.
+
+use crate::clock::{Clock, SystemDice};
+use crate::metrics::Metrics;
+use crate::rate::Rates;
+use crate::record::Strangers;
+use crate::settings::Settings;
+use ca::{Addresses, Issuer};
+use identity::authority::{Authority, AuthorityState, KeyId, Role};
+use identity::door::Door;
+use identity::profile::Profile;
+use identity::{Outside, RealmName, Signer};
+use ledger::{Class, Payload};
+use registry::{Change, CommitError, Committed, Draft, ReadError, Realm, RealmKey, Registry};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::oneshot;
+
+/// CRL shards of an issuer. A shard is what a device with little memory fetches to check one peer: at a million
+/// leaves of which one in a hundred is revoked, a sixteenth is 25 KiB.
+pub const SHARDS: u16 = 16;
+
+/// The private keys that the server holds, by the key identifier of their certificates.
+pub type Keyring = BTreeMap<KeyId, Arc<dyn Signer>>;
+
+/// Everything that a running server has.
+pub struct House {
+    /// The only memory.
+    pub registry: Registry,
+    /// Where time comes from.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// How often each device asks.
+    pub rates: Rates,
+    /// Refusals of those who proved nothing.
+    pub strangers: Strangers,
+    /// Signs checkpoints.
+    pub ledger_key: Arc<dyn Signer>,
+    public_url: Option<String>,
+    keyring: Keyring,
+    realms: RwLock<BTreeMap<RealmName, Arc<RealmState>>>,
+}
+
+/// What a start brings along.
+pub struct Furniture {
+    /// The opened registry.
+    pub registry: Registry,
+    /// Where time comes from.
+    pub clock: Clock,
+    /// The online keys of the authorities.
+    pub keyring: Keyring,
+    /// Signs checkpoints.
+    pub ledger_key: Arc<dyn Signer>,
+    /// Where the public port is reached from outside; `None` leaves addresses out of certificates.
+    pub public_url: Option<String>,
+}
+
+/// One realm, as it stood when it was last read.
+pub struct RealmState {
+    /// How its rows are keyed.
+    pub key: RealmKey,
+    /// Its row.
+    pub realm: Realm,
+    /// Every authority, also those that do not sign any more.
+    pub authorities: Vec<Authority>,
+    /// Signs births; `None` while no active birth authority has its key here.
+    pub birth: Option<Issuer>,
+    /// Signs leaves; `None` while no active operations authority has its key here.
+    pub operations: Option<Issuer>,
+    /// Its doors.
+    pub doors: Vec<Door>,
+    /// Its certificate profiles.
+    pub profiles: Vec<Profile>,
+    /// Its settings.
+    pub settings: Settings,
+}
+
+impl RealmState {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &RealmName {
+        &self.realm.name
+    }
+
+    /// The door of that name.
+    #[must_use]
+    pub fn door(&self, name: &str) -> Option<&Door> {
+        self.doors.iter().find(|d| d.name == name)
+    }
+
+    /// The profile of that name.
+    #[must_use]
+    pub fn profile(&self, name: &str) -> Option<&Profile> {
+        self.profiles.iter().find(|p| p.name == name)
+    }
+
+    /// What a device must trust: the operations authorities that still count, then the root (RFC 7030 §4.1.3).
+    #[must_use]
+    pub fn device_anchors(&self) -> Vec<identity::Certificate> {
+        let of = |role: Role| {
+            self.authorities.iter().filter(move |a| a.role == role && a.state != AuthorityState::Barred)
+        };
+        let roles = [Role::Operations, Role::Birth, Role::Service, Role::Root];
+        roles.into_iter().flat_map(of).map(|a| a.certificate.clone()).collect()
+    }
+}
+
+impl House {
+    /// Furnishes a house and reads every realm.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the registry cannot be read.
+    pub fn new(furniture: Furniture) -> Result<Arc<Self>, ReadError> {
+        let house = Self {
+            registry: furniture.registry,
+            clock: furniture.clock,
+            metrics: Metrics::default(),
+            rates: Rates::default(),
+            strangers: Strangers::default(),
+            ledger_key: furniture.ledger_key,
+            public_url: furniture.public_url,
+            keyring: furniture.keyring,
+            realms: RwLock::default(),
+        };
+        for realm in house.registry.realms()? {
+            house.reload(&realm.name)?;
+        }
+        Ok(Arc::new(house))
+    }
+
+    /// The realm of that name.
+    #[must_use]
+    pub fn realm(&self, name: &RealmName) -> Option<Arc<RealmState>> {
+        self.realms.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// Every realm.
+    #[must_use]
+    pub fn realms(&self) -> Vec<Arc<RealmState>> {
+        self.realms.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Reads a realm anew, after its authorities, doors, profiles or settings changed. Requests under way keep what
+    /// they began with.
+    ///
+    /// # Errors
+    /// [`ReadError`] where the registry cannot be read; the realm then stays as it was.
+    pub fn reload(&self, name: &RealmName) -> Result<(), ReadError> {
+        let Some(realm) = self.registry.realms()?.into_iter().find(|r| r.name == *name) else {
+            return Ok(());
+        };
+        let state = self.read_realm(realm)?;
+        let mut realms = self.realms.write().unwrap_or_else(PoisonError::into_inner);
+        realms.insert(name.clone(), Arc::new(state));
+        Ok(())
+    }
+
+    fn read_realm(&self, realm: Realm) -> Result<RealmState, ReadError> {
+        let authorities = self.registry.authorities(realm.key)?;
+        let settings = Settings::read(&self.registry.settings(realm.key)?);
+        let issuer = |role| self.issuer(&authorities, role, &realm.name);
+        Ok(RealmState {
+            key: realm.key,
+            birth: issuer(Role::Birth),
+            operations: issuer(Role::Operations),
+            doors: self.registry.doors(realm.key)?,
+            profiles: self.registry.profiles(realm.key)?,
+            settings,
+            authorities,
+            realm,
+        })
+    }
+
+    /// The newest active authority of a role whose key is here.
+    fn issuer(&self, authorities: &[Authority], role: Role, realm: &RealmName) -> Option<Issuer> {
+        let signs = |a: &&Authority| a.role == role && a.state == AuthorityState::Active;
+        let mut fit: Vec<&Authority> = authorities.iter().filter(signs).collect();
+        fit.sort_by_key(|a| a.certificate.not_before());
+        let (authority, key) = fit.iter().rev().find_map(|a| Some((a, self.signer(&a.id)?)))?;
+        let addresses = Addresses { public_url: self.public_url.clone(), realm: realm.clone() };
+        Some(Issuer::new(authority.certificate.clone(), key, addresses, SHARDS))
+    }
+
+    /// The private key of an authority, where it is online here.
+    #[must_use]
+    pub fn signer(&self, id: &KeyId) -> Option<Arc<dyn Signer>> {
+        self.keyring.get(id).cloned()
+    }
+
+    /// Where the public port is reached from outside.
+    #[must_use]
+    pub fn public_url(&self) -> Option<&str> {
+        self.public_url.as_deref()
+    }
+
+    /// Commits a change with its entry and waits until both are durable.
+    ///
+    /// # Errors
+    /// [`CommitError::Conflict`] where a precondition does not hold any more: decide again on fresh facts. Others are
+    /// ours, and the caller may retry.
+    pub async fn commit(
+        &self,
+        realm: RealmKey,
+        change: Change,
+        class: Class,
+        payload: Payload,
+    ) -> Result<Committed, CommitError> {
+        self.queue(realm, change, class, payload).await
+    }
+
+    /// Queues a change with its entry now, and gives what waits until both are durable. Many that are queued before
+    /// the first is waited for share their fsync.
+    pub fn queue(
+        &self,
+        realm: RealmKey,
+        change: Change,
+        class: Class,
+        payload: Payload,
+    ) -> impl Future<Output = Result<Committed, CommitError>> + Send + use<> {
+        let now = self.clock.now();
+        let salt = Outside { now, dice: &mut SystemDice }.random();
+        let draft = Draft { class, payload: payload.encode(), salt, at: now };
+        let (answer, answered) = oneshot::channel();
+        let tell = move |result| {
+            // The one who asked may be gone; the commit stands all the same.
+            let _gone = answer.send(result);
+        };
+        self.registry.commit(realm, change, draft, Box::new(tell));
+        async move { answered.await.unwrap_or(Err(CommitError::Closed)) }
+    }
+}

@@ -1,0 +1,146 @@
+//! How refusals leave their trace. Nobody can grow the ledger from outside: a known device gets an entry, so many an
+//! hour; strangers that proved nothing get a metric, a log line, and together one summary entry per reason and hour.
+
+use crate::house::{House, RealmState};
+use identity::{Defect, DeviceId, Refusal, UnixTime};
+use ledger::{Class, Payload};
+use registry::{Change, RealmKey};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+/// Refusals of one device that become entries in an hour: enough to see a pattern, too few to fill a disk.
+const ENTRIES_PER_HOUR: u32 = 12;
+/// Log lines about strangers in a minute; the metric counts the rest.
+const LINES_PER_MINUTE: u32 = 60;
+
+/// What was refused, for the record.
+pub struct Refused<'a> {
+    /// `join`, `renew`, `birth`: the front of the verb.
+    pub want: &'a str,
+    /// The door, where one was found.
+    pub door: Option<&'a str>,
+    /// The device, where what was shown proved one.
+    pub device: Option<DeviceId>,
+    /// Why.
+    pub refusal: &'a Refusal,
+    /// Where it came from.
+    pub from: IpAddr,
+    /// Who asked for it, where it was an operator or a station.
+    pub by: Option<&'a str>,
+    /// The device that is to be marked, and with which sentence.
+    pub mark: Option<(DeviceId, String)>,
+}
+
+/// The stable name of a refusal, for metrics and entries.
+#[must_use]
+pub fn rule_name(refusal: &Refusal) -> &str {
+    match refusal {
+        Refusal::Malformed(Defect { name, .. }) => name,
+        Refusal::Denied(rule) => rule.as_str(),
+        Refusal::Outage(_) => "outage",
+    }
+}
+
+impl House {
+    /// Leaves the trace of a refusal. An outage of our own is logged and counted, and is no entry: the ledger may be
+    /// what is out of order.
+    pub async fn refused(&self, realm: &RealmState, what: Refused<'_>) {
+        let rule = rule_name(what.refusal);
+        self.metrics.refusal(realm.name().as_str(), what.door.unwrap_or("none"), rule);
+        if let Refusal::Outage(cause) = what.refusal {
+            tracing::error!(realm = %realm.name(), want = what.want, "outage: {cause}");
+            return;
+        }
+        let now = self.clock.now();
+        match what.device.or(what.mark.as_ref().map(|(device, _)| *device)) {
+            Some(device) => self.refused_device(realm, &what, device, now).await,
+            None => self.strangers.refused(realm.key, rule, what.from, now),
+        }
+    }
+
+    async fn refused_device(&self, realm: &RealmState, what: &Refused<'_>, device: DeviceId, now: UnixTime) {
+        tracing::warn!(realm = %realm.name(), %device, from = %what.from, want = what.want,
+            rule = rule_name(what.refusal), "refused: {}", what.refusal);
+        // A mark changes the device, so its entry is not rationed; the writer drops a mark that already stands.
+        if what.mark.is_none() && !self.strangers.ration.take(device, ENTRIES_PER_HOUR, now) {
+            return;
+        }
+        let mut payload = Payload::new(&format!("{}.denied", what.want))
+            .with("device", device.to_string())
+            .with("rule", rule_name(what.refusal))
+            .with("reason", what.refusal.to_string())
+            .with("from", what.from.to_string());
+        if let Some(door) = what.door {
+            payload = payload.with("door", door);
+        }
+        if let Some(by) = what.by {
+            payload = payload.with("by", by);
+        }
+        let change = what.mark.clone().map_or(Change::Nothing, |(device, mark)| Change::Marked { device, mark });
+        if let Err(error) = self.commit(realm.key, change, Class::Refusal, payload).await {
+            tracing::error!(realm = %realm.name(), %device, "the refusal could not be recorded: {error}");
+        }
+    }
+
+    /// Writes the summary entries of hours that have ended; with `all`, also of the one under way (at a stop).
+    pub async fn summarize_strangers(&self, all: bool) {
+        let now = self.clock.now();
+        for ((realm, rule, hour), tally) in self.strangers.ended(if all { u64::MAX } else { now.hours() }) {
+            let payload = Payload::new("strangers.refused")
+                .with("rule", rule.as_str())
+                .with("hour", hour)
+                .with("count", tally.count)
+                .with("last_from", tally.last_from.to_string());
+            if let Err(error) = self.commit(realm, Change::Nothing, Class::Refusal, payload).await {
+                tracing::error!(rule, "the summary of refused strangers could not be recorded: {error}");
+            }
+        }
+    }
+}
+
+/// Tallies of strangers, by realm, reason and hour.
+#[derive(Default)]
+pub struct Strangers {
+    tallies: Mutex<BTreeMap<(RealmKey, String, u64), Tally>>,
+    lines: Mutex<(u64, u32)>,
+    ration: crate::rate::Rates,
+}
+
+struct Tally {
+    count: u64,
+    last_from: IpAddr,
+}
+
+impl Strangers {
+    fn refused(&self, realm: RealmKey, rule: &str, from: IpAddr, now: UnixTime) {
+        let key = (realm, rule.to_owned(), now.hours());
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        let tally = tallies.entry(key).or_insert(Tally { count: 0, last_from: from });
+        tally.count += 1;
+        tally.last_from = from;
+        drop(tallies);
+        if self.may_log(now) {
+            tracing::info!(rule, %from, "refused a stranger");
+        }
+    }
+
+    fn may_log(&self, now: UnixTime) -> bool {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let minute = now.secs() / 60;
+        if lines.0 != minute {
+            *lines = (minute, 0);
+        }
+        lines.1 += 1;
+        lines.1 <= LINES_PER_MINUTE
+    }
+
+    /// Takes out the tallies of hours before `hour`.
+    fn ended(&self, hour: u64) -> Vec<((RealmKey, String, u64), Tally)> {
+        let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        let (ended, open) = std::mem::take(&mut *tallies).into_iter().partition(|((.., h), _)| *h < hour);
+        *tallies = open;
+        let ended: BTreeMap<_, _> = ended;
+        ended.into_iter().collect()
+    }
+}

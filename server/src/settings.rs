@@ -1,0 +1,145 @@
+//! The settings of a realm: few, named, bounded; kept as text in the registry, read here.
+
+use ca::Rules;
+use const_oid::ObjectIdentifier;
+use identity::{Device, GroupName};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One setting that a realm may have.
+pub struct Known {
+    /// Its name, units last.
+    pub key: &'static str,
+    /// What it does and what holds without it.
+    pub meaning: &'static str,
+    /// Whether a group may have a value of its own.
+    pub by_group: bool,
+    check: fn(&str) -> Result<(), String>,
+}
+
+/// Every setting.
+pub const KNOWN: [Known; 4] = [
+    Known {
+        key: "hw_type",
+        meaning: "OID of the maker's hardware type; births then carry a HardwareModuleName (none)",
+        by_group: false,
+        check: |v| ObjectIdentifier::new(v).map(drop).map_err(|_| format!("`{v}` is not a dotted OID")),
+    },
+    Known {
+        key: "overlap_s",
+        meaning: "seconds for which a leaf stays good after its successor was first used (86400)",
+        by_group: true,
+        check: |v| within(v, 0, 30 * 86_400),
+    },
+    Known {
+        key: "renew_grace_s",
+        meaning: "seconds after its end in which a leaf still renews, for devices without a birth certificate \
+                  (one lifetime)",
+        by_group: true,
+        check: |v| within(v, 0, 5 * 366 * 86_400),
+    },
+    Known {
+        key: "device_rate_per_hour",
+        meaning: "certificates that one device may ask for in an hour (60)",
+        by_group: true,
+        check: |v| within(v, 1, 1_000_000),
+    },
+];
+
+/// Certificates that one device may ask for in an hour: a device that renews on every start and crashes every
+/// minute still gets through.
+const DEVICE_RATE_DEFAULT: u32 = 60;
+
+fn within(value: &str, least: u64, most: u64) -> Result<(), String> {
+    match value.parse::<u64>() {
+        Ok(number) if (least..=most).contains(&number) => Ok(()),
+        _ => Err(format!("`{value}` is not a whole number from {least} to {most}")),
+    }
+}
+
+/// Checks a key and a value before they are stored.
+///
+/// # Errors
+/// A sentence for the operator.
+pub fn check(key: &str, value: &str, by_group: bool) -> Result<(), String> {
+    let Some(known) = KNOWN.iter().find(|k| k.key == key) else {
+        let names: Vec<&str> = KNOWN.iter().map(|k| k.key).collect();
+        return Err(format!("there is no setting `{key}`; there are {}", names.join(", ")));
+    };
+    if by_group && !known.by_group {
+        return Err(format!("`{key}` holds for the whole realm and not for a group"));
+    }
+    (known.check)(value)
+}
+
+/// The settings of a realm, as they stand in the registry.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    values: BTreeMap<(String, Option<GroupName>), String>,
+}
+
+impl Settings {
+    /// Takes over the rows of the registry.
+    #[must_use]
+    pub fn read(rows: &[(String, Option<GroupName>, String)]) -> Self {
+        let values = rows.iter().map(|(k, g, v)| ((k.clone(), g.clone()), v.clone())).collect();
+        Self { values }
+    }
+
+    /// The value for a device in `groups`: of the first of its groups that has one, else of the realm.
+    #[must_use]
+    pub fn value(&self, key: &str, groups: &BTreeSet<GroupName>) -> Option<&str> {
+        let own = groups.iter().find_map(|g| self.values.get(&(key.to_owned(), Some(g.clone()))));
+        own.or_else(|| self.values.get(&(key.to_owned(), None))).map(String::as_str)
+    }
+
+    fn number(&self, key: &str, groups: &BTreeSet<GroupName>) -> Option<u64> {
+        self.value(key, groups)?.parse().ok()
+    }
+
+    /// The rules by which a request of `device` is judged; of a stranger, the realm's own.
+    #[must_use]
+    pub fn rules(&self, device: Option<&Device>) -> Rules {
+        let none = BTreeSet::new();
+        let groups = device.map_or(&none, |d| &d.groups);
+        let mut rules = Rules::default();
+        if let Some(overlap) = self.number("overlap_s", groups) {
+            rules.overlap_s = overlap;
+        }
+        rules.renew_grace_s = self.number("renew_grace_s", groups);
+        rules.hw_type = self.value("hw_type", &none).and_then(|v| ObjectIdentifier::new(v).ok());
+        rules
+    }
+
+    /// Certificates that a device in `groups` may ask for in an hour.
+    #[must_use]
+    pub fn device_rate_per_hour(&self, groups: &BTreeSet<GroupName>) -> u32 {
+        let number = self.number("device_rate_per_hour", groups);
+        number.and_then(|n| u32::try_from(n).ok()).unwrap_or(DEVICE_RATE_DEFAULT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_has_its_own_value_and_the_others_have_the_realms() {
+        let north = GroupName::parse("north").unwrap();
+        let rows = [
+            ("overlap_s".to_owned(), None, "100".to_owned()),
+            ("overlap_s".to_owned(), Some(north.clone()), "7".to_owned()),
+        ];
+        let settings = Settings::read(&rows);
+
+        assert_eq!(settings.value("overlap_s", &[north].into()), Some("7"));
+        assert_eq!(settings.value("overlap_s", &BTreeSet::new()), Some("100"));
+    }
+
+    #[test]
+    fn an_unknown_key_or_a_wild_value_is_refused_with_a_sentence() {
+        assert!(check("overlap_s", "3600", true).is_ok());
+        assert!(check("overlap_s", "-1", false).unwrap_err().contains("whole number"));
+        assert!(check("overlap", "1", false).unwrap_err().contains("overlap_s"));
+        assert!(check("hw_type", "1.3.6.1", true).unwrap_err().contains("whole realm"));
+    }
+}
