@@ -1,0 +1,238 @@
+//! The online keys of a home.
+
+use super::seal::{self, WORK_RANDOM};
+use super::{KeyTrouble, NewKey, Secret, root::passphrase_file};
+use crate::home::HomeError;
+use crate::home::file::{self, Mode};
+use identity::certificate::pem;
+use identity::key::SoftwareKey;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// A passphrase that opens all online keys is made by a machine for a machine. With at least this many characters it is
+/// taken to be random, and scrypt need not be slow four times at each start.
+const PASSPHRASE_LENGTH_MIN: usize = 32;
+
+/// How a key is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keeping {
+    /// In a systemd credential.
+    Credential,
+    /// In an encrypted file.
+    Encrypted,
+    /// In a file that whoever can read it has the key: to be announced.
+    Plain,
+}
+
+/// A key that was loaded.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The key, ready to sign.
+    pub key: SoftwareKey,
+    /// How it is kept.
+    pub keeping: Keeping,
+}
+
+/// Where online keys lie.
+#[derive(Debug)]
+pub struct KeyStore {
+    dir: PathBuf,
+    credentials: Option<PathBuf>,
+    passphrase: Option<Secret>,
+}
+
+impl KeyStore {
+    /// The keys in `dir`, with the credentials that systemd passes to this process.
+    ///
+    /// # Errors
+    /// Where the passphrase credential is there and cannot be used.
+    pub fn open(dir: &Path) -> Result<Self, KeyTrouble> {
+        Self::with(dir, std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from))
+    }
+
+    /// The keys in `dir` with the credentials in a directory.
+    ///
+    /// # Errors
+    /// Where the passphrase credential is there and cannot be used.
+    pub fn with(dir: &Path, credentials: Option<PathBuf>) -> Result<Self, KeyTrouble> {
+        let path = credentials.as_ref().map(|c| c.join("muster-key-passphrase"));
+        let passphrase = match path.filter(|p| p.exists()) {
+            Some(path) => Some(passphrase_file(&path)?),
+            None => None,
+        };
+        if passphrase.as_ref().is_some_and(|s| s.dangerous_reveal().len() < PASSPHRASE_LENGTH_MIN) {
+            return Err(KeyTrouble::Locked(format!(
+                "the credential `muster-key-passphrase` has fewer than {PASSPHRASE_LENGTH_MIN} \
+                 characters: make one with `head -c 32 /dev/urandom | base64`"
+            )));
+        }
+        Ok(Self { dir: dir.to_owned(), credentials, passphrase })
+    }
+
+    /// The same credentials for keys in another directory.
+    #[must_use]
+    pub fn at(self, dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), ..self }
+    }
+
+    /// Writes a new key: encrypted where there is a passphrase, else plain.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn keep(&self, name: &str, key: &NewKey) -> Result<Keeping, KeyTrouble> {
+        let plain = key.dangerous_pkcs8();
+        let Some(secret) = &self.passphrase else {
+            let text = Zeroizing::new(pem("PRIVATE KEY", plain));
+            file::write(&self.plain(name), text.as_bytes(), Mode::Private)?;
+            return Ok(Keeping::Plain);
+        };
+        let sealed = seal::with_passphrase(plain, secret, WORK_RANDOM)
+            .map_err(|e| KeyTrouble::Locked(format!("key `{name}` cannot be encrypted: {e}")))?;
+        file::write(&self.encrypted(name), &sealed, Mode::Private)?;
+        Ok(Keeping::Encrypted)
+    }
+
+    /// Loads a key from the first place that has it.
+    ///
+    /// # Errors
+    /// Where no place has it, it does not open, or others may read a plain one.
+    pub fn load(&self, name: &str) -> Result<Loaded, KeyTrouble> {
+        let credential = self.credentials.as_ref().map(|c| c.join(format!("muster-{name}-key")));
+        if let Some(path) = credential.filter(|p| p.exists()) {
+            return Ok(Loaded { key: parse(&path)?, keeping: Keeping::Credential });
+        }
+        if self.encrypted(name).exists() {
+            return Ok(Loaded { key: self.load_encrypted(name)?, keeping: Keeping::Encrypted });
+        }
+        let path = self.plain(name);
+        refuse_open_to_others(&path)?;
+        Ok(Loaded { key: parse(&path)?, keeping: Keeping::Plain })
+    }
+
+    fn load_encrypted(&self, name: &str) -> Result<SoftwareKey, KeyTrouble> {
+        let path = self.encrypted(name);
+        let Some(secret) = &self.passphrase else {
+            return Err(KeyTrouble::Locked(format!(
+                "`{}` is encrypted: run muster with the systemd credential \
+                 `muster-key-passphrase` (LoadCredentialEncrypted=)",
+                path.display()
+            )));
+        };
+        let plain = seal::open(&file::read(&path)?, secret)
+            .map_err(|e| KeyTrouble::Locked(format!("`{}` does not open: {e}", path.display())))?;
+        Ok(SoftwareKey::from_pkcs8(&plain)?)
+    }
+
+    fn plain(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.key"))
+    }
+
+    fn encrypted(&self, name: &str) -> PathBuf {
+        self.dir.join(format!("{name}.key.age"))
+    }
+}
+
+/// PKCS#8 as PEM or as DER, whichever somebody put there.
+fn parse(path: &Path) -> Result<SoftwareKey, KeyTrouble> {
+    let bytes = file::read(path)?;
+    let unreadable = || {
+        let path = path.display();
+        KeyTrouble::Locked(format!("`{path}` is no PKCS#8 key of P-256, P-384 or Ed25519"))
+    };
+    let der = dangerous_der(&bytes).ok_or_else(unreadable)?;
+    SoftwareKey::from_pkcs8(&der).map_err(|_| unreadable())
+}
+
+/// The DER of a private key in PEM or DER.
+fn dangerous_der(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    if bytes.first() == Some(&0x30) {
+        return Some(Zeroizing::new(bytes.to_vec()));
+    }
+    let text = std::str::from_utf8(bytes).ok()?;
+    let (_, rest) = text.split_once("-----BEGIN PRIVATE KEY-----")?;
+    let (body, _) = rest.split_once("-----END PRIVATE KEY-----")?;
+    identity::text::from_base64(body.as_bytes()).map(Zeroizing::new)
+}
+
+fn refuse_open_to_others(path: &Path) -> Result<(), KeyTrouble> {
+    let found = fs::metadata(path).map_err(|e| HomeError::io("read", path, e))?;
+    if found.permissions().mode() & 0o077 == 0 {
+        return Ok(());
+    }
+    let path = path.display();
+    Err(KeyTrouble::Locked(format!("`{path}` is open to others: chmod 600 it, or replace the key")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use identity::{KeyKind, Signer};
+
+    fn key() -> NewKey {
+        NewKey::make(KeyKind::P256).unwrap()
+    }
+
+    #[test]
+    fn without_a_passphrase_a_key_is_plain_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = KeyStore::with(dir.path(), None).unwrap();
+        let key = key();
+
+        assert_eq!(store.keep("birth", &key).unwrap(), Keeping::Plain);
+
+        let loaded = store.load("birth").unwrap();
+        assert_eq!(loaded.keeping, Keeping::Plain);
+        assert_eq!(loaded.key.public(), key.signer().unwrap().public());
+    }
+
+    #[test]
+    fn a_plain_key_that_others_may_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = KeyStore::with(dir.path(), None).unwrap();
+        store.keep("birth", &key()).unwrap();
+        let path = dir.path().join("birth.key");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(store.load("birth").unwrap_err().to_string().contains("open to others"));
+    }
+
+    #[test]
+    fn with_a_passphrase_a_key_is_encrypted_and_opens_only_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let credentials = dir.path().join("credentials");
+        fs::create_dir(&credentials).unwrap();
+        fs::write(credentials.join("muster-key-passphrase"), "x".repeat(44) + "\n").unwrap();
+        let store = KeyStore::with(dir.path(), Some(credentials)).unwrap();
+
+        assert_eq!(store.keep("birth", &key()).unwrap(), Keeping::Encrypted);
+
+        assert_eq!(store.load("birth").unwrap().keeping, Keeping::Encrypted);
+        assert!(!dir.path().join("birth.key").exists());
+        let without = KeyStore::with(dir.path(), None).unwrap();
+        assert!(matches!(without.load("birth"), Err(KeyTrouble::Locked(_))));
+    }
+
+    #[test]
+    fn a_credential_goes_before_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let credentials = dir.path().join("credentials");
+        fs::create_dir(&credentials).unwrap();
+        let (mine, other) = (key(), key());
+        fs::write(credentials.join("muster-birth-key"), mine.dangerous_pkcs8()).unwrap();
+        let store = KeyStore::with(dir.path(), Some(credentials)).unwrap();
+        store.keep("birth", &other).unwrap();
+
+        let loaded = store.load("birth").unwrap();
+
+        assert_eq!(loaded.keeping, Keeping::Credential);
+        assert_eq!(loaded.key.public(), mine.signer().unwrap().public());
+    }
+
+    #[test]
+    fn a_guessable_passphrase_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("muster-key-passphrase"), "secret").unwrap();
+        assert!(KeyStore::with(dir.path(), Some(dir.path().to_owned())).is_err());
+    }
+}
