@@ -18,6 +18,7 @@ use identity::profile::Profile;
 use identity::token::{Token, TokenId};
 use identity::{Ask, Credential, Device, DeviceId, Refusal, Serial, SpkiHash, UnixTime};
 use rung::Case;
+pub(crate) use rung::{good_standing, unreadable};
 
 /// Says whether a leaf may exist.
 ///

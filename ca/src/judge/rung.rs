@@ -254,10 +254,7 @@ impl<'a> Case<'a> {
     }
 
     /// The token of which one use is spent by this grant.
-    pub(super) fn token_left<'t>(
-        &self,
-        source: &Source<'t>,
-    ) -> Result<Option<&'t Token>, Refusal> {
+    pub(super) fn token_left<'t>(&self, source: &Source<'t>) -> Result<Option<&'t Token>, Refusal> {
         match source {
             Source::Token(t) if t.uses_left > 0 && self.now <= t.ends => Ok(Some(t)),
             Source::Token(_) => denied(RuleId::TOKEN_REFUSED),

@@ -83,7 +83,12 @@ impl Extensions {
     }
 
     /// One more, its value in DER.
-    pub(crate) fn add(&mut self, oid: ObjectIdentifier, critical: bool, value: &[u8]) -> der::Result<()> {
+    pub(crate) fn add(
+        &mut self,
+        oid: ObjectIdentifier,
+        critical: bool,
+        value: &[u8],
+    ) -> der::Result<()> {
         // DEFAULT FALSE is left out (X.690 §11.5).
         let mark: &[u8] = if critical { &[1, 1, 0xff] } else { &[] };
         let parts = [&oid.to_der()?, mark, &tlv(Tag::OctetString, &[value])?];
@@ -142,7 +147,10 @@ impl Extensions {
         let mut value = Vec::new();
         for (method, place) in places {
             let Some(url) = place else { continue };
-            value.extend_from_slice(&tlv(Tag::Sequence, &[&method.to_der()?, &uri(url)?.to_der()?])?);
+            value.extend_from_slice(&tlv(
+                Tag::Sequence,
+                &[&method.to_der()?, &uri(url)?.to_der()?],
+            )?);
         }
         if value.is_empty() {
             return Ok(());
