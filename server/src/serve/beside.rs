@@ -1,7 +1,6 @@
 //! What goes on beside requests: checkpoints, CRLs, the summaries of strangers, and the full check of the registry.
 
-use crate::house::House;
-use crate::public::PublicView;
+use super::ports::Desk;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -10,7 +9,8 @@ use tokio::task::JoinSet;
 /// How often tallies of strangers are looked at; an entry is written once their hour is over.
 const STRANGERS: Duration = Duration::from_secs(60);
 
-pub(super) fn begin(house: &Arc<House>, view: &Arc<PublicView>, beside: &mut JoinSet<()>) {
+pub(super) fn begin(desk: &Desk, beside: &mut JoinSet<()>) {
+    let Desk { house, view, health } = desk;
     let grew = Arc::new(Notify::new());
     let told = grew.clone();
     house.registry.on_entry(Box::new(move |_, _| told.notify_one()));
@@ -29,14 +29,13 @@ pub(super) fn begin(house: &Arc<House>, view: &Arc<PublicView>, beside: &mut Joi
         }
     });
 
-    let keeper = house.clone();
+    let (registry, health) = (house.registry.clone(), health.clone());
     beside.spawn(async move {
-        let registry = keeper.registry.clone();
         let checked = tokio::task::spawn_blocking(move || registry.check_integrity()).await;
         match checked {
-            Ok(Ok(findings)) => keeper.health.checked(findings),
-            Ok(Err(error)) => keeper.health.checked(vec![error.to_string()]),
-            Err(error) => keeper.health.checked(vec![error.to_string()]),
+            Ok(Ok(findings)) => health.checked(findings.iter().map(ToString::to_string).collect()),
+            Ok(Err(error)) => health.checked(vec![error.to_string()]),
+            Err(error) => health.checked(vec![error.to_string()]),
         }
     });
 }

@@ -4,14 +4,16 @@
 
 mod beside;
 mod furnish;
+mod health;
 mod ports;
 
 use crate::found::{self, FoundError};
 use crate::home::{Config, Home, HomeError, Lock, Ports, ServeOptions, Settings};
 use crate::house::House;
-use crate::listen::{Stop, Stopper};
+use crate::listen::Stopper;
 use crate::public::PublicView;
 use crate::tls::ServedError;
+use health::Health;
 use registry::{OpenError, ReadError};
 use std::fmt;
 use std::path::PathBuf;
@@ -122,9 +124,12 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     let (stopper, stop) = Stopper::new();
     let view = furnish::view(&home, &house)?;
     let mut serving = JoinSet::new();
-    let opened = ports::open(&house, &view, &settings, &stop, &mut serving)?;
+    let plain_keys = furnished.plain_keys.clone();
+    let health = Health::new(home.clone(), plain_keys, settings.public_url.clone());
+    let desk = ports::Desk { house: house.clone(), view: view.clone(), health: Arc::new(health) };
+    let opened = ports::open(&desk, &settings, &stop, &mut serving)?;
     let mut beside = JoinSet::new();
-    beside::begin(&house, &view, &mut beside);
+    beside::begin(&desk, &mut beside);
     opened.keep_fresh(&stop, &mut beside);
     crate::crl::publish_all(&house, &view).await;
     crate::checkpoint::sign_all(&house).await;

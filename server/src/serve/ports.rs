@@ -1,6 +1,7 @@
 //! The three ports: who answers there, behind which limits, with which certificate.
 
 use super::StartError;
+use super::health::Health;
 use crate::home::{Ports, Settings};
 use crate::house::House;
 use crate::listen::{self, Connection, Gate, Limits, Stop, Strangers, Tally};
@@ -13,6 +14,13 @@ use identity::RealmName;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tower_service::Service as _;
+
+/// What answers at the ports.
+pub(super) struct Desk {
+    pub(super) house: Arc<House>,
+    pub(super) view: Arc<PublicView>,
+    pub(super) health: Arc<Health>,
+}
 
 /// What was opened.
 pub(super) struct Opened {
@@ -30,12 +38,12 @@ impl Opened {
 }
 
 pub(super) fn open(
-    house: &Arc<House>,
-    view: &Arc<PublicView>,
+    desk: &Desk,
     settings: &Settings,
     stop: &Stop,
     serving: &mut JoinSet<()>,
 ) -> Result<Opened, StartError> {
+    let house = &desk.house;
     let service = Arc::new(Service::new(service_issuer(house)?, tls::names(settings)));
     let served = service.serve()?;
     let gate = |limits, tls| Gate {
@@ -58,7 +66,8 @@ pub(super) fn open(
         None => served.clone(),
     };
     let operators = gate(Limits::OPERATOR, Some(tls::operator(own)?));
-    let router = crate::operator::router(house.clone());
+    let health = desk.health.clone();
+    let router = crate::operator::router_with(house.clone(), Arc::new(move || health.checks()));
     let answer = move |connection: Arc<Connection>, mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer { addr: connection.peer });
         let mut router = router.clone();
@@ -67,7 +76,7 @@ pub(super) fn open(
     serving.spawn(listen::serve(listener, operators, answer));
 
     let (listener, everybody) = listen::bind(&settings.public)?;
-    serving.spawn(listen::serve(listener, gate(Limits::PUBLIC, None), public::handler(view.clone())));
+    serving.spawn(listen::serve(listener, gate(Limits::PUBLIC, None), public::handler(desk.view.clone())));
     let ports = Ports { device: Some(device), operator: Some(operator), public: Some(everybody), link: None };
     Ok(Opened { ports, service, served })
 }
