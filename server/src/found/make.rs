@@ -99,16 +99,16 @@ fn authorities(
     let root_key = NewKey::make(kinds.authority)?;
     root::lock(&root_key, lock, offline)?;
     let root_key = root_key.signer()?;
-    let root =
-        clock::outside(|outside| authority::root(&format!("Muster root {mark}"), &root_key, outside))?;
+    let root = clock::outside(|outside| {
+        authority::root(&format!("Muster root {mark}"), &root_key, outside)
+    })?;
     let mut all = vec![active(Role::Root, root.clone())?];
     for role in [Role::Birth, Role::Operations, Role::Service] {
         let key = kinds.key(role.as_str(), kinds.authority)?;
         let request = authority::request(&format!("Muster {role} {mark}"), key.as_ref())?;
         let csr = Csr::parse(&request).map_err(Refusal::Malformed)?;
         let order = Order { csr: &csr, role, addresses };
-        let signed =
-            clock::outside(|outside| authority::sign(&root, &root_key, order, outside))?;
+        let signed = clock::outside(|outside| authority::sign(&root, &root_key, order, outside))?;
         all.push(active(role, signed)?);
     }
     let list = crl::sign(&root, &root_key, root_crl(clock::now()))?;

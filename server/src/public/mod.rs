@@ -43,7 +43,10 @@ pub struct PublicView {
 impl PublicView {
     /// A view that shows nothing yet but the ledgers of `realms`.
     #[must_use]
-    pub fn new(registry: Registry, realms: impl IntoIterator<Item = (RealmName, RealmKey)>) -> Self {
+    pub fn new(
+        registry: Registry,
+        realms: impl IntoIterator<Item = (RealmName, RealmKey)>,
+    ) -> Self {
         Self {
             files: RwLock::default(),
             realms: RwLock::new(realms.into_iter().collect()),
@@ -78,7 +81,8 @@ pub async fn serve(view: Arc<PublicView>, request: Request<Incoming>) -> Answer 
         // The question does not matter yet, but an unread one would end the connection.
         let _unread = read_body(body, limits::OCSP_OCTETS_MAX, limits::BODY).await;
     } else if head.method != Method::GET && head.method != Method::HEAD {
-        let mut refused = sentence(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered");
+        let mut refused =
+            sentence(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered");
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;
     }

@@ -8,8 +8,8 @@ mod possession;
 mod served;
 pub mod service;
 
-pub use service::Service;
 pub use served::{Served, ServedError, own};
+pub use service::Service;
 
 use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
