@@ -170,7 +170,11 @@ fn write_database(
     all.push(Change::ProfileSet(Profile::standard()));
     all.extend(doors().map(Change::DoorSet));
     all.push(Change::OperatorSet(operator));
-    let registry = Registry::open(&building.join("muster.db"), Options::default())?;
+    let path = building.join("muster.db");
+    // The database takes over the mode of a file that is there, and gives it to its log: digests of
+    // tokens and all that the ledger only hints at are in them.
+    file::write(&path, &[], Mode::Private)?;
+    let registry = Registry::open(&path, Options::default())?;
     registry.commit_wait(FIRST, Change::Batch(all), draft)?;
     // The last handle takes the write-ahead log into the file.
     registry.close();

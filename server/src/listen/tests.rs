@@ -226,3 +226,12 @@ async fn a_taken_port_is_named_and_the_next_place_is_tried() {
     assert_ne!(other, port);
     drop(held);
 }
+
+#[test]
+fn connections_leave_descriptors_for_files() {
+    assert!(descriptors().unwrap() > 0);
+    assert_eq!(Limits::DEVICE.within(1024).connections_max, 512);
+    assert_eq!(Limits::OPERATOR.within(1024).connections_max, 128);
+    let plenty = Limits::DEVICE.within(1_048_576).connections_max;
+    assert_eq!(plenty, limits::DEVICE_CONNECTIONS_MAX);
+}
