@@ -1,7 +1,11 @@
 //! The host: sockets, files, clock and chance around the decisions that are made on the floors below.
 
 pub mod births;
+pub mod checkpoint;
 pub mod clock;
+pub mod crl;
+pub mod device;
+pub mod found;
 pub mod home;
 pub mod house;
 pub mod keys;
@@ -9,9 +13,13 @@ pub mod limits;
 pub mod listen;
 pub mod log;
 pub mod metrics;
-pub mod operator;
+pub mod public;
 pub mod rate;
 pub mod record;
 pub mod sd;
+pub mod serve;
 pub mod settings;
 pub mod tls;
+
+pub use home::ServeOptions;
+pub use serve::{Running, start};

@@ -20,6 +20,8 @@ CREATE TABLE entry (
     number INTEGER NOT NULL,
     at INTEGER NOT NULL,
     entry BLOB NOT NULL,
+    -- The hash of the entry as a leaf: a tile in the making, and what tells which entry of a tile was changed.
+    leaf BLOB NOT NULL,
     -- Erasing destroys these two and leaves the entry.
     payload BLOB,
     salt BLOB,
@@ -54,6 +56,8 @@ CREATE TABLE device (
     ek_digest TEXT,
     meta TEXT NOT NULL,
     group_names TEXT NOT NULL,
+    -- The name of the door by which it last joined.
+    door TEXT,
     mark TEXT,
     PRIMARY KEY (realm, id)
 ) WITHOUT ROWID;
@@ -78,6 +82,8 @@ CREATE TABLE credential (
     generation INTEGER NOT NULL,
     spki BLOB NOT NULL,
     requester BLOB NOT NULL,
+    -- Whether its first use ends earlier leaves at once.
+    closes INTEGER NOT NULL,
     shard INTEGER NOT NULL,
     issued INTEGER NOT NULL,
     not_after INTEGER NOT NULL,

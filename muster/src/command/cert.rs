@@ -1,0 +1,139 @@
+//! Certificates that devices were given.
+
+use super::words::word;
+use crate::failure::Outcome;
+use crate::output::Paint;
+use crate::rest::Query;
+use crate::session::Session;
+use crate::table::{Table, members};
+use api::path::{
+    CERTIFICATE, CERTIFICATE_REVOKE, CERTIFICATES, DEVICE_CERTIFICATES, fill,
+};
+use api::{CertificateView, Reason, RevocationRequest, RevocationResult};
+use clap::{Args, Subcommand};
+
+/// Certificates that devices were given: list, look at, revoke.
+///
+/// A certificate is named as `cert:HEX` (or just HEX), its serial number, or as `spki:HEX`, the
+/// SHA-256 of its public key, which is the newest with that key.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cert {
+    List(List),
+    Show(Show),
+    Revoke(Revoke),
+}
+
+/// List certificates, all or those of one device.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  muster cert list --device serial:P7-000123")]
+pub(crate) struct List {
+    /// Only those of this device, newest first.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// At most so many [default: all].
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+/// Show one certificate, with its PEM.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster cert show cert:0190a5b27c3d0123456789abcdef0123
+  muster cert show 0190a5b27c3d0123456789abcdef0123 --pem > leaf.pem")]
+pub(crate) struct Show {
+    /// The certificate.
+    #[arg(value_name = "CERTIFICATE")]
+    name: String,
+    /// Print the PEM alone.
+    #[arg(long, conflicts_with = "json")]
+    pem: bool,
+}
+
+/// Revoke a certificate, and every certificate of the same key; they are listed.
+///
+/// To cut a whole device off, suspend or retire it instead.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster cert revoke cert:0190a5b27c3d0123456789abcdef0123 --reason keyCompromise")]
+pub(crate) struct Revoke {
+    /// The certificate.
+    #[arg(value_name = "CERTIFICATE")]
+    name: String,
+    /// Why; `keyCompromise` also keeps the key out for good.
+    #[arg(long, default_value = "unspecified", value_parser = word!(Reason))]
+    reason: Reason,
+}
+
+/// Does what was typed.
+pub(super) async fn run(typed: Cert, session: &Session) -> Outcome {
+    let rest = session.rest()?;
+    match typed {
+        Cert::List(List { device, limit }) => {
+            let path = device.map_or_else(
+                || CERTIFICATES.to_owned(),
+                |device| fill(DEVICE_CERTIFICATES, &[&device]),
+            );
+            let rows: Vec<CertificateView> = rest.list(&path, &Query::default(), limit).await?;
+            session.show(&rows, |rows, paint| table(rows, paint))
+        }
+        Cert::Show(Show { name, pem }) => {
+            let found: CertificateView = rest.get(fill(CERTIFICATE, &[&name])).await?;
+            if pem {
+                return crate::output::text(found.pem.as_deref().unwrap_or_default());
+            }
+            session.show(&found, sheet)
+        }
+        Cert::Revoke(Revoke { name, reason }) => {
+            let path = fill(CERTIFICATE_REVOKE, &[&name]);
+            let done: RevocationResult = rest.post(path, &RevocationRequest { reason }).await?;
+            session.show(&done, |done, paint| table(&done.revoked, paint))
+        }
+    }
+}
+
+/// Certificates, a line each.
+pub(super) fn table(rows: &[CertificateView], paint: Paint) -> String {
+    let mut table = Table::new(&["SERIAL", "KIND", "GEN", "DEVICE", "ISSUED", "ENDS", "STATE"]);
+    for row in rows {
+        table.row([
+            row.serial.clone(),
+            row.kind.to_string(),
+            row.generation.to_string(),
+            row.device.clone(),
+            row.issued.clone(),
+            row.not_after.clone(),
+            state(row),
+        ]);
+    }
+    table.print(paint)
+}
+
+fn state(row: &CertificateView) -> String {
+    match (&row.revoked, &row.spent, &row.used) {
+        (Some(revoked), _, _) => revoked.reason.to_string(),
+        (None, Some(_), _) => "spent".to_owned(),
+        (None, None, Some(_)) => "used".to_owned(),
+        (None, None, None) => "unused".to_owned(),
+    }
+}
+
+fn sheet(row: &CertificateView, paint: Paint) -> String {
+    let revoked = row.revoked.as_ref().map(|r| format!("{} ({})", r.at, r.reason));
+    let all = members(
+        paint,
+        [
+            ("serial", Some(row.serial.clone())),
+            ("kind", Some(row.kind.to_string())),
+            ("device", Some(row.device.clone())),
+            ("issuer", Some(row.issuer.clone())),
+            ("generation", Some(row.generation.to_string())),
+            ("spki", Some(row.spki.clone())),
+            ("issued", Some(row.issued.clone())),
+            ("ends", Some(row.not_after.clone())),
+            ("first used", row.used.clone()),
+            ("spent", row.spent.clone()),
+            ("revoked", revoked),
+        ],
+    );
+    format!("{all}\n\n{}", row.pem.as_deref().unwrap_or_default())
+}

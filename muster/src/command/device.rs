@@ -1,0 +1,248 @@
+//! Devices: who there is, and where each stands.
+
+use super::words::word;
+use crate::failure::Outcome;
+use crate::output::Paint;
+use crate::rest::{Query, Rest};
+use crate::session::Session;
+use crate::table::{Table, members};
+use api::path::{
+    DEVICE, DEVICE_CERTIFICATES, DEVICE_GROUP, DEVICE_RESUME, DEVICE_RETIRE, DEVICE_SUSPEND,
+    DEVICES, fill,
+};
+use api::{CertificateView, DeviceView, Standing, StandingRequest};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+/// Devices: list and look at them, suspend, resume and retire them, group them.
+///
+/// A device is named by its UUID, by the first 6 or more hex digits of it, or as `serial:S` or
+/// `serial:MAKER/MODEL/S`, where MAKER and MODEL may be empty.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Device {
+    List(List),
+    Show(Show),
+    Suspend(Suspend),
+    Resume(Resume),
+    Retire(Retire),
+    #[command(subcommand)]
+    Group(Group),
+}
+
+/// List devices.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster device list --group pumps --standing enrolled
+  muster device list --json | jq -r '.[].id'")]
+pub(crate) struct List {
+    /// Only those in this group.
+    #[arg(long)]
+    group: Option<String>,
+    /// Only those that stand here.
+    #[arg(long, value_parser = word!(Standing))]
+    standing: Option<Standing>,
+    /// Only those of this model.
+    #[arg(long)]
+    model: Option<String>,
+    /// Only those of this maker: the name of a door, or empty for births of this realm.
+    #[arg(long)]
+    maker: Option<String>,
+    /// Only those with this serial number.
+    #[arg(long)]
+    serial: Option<String>,
+    /// Only those for which this holds, over the members of `device list --json`.
+    #[arg(long = "where", value_name = "SELECTOR")]
+    selector: Option<String>,
+    /// At most so many [default: all].
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+}
+
+/// Show one device, its newest leaf and its certificates.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  muster device show serial:P7-000123")]
+pub(crate) struct Show {
+    /// The device.
+    #[arg(value_name = "DEVICE")]
+    id: String,
+}
+
+/// Put a device aside: its leaves go on hold, it may neither join nor renew, until it is resumed.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  muster device suspend 0190a5b2 --reason \"stolen from site 7\"")]
+pub(crate) struct Suspend {
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Undo a suspension: the hold on its leaves is lifted.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  muster device resume 0190a5b2 --reason \"found again\"")]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// Strike a device off for good: everything that it holds is revoked, its birth certificate too.
+///
+/// There is no way back. To put a device aside for a while, suspend it.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  muster device retire serial:P7-000123 --reason scrapped")]
+pub(crate) struct Retire {
+    #[command(flatten)]
+    whom: Whom,
+}
+
+#[derive(Debug, Args)]
+struct Whom {
+    /// The device.
+    #[arg(value_name = "DEVICE")]
+    id: String,
+    /// Why, for the ledger.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+}
+
+/// Groups of a device; a group exists by being named.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Group {
+    /// Put a device into a group.
+    #[command(after_help = "Example:\n  muster device group add 0190a5b2 pumps")]
+    Add(Membership),
+    /// Take a device out of a group.
+    #[command(after_help = "Example:\n  muster device group remove 0190a5b2 pumps")]
+    Remove(Membership),
+}
+
+/// A device and a group.
+#[derive(Debug, Args)]
+pub(crate) struct Membership {
+    /// The device.
+    #[arg(value_name = "DEVICE")]
+    id: String,
+    /// The group: 1 to 64 of letters, digits and `-_.`.
+    group: String,
+}
+
+/// Does what was typed.
+pub(super) async fn run(typed: Device, session: &Session) -> Outcome {
+    let rest = session.rest()?;
+    match typed {
+        Device::List(typed) => list(typed, &rest, session).await,
+        Device::Show(Show { id }) => show(&id, &rest, session).await,
+        Device::Suspend(Suspend { whom }) => stand(DEVICE_SUSPEND, whom, &rest, session).await,
+        Device::Resume(Resume { whom }) => stand(DEVICE_RESUME, whom, &rest, session).await,
+        Device::Retire(Retire { whom }) => stand(DEVICE_RETIRE, whom, &rest, session).await,
+        Device::Group(Group::Add(Membership { id, group })) => {
+            let path = fill(DEVICE_GROUP, &[&id, &group]);
+            rest.put::<_, serde::de::IgnoredAny>(path, &serde_json::json!({})).await?;
+            now(&id, &rest, session).await
+        }
+        Device::Group(Group::Remove(Membership { id, group })) => {
+            rest.delete(fill(DEVICE_GROUP, &[&id, &group])).await?;
+            now(&id, &rest, session).await
+        }
+    }
+}
+
+async fn list(typed: List, rest: &Rest, session: &Session) -> Outcome {
+    let query = Query::default()
+        .with("group", typed.group)
+        .with("standing", typed.standing)
+        .with("model", typed.model)
+        .with("maker", typed.maker)
+        .with("serial", typed.serial)
+        .with("where", typed.selector);
+    let devices: Vec<DeviceView> = rest.list(DEVICES, &query, typed.limit).await?;
+    session.show(&devices, |rows, paint| table(rows, paint))
+}
+
+async fn stand(path: &str, whom: Whom, rest: &Rest, session: &Session) -> Outcome {
+    let request = StandingRequest { reason: whom.reason };
+    let device: DeviceView = rest.post(fill(path, &[&whom.id]), &request).await?;
+    session.show(&device, line)
+}
+
+async fn now(id: &str, rest: &Rest, session: &Session) -> Outcome {
+    let device: DeviceView = rest.get(fill(DEVICE, &[id])).await?;
+    session.show(&device, line)
+}
+
+/// A device with all certificates that it was given.
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    device: DeviceView,
+    certificates: Vec<CertificateView>,
+}
+
+async fn show(id: &str, rest: &Rest, session: &Session) -> Outcome {
+    let device: DeviceView = rest.get(fill(DEVICE, &[id])).await?;
+    let path = fill(DEVICE_CERTIFICATES, &[&device.id]);
+    let certificates = rest.list(&path, &Query::default(), Some(CERTIFICATES_SHOWN)).await?;
+    session.show(&Whole { device, certificates }, |whole, paint| {
+        let certificates = super::cert::table(&whole.certificates, paint);
+        format!("{}\n\n{certificates}", sheet(&whole.device, paint))
+    })
+}
+
+/// A year of monthly leaves and some: `cert list --device` has the rest.
+const CERTIFICATES_SHOWN: usize = 16;
+
+fn table(rows: &[DeviceView], paint: Paint) -> String {
+    let mut table =
+        Table::new(&["ID", "STANDING", "MODEL", "SERIAL", "GROUPS", "ASSURANCE", "LEAF ENDS"]);
+    for device in rows {
+        table.row([
+            device.id.clone(),
+            device.standing.to_string(),
+            device.model.clone(),
+            maker_and_serial(device),
+            device.group.join(","),
+            device.assurance.to_string(),
+            device.leaf.as_ref().map(|l| l.not_after.clone()).unwrap_or_default(),
+        ]);
+    }
+    table.print(paint)
+}
+
+fn maker_and_serial(device: &DeviceView) -> String {
+    if device.maker.is_empty() {
+        return device.serial.clone();
+    }
+    format!("{}/{}", device.maker, device.serial)
+}
+
+fn line(device: &DeviceView, _: Paint) -> String {
+    let groups = match device.group.as_slice() {
+        [] => String::new(),
+        named => format!(", in {}", named.join(", ")),
+    };
+    format!("{} ({}) is {}{groups}", device.id, maker_and_serial(device), device.standing)
+}
+
+fn sheet(device: &DeviceView, paint: Paint) -> String {
+    let meta: Vec<String> = device.meta.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let keeps_key = "its client keeps its key over renewals: a copied key is found late or never";
+    members(
+        paint,
+        [
+            ("id", Some(device.id.clone())),
+            ("standing", Some(device.standing.to_string())),
+            ("assurance", Some(device.assurance.to_string())),
+            ("maker", Some(device.maker.clone())),
+            ("model", Some(device.model.clone())),
+            ("serial", Some(device.serial.clone())),
+            ("mac", Some(device.mac.join(", "))),
+            ("imei", device.imei.clone()),
+            ("ek digest", device.ek_digest.clone()),
+            ("meta", Some(meta.join(", "))),
+            ("groups", Some(device.group.join(", "))),
+            ("born", Some(device.born.clone())),
+            ("enrolled", device.enrolled.clone()),
+            ("generation", Some(device.generation.to_string())),
+            ("mark", device.mark.clone()),
+            ("weak", device.weak_detection.then(|| keeps_key.to_owned())),
+        ],
+    )
+}

@@ -1,0 +1,194 @@
+//! What a person types: one tree of nouns and verbs, one file per noun.
+//!
+//! [`Typed`] is the tree's root. The doc comments below and beside are the manual: clap prints them
+//! with `--help`, and [`tree`] adds to each verb what holds for all of them.
+
+mod birth;
+mod ca;
+mod cert;
+mod completion;
+mod device;
+mod door;
+mod ledger;
+mod operator;
+mod profile;
+mod realm;
+mod root;
+mod serve;
+mod token;
+mod words;
+
+use crate::failure::{Failure, Outcome};
+use crate::session::{Everywhere, Session};
+use clap::{ColorChoice, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// Identities for fleets of devices: from birth at the production line to the last renewal.
+///
+/// `muster serve` on an empty directory makes a complete, safe system and runs it. All other verbs
+/// ask a running one over REST, with the operator credential that they find by `--as FILE`,
+/// `$MUSTER_OPERATOR`, or `HOME/operator.toml`. Only `ledger verify FILES` and what the root's key
+/// signs (`ca sign`, `ca crl`) work without a server.
+///
+/// HOME is `--home DIR`, or `$MUSTER_HOME`, or `/var/lib/muster` where there is one that you may
+/// read, or `./muster-home`.
+#[derive(Debug, Parser)]
+#[command(name = "muster", version, max_term_width = 100, subcommand_required = true)]
+#[command(arg_required_else_help = true)]
+#[command(after_help = "Example:\n  muster serve --home ./muster-home\n  muster device list")]
+pub(crate) struct Typed {
+    /// Options that every verb takes.
+    #[command(flatten)]
+    pub(crate) everywhere: Everywhere,
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+#[derive(Debug, Subcommand)]
+enum Noun {
+    Serve(serve::Serve),
+    Birth(birth::Birth),
+    #[command(subcommand)]
+    Token(token::Token),
+    #[command(subcommand)]
+    Device(device::Device),
+    #[command(subcommand)]
+    Cert(cert::Cert),
+    #[command(subcommand)]
+    Ca(ca::Ca),
+    #[command(subcommand)]
+    Door(door::Door),
+    #[command(subcommand)]
+    Profile(profile::Profile),
+    #[command(subcommand)]
+    Realm(realm::Realm),
+    #[command(subcommand)]
+    Operator(operator::Operator),
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
+    Completion(completion::Completion),
+}
+
+/// Reads the command line; wrong usage ends the process with exit code 2.
+pub(crate) fn parse() -> Typed {
+    let matches = tree().color(help_color()).get_matches();
+    Typed::from_arg_matches(&matches).unwrap_or_else(|e| e.exit())
+}
+
+impl Typed {
+    /// Does what was typed.
+    pub(crate) fn run(self) -> Outcome {
+        let session = self.everywhere.open();
+        match self.noun {
+            // These two bring their own runtime, or need none.
+            Noun::Serve(serve) => serve::run(serve, &session),
+            Noun::Completion(completion) => completion::run(&completion),
+            noun => tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|e| Failure::new(format!("cannot start: {e}")))?
+                .block_on(ask(noun, &session)),
+        }
+    }
+}
+
+async fn ask(noun: Noun, session: &Session) -> Outcome {
+    match noun {
+        Noun::Birth(birth) => birth::run(birth, session).await,
+        Noun::Token(token) => token::run(token, session).await,
+        Noun::Device(device) => device::run(device, session).await,
+        Noun::Cert(cert) => cert::run(cert, session).await,
+        Noun::Ca(ca) => ca::run(ca, session).await,
+        Noun::Door(door) => door::run(door, session).await,
+        Noun::Profile(profile) => profile::run(profile, session).await,
+        Noun::Realm(realm) => realm::run(realm, session).await,
+        Noun::Operator(operator) => operator::run(operator, session).await,
+        Noun::Ledger(ledger) => ledger::run(ledger, session).await,
+        Noun::Serve(_) | Noun::Completion(_) => Ok(()),
+    }
+}
+
+/// What holds for every verb, at the end of its help.
+const EXIT_CODES: &str = "Exit codes:\n  0  done\n  1  refused or failed; the reason and what to do \
+                          next are on stderr\n  2  wrong usage";
+
+/// The tree, each verb's help complete.
+pub(crate) fn tree() -> Command {
+    complete(Typed::command())
+}
+
+fn complete(command: Command) -> Command {
+    let names: Vec<String> =
+        command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    let example = command.get_after_help().map(ToString::to_string);
+    let whole = [example, Some(EXIT_CODES.to_owned())].into_iter().flatten();
+    let command = command.after_help(whole.collect::<Vec<_>>().join("\n\n"));
+    names.into_iter().fold(command, |c, name| c.mut_subcommand(name, complete))
+}
+
+/// clap decides on colours before it has parsed `--color`.
+fn help_color() -> ColorChoice {
+    let args: Vec<String> = std::env::args().collect();
+    let behind = args.iter().position(|a| a == "--color").and_then(|i| args.get(i + 1));
+    let inside = args.iter().find_map(|a| a.strip_prefix("--color="));
+    match behind.map(String::as_str).or(inside) {
+        Some("always") => ColorChoice::Always,
+        Some("never") => ColorChoice::Never,
+        _ => ColorChoice::Auto,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leaves(command: &Command, path: &str, found: &mut Vec<(String, Command)>) {
+        let path = format!("{path} {}", command.get_name());
+        let mut verbs = command.get_subcommands().peekable();
+        if verbs.peek().is_none() {
+            found.push((path.trim().to_owned(), command.clone()));
+        }
+        verbs.for_each(|verb| leaves(verb, &path, found));
+    }
+
+    fn all() -> Vec<(String, Command)> {
+        let mut found = Vec::new();
+        leaves(&tree(), "", &mut found);
+        found
+    }
+
+    /// What follows `$` or stands indented in the help of a verb, with quotes taken off.
+    fn example(path: &str, verb: &Command) -> Option<Vec<String>> {
+        let help = verb.get_after_help()?.to_string();
+        let line = help.lines().map(str::trim).find(|l| l.starts_with(path))?.to_owned();
+        let line = line.split(" > ").next()?.split(" | ").next()?.to_owned();
+        Some(line.split_whitespace().map(|w| w.trim_matches(['"', '\'']).to_owned()).collect())
+    }
+
+    #[test]
+    fn the_tree_holds_together() {
+        tree().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_says_what_it_does_shows_an_example_and_its_exit_codes() {
+        for (path, verb) in all() {
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(about.len() > 10, "`{path}` does not say what it does");
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "`{path}` has no example");
+            assert!(help.contains("Exit codes"), "`{path}` has no exit codes");
+            for arg in verb.get_arguments().filter(|a| a.get_id() != "help") {
+                assert!(arg.get_help().is_some(), "`{path}`: {} is not told", arg.get_id());
+            }
+        }
+    }
+
+    #[test]
+    fn every_example_can_be_typed() {
+        for (path, verb) in all() {
+            let words = example(&path, &verb).unwrap_or_else(|| panic!("`{path}`: no example"));
+            let parsed = tree().try_get_matches_from(&words);
+            assert!(parsed.is_ok(), "`{}`: {}", words.join(" "), parsed.err().unwrap());
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Operators: who may type these verbs.
+
+use super::words::word;
+use crate::credential::OperatorFile;
+use crate::failure::{Failure, Outcome};
+use crate::output::Paint;
+use crate::rest::{Query, Rest};
+use crate::session::Session;
+use crate::table::Table;
+use api::path::{OPERATOR, OPERATORS, fill};
+use api::{OperatorMade, OperatorRequest, OperatorView, Role};
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Operators and stations: who may use the REST interface, and for what.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Operator {
+    Add(Add),
+    List(List),
+    Remove(Remove),
+}
+
+/// Make a credential for a person, a program or a station.
+///
+/// Roles: `viewer` sees, `station` sends births and nothing else, `operator` changes devices,
+/// certificates and tokens, `admin` everything. With --out the whole credential file is written
+/// (mode 0600), ready for `--as FILE`; without it the token is shown, once.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster operator add line-3 --role station --out line-3.toml
+  muster birth --as line-3.toml --batch run.jsonl --out born")]
+pub(crate) struct Add {
+    /// Its name: 1 to 64 of letters, digits and `-_.@`; stands in the ledger.
+    name: String,
+    /// What it may do.
+    #[arg(long, value_parser = word!(Role))]
+    role: Role,
+    /// Where to write the credential file.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// List the credentials, without their secrets.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  muster operator list")]
+pub(crate) struct List {}
+
+/// Take a credential away: it is refused from the next request on.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  muster operator remove line-3")]
+pub(crate) struct Remove {
+    /// Its name.
+    name: String,
+}
+
+/// Does what was typed.
+pub(super) async fn run(typed: Operator, session: &Session) -> Outcome {
+    let file = session.credential()?;
+    let rest = Rest::new(&file)?;
+    match typed {
+        Operator::Add(add) => self::add(add, &file, &rest, session).await,
+        Operator::List(List {}) => {
+            let rows: Vec<OperatorView> = rest.list(OPERATORS, &Query::default(), None).await?;
+            session.show(&rows, |rows, paint| table(rows, paint))
+        }
+        Operator::Remove(Remove { name }) => {
+            rest.delete(fill(OPERATOR, &[&name])).await?;
+            session.show(&serde_json::json!({"name": name, "removed": true}), |_, _| {
+                format!("{name} is refused from now on")
+            })
+        }
+    }
+}
+
+async fn add(typed: Add, mine: &OperatorFile, rest: &Rest, session: &Session) -> Outcome {
+    if let Some(out) = typed.out.as_ref().filter(|p| p.exists()) {
+        // A credential that is overwritten is lost: only its hash is kept.
+        return Err(Failure::new(format!("`{}` exists", out.display()))
+            .next("name a new file, or remove that one"));
+    }
+    let request = OperatorRequest { name: typed.name, role: typed.role };
+    let made: OperatorMade = rest.post(OPERATORS, &request).await?;
+    let Some(out) = typed.out else { return session.show(&made, once) };
+    mine.with_token(&made.token).write_new(&out)?;
+    let said = serde_json::json!({
+        "name": made.name, "role": made.role, "id": made.id, "file": out.display().to_string(),
+    });
+    session.show(&said, |_, _| {
+        let path = out.display();
+        format!("{} ({}) is in {path}: take it there, then `muster --as {path}`", made.name, made.role)
+    })
+}
+
+fn once(made: &OperatorMade, paint: Paint) -> String {
+    let pairs = [
+        ("name", Some(made.name.clone())),
+        ("role", Some(made.role.to_string())),
+        ("token", Some(made.token.clone())),
+    ];
+    let all = crate::table::members(paint, pairs);
+    format!("{all}\n\nThe token is shown this once: only its hash is kept.")
+}
+
+fn table(rows: &[OperatorView], paint: Paint) -> String {
+    let mut table = Table::new(&["NAME", "ROLE", "ID", "MADE"]);
+    for row in rows {
+        table.row([row.name.clone(), row.role.to_string(), row.id.clone(), row.made.clone()]);
+    }
+    table.print(paint)
+}

@@ -1,0 +1,75 @@
+//! The realm and its settings.
+
+use crate::failure::Outcome;
+use crate::output::Paint;
+use crate::session::Session;
+use crate::table::{Table, members};
+use api::path::{REALM, SETTINGS};
+use api::{RealmView, SettingRequest};
+use clap::{Args, Subcommand};
+
+/// The realm: what it is, and its settings.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Realm {
+    Show(Show),
+    Set(Set),
+}
+
+/// Show the realm: its name, its root's pin, its addresses and its settings.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  muster realm show")]
+pub(crate) struct Show {}
+
+/// Change a setting, for the realm or for one group; `--default` takes it back.
+///
+/// `realm show` lists the settings and what they are set to.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster realm set overlap 48h
+  muster realm set hw_type 1.3.6.1.4.1.99999.1
+  muster realm set renew_grace --default --group pumps")]
+pub(crate) struct Set {
+    /// The setting.
+    key: String,
+    /// Its value.
+    #[arg(required_unless_present = "default", conflicts_with = "default")]
+    value: Option<String>,
+    /// Only for devices of this group.
+    #[arg(long)]
+    group: Option<String>,
+    /// Take it back to its default.
+    #[arg(long)]
+    default: bool,
+}
+
+/// Does what was typed.
+pub(super) async fn run(typed: Realm, session: &Session) -> Outcome {
+    let rest = session.rest()?;
+    if let Realm::Set(Set { key, value, group, default: _ }) = typed {
+        let request = SettingRequest { key, group, value };
+        rest.put::<_, serde::de::IgnoredAny>(SETTINGS, &request).await?;
+    }
+    let realm: RealmView = rest.get(REALM).await?;
+    session.show(&realm, sheet)
+}
+
+fn sheet(realm: &RealmView, paint: Paint) -> String {
+    let left_out = || "none: addresses are left out of certificates".to_owned();
+    let all = members(
+        paint,
+        [
+            ("name", Some(realm.name.clone())),
+            ("id", Some(realm.id.clone())),
+            ("founded", Some(realm.founded.clone())),
+            ("ledger", Some(realm.origin.clone())),
+            ("root pin", realm.root_pin.clone()),
+            ("public url", Some(realm.public_url.clone().unwrap_or_else(left_out))),
+        ],
+    );
+    let mut table = Table::new(&["SETTING", "VALUE", "GROUP"]);
+    for setting in &realm.settings {
+        let group = setting.group.clone().unwrap_or_default();
+        table.row([setting.key.clone(), setting.value.clone(), group]);
+    }
+    format!("{all}\n\n{}", table.print(paint))
+}

@@ -1,0 +1,55 @@
+//! Words of the contract as values of an option: listed in `--help`, offered by the shell.
+
+/// A value parser for an enum of `api` that has `ALL`, `as_str` and `FromStr`.
+macro_rules! word {
+    ($name:ty) => {{
+        use clap::builder::TypedValueParser;
+        clap::builder::PossibleValuesParser::new(<$name>::ALL.iter().map(|w| w.as_str()))
+            .try_map(|w| w.parse::<$name>())
+    }};
+}
+pub(super) use word;
+
+/// Reads a length of time: `90`, `90s`, `15m`, `12h`, `30d`, in seconds.
+pub(super) fn seconds(text: &str) -> Result<u64, String> {
+    let refused = || format!("`{text}` is no length of time like 90s, 15m, 12h or 30d");
+    let (digits, unit) = match text.char_indices().last() {
+        Some((at, 's')) => (text.get(..at), 1),
+        Some((at, 'm')) => (text.get(..at), 60),
+        Some((at, 'h')) => (text.get(..at), 3600),
+        Some((at, 'd')) => (text.get(..at), 86_400),
+        _ => (Some(text), 1),
+    };
+    let count: u64 = digits.unwrap_or_default().parse().map_err(|_| refused())?;
+    count.checked_mul(unit).filter(|s| *s > 0).ok_or_else(refused)
+}
+
+/// Reads `KEY=VALUE`.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is no KEY=VALUE"))?;
+    if key.is_empty() {
+        return Err(format!("`{text}` has no key before the `=`"));
+    }
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time_have_a_unit_or_are_seconds() {
+        assert_eq!(seconds("90"), Ok(90));
+        assert_eq!(seconds("15m"), Ok(900));
+        assert_eq!(seconds("30d"), Ok(2_592_000));
+        for refused in ["", "h", "0", "1w", "-1h", "1.5h", "99999999999999999999d", "é"] {
+            assert!(seconds(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_pair_has_a_key() {
+        assert_eq!(pair("line=7=a"), Ok(("line".to_owned(), "7=a".to_owned())));
+        assert!(pair("line").is_err() && pair("=7").is_err());
+    }
+}

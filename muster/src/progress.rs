@@ -1,0 +1,25 @@
+//! How far a long verb is: a bar with rate and time left, on a terminal only.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+
+/// Ten a second is as fast as one reads, and drawing never costs more than a birth.
+const DRAWS_PER_S: u8 = 10;
+
+/// A bar over `total` units, or none where stderr is not a terminal.
+pub(crate) fn bar(total: Option<u64>, unit: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_S);
+    let bar = ProgressBar::with_draw_target(total, target);
+    let template = match total {
+        Some(_) => "{bar:30} {human_pos}/{human_len} {msg}  {per_sec}  {eta} left",
+        None => "{spinner} {human_pos} {msg}  {per_sec}",
+    };
+    // A template that does not parse is a bar without one, not a run without one.
+    let style = ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ");
+    bar.with_style(style).with_message(unit.to_owned())
+}

@@ -1,0 +1,153 @@
+//! Opening connections: TCP, TLS against the one root, HTTP/1.1.
+
+use super::Lost;
+use super::answer::Answer;
+use crate::failure::{Failure, Outcome};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::{Request, Uri};
+use hyper_util::rt::TokioIo;
+use identity::Certificate;
+use rustls::client::WebPkiServerVerifier;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// A connection and its handshake: three round trips around the world take one second.
+const DIAL_WAIT: Duration = Duration::from_secs(10);
+
+/// Where to, and whom to believe there.
+pub(super) struct Dialer {
+    tls: TlsConnector,
+    host: String,
+    port: u16,
+    name: ServerName<'static>,
+}
+
+impl Dialer {
+    /// Reads `https://HOST[:PORT]`.
+    pub(super) fn new(url: &str, root: &Certificate) -> Outcome<Self> {
+        let refused = || {
+            Failure::new(format!("`{url}` in the operator credential is no `https://HOST:PORT`"))
+                .next("correct its `url`")
+        };
+        let uri: Uri = url.parse().map_err(|_| refused())?;
+        let host = uri.host().map(|h| h.trim_matches(['[', ']']).to_owned());
+        let host = host.filter(|_| uri.scheme_str() == Some("https")).ok_or_else(refused)?;
+        let name = ServerName::try_from(host.clone()).map_err(|_| refused())?;
+        let tls = TlsConnector::from(Arc::new(config(root)?));
+        Ok(Self { tls, host, port: uri.port_u16().unwrap_or(9443), name })
+    }
+
+    /// The host as it stands in an address.
+    pub(super) fn host(&self) -> String {
+        if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() }
+    }
+
+    /// What stands in the `Host` header.
+    pub(super) fn authority(&self) -> String {
+        format!("{}:{}", self.host(), self.port)
+    }
+
+    /// Opens one connection.
+    pub(super) async fn dial(&self) -> Result<Lane, Lost> {
+        match tokio::time::timeout(DIAL_WAIT, self.open()).await {
+            Ok(opened) => opened,
+            Err(_) => Err(Lost::again(self.slow())),
+        }
+    }
+
+    async fn open(&self) -> Result<Lane, Lost> {
+        let tcp = TcpStream::connect((self.host.as_str(), self.port))
+            .await
+            .map_err(|e| self.unreached(&e))?;
+        let _ = tcp.set_nodelay(true);
+        let tls = self.tls.connect(self.name.clone(), tcp).await.map_err(|e| self.distrusted(&e))?;
+        let (sender, connection) = http1::handshake(TokioIo::new(tls))
+            .await
+            .map_err(|e| Lost::again(self.broken(&e)))?;
+        tokio::spawn(async move {
+            // What breaks here is told to the one who waits for the answer.
+            let _ = connection.await;
+        });
+        Ok(Lane(sender))
+    }
+
+    fn unreached(&self, error: &io::Error) -> Lost {
+        let what = format!("cannot reach `{}`: {error}", self.authority());
+        let failure = Failure::new(what)
+            .next("start it with `muster serve`, or correct `url` in the operator credential");
+        // Nobody listens: that is no lost answer, and a person should know at once.
+        Lost { again: error.kind() != io::ErrorKind::ConnectionRefused, failure }
+    }
+
+    fn distrusted(&self, error: &io::Error) -> Lost {
+        let tls = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+        let Some(rustls::Error::InvalidCertificate(reason)) = tls else {
+            return Lost::again(self.broken(error));
+        };
+        let what = format!("`{}` is not the server that this credential is for", self.authority());
+        Lost::for_good(Failure::new(format!("{what}: {reason}")).next(
+            "use the credential of this server (its HOME/operator.toml), and a name that stands \
+             in its certificate (`muster serve --name`)",
+        ))
+    }
+
+    /// The server says nothing.
+    pub(super) fn slow(&self) -> Failure {
+        Failure::new(format!("no answer from `{}` in time", self.authority()))
+            .next("look at its log and its /readyz, then type the same again")
+    }
+
+    /// The connection broke.
+    pub(super) fn broken(&self, error: &dyn std::error::Error) -> Failure {
+        let cause = error.source().map(|s| format!(": {s}")).unwrap_or_default();
+        Failure::new(format!("the connection to `{}` broke: {error}{cause}", self.authority()))
+            .next("look whether the server still runs, then type the same again")
+    }
+}
+
+/// TLS 1.3 and 1.2 against one root. The verifier checks chain, dates and the name.
+fn config(root: &Certificate) -> Outcome<ClientConfig> {
+    let refused = |e: &dyn std::error::Error| {
+        Failure::new(format!("the root in the operator credential is not usable: {e}"))
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from(root.der().to_vec())).map_err(|e| refused(&e))?;
+    let verifier =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|e| refused(&e))?;
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| refused(&e))?
+        .with_webpki_verifier(verifier)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// One open connection, which carries one request at a time.
+pub(super) struct Lane(SendRequest<Full<Bytes>>);
+
+impl Lane {
+    /// Whether it can still carry one.
+    pub(super) async fn ready(&mut self) -> bool {
+        self.0.ready().await.is_ok()
+    }
+
+    /// Sends a request and reads its whole answer.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+        let response = self.0.send_request(request).await?;
+        Answer::read(response).await
+    }
+}
