@@ -6,6 +6,7 @@ mod beside;
 mod furnish;
 mod health;
 mod ports;
+mod workshop;
 
 use crate::found::{self, FoundError};
 use crate::home::{Config, Home, HomeError, Lock, Ports, ServeOptions, Settings};
@@ -14,6 +15,7 @@ use crate::listen::Stopper;
 use crate::public::PublicView;
 use crate::tls::ServedError;
 use health::Health;
+use workshop::HomeWorkshop;
 use registry::{OpenError, ReadError};
 use std::fmt;
 use std::path::PathBuf;
@@ -126,13 +128,18 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     let mut serving = JoinSet::new();
     let plain_keys = furnished.plain_keys.clone();
     let health = Health::new(home.clone(), plain_keys, settings.public_url.clone());
-    let desk = ports::Desk { house: house.clone(), view: view.clone(), health: Arc::new(health) };
+    let desk = ports::Desk {
+        house: house.clone(),
+        view: view.clone(),
+        health: Arc::new(health),
+        workshop: Arc::new(HomeWorkshop::new(home.clone(), house.clone(), view.clone())),
+    };
     let opened = ports::open(&desk, &settings, &stop, &mut serving)?;
     let mut beside = JoinSet::new();
     beside::begin(&desk, &mut beside);
     opened.keep_fresh(&stop, &mut beside);
     crate::crl::publish_all(&house, &view).await;
-    crate::checkpoint::sign_all(&house).await;
+    crate::checkpoint::sign_all(&house, &view).await;
     let ports = opened.ports;
     point_operator(&home, ports.operator)?;
     ports.write(&home)?;
@@ -194,7 +201,7 @@ impl Running {
         while self.serving.join_next().await.is_some() {}
         self.beside.shutdown().await;
         self.house.summarize_strangers(true).await;
-        crate::checkpoint::sign_all(&self.house).await;
+        crate::checkpoint::sign_all(&self.house, &self.view).await;
         self.house.registry.close();
         if let Err(error) = Ports::forget(&self.home) {
             tracing::warn!("the ports file could not be taken away: {error}");
