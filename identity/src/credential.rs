@@ -133,6 +133,8 @@ pub struct Credential {
     pub spki: SpkiHash,
     /// Who asked for it: what proved the requester, so that a retry after a lost answer is known again.
     pub requester: Requester,
+    /// Whether its first use ends the device's earlier leaves at once (a join) or after the overlap (a renewal).
+    pub closes: bool,
     /// The CRL shard that names it, fixed at issuance.
     pub shard: u16,
     /// When it was issued, which is not its `notBefore`.

@@ -290,6 +290,8 @@ pub struct Device {
     pub born: UnixTime,
     /// When it first joined.
     pub enrolled: Option<UnixTime>,
+    /// The door by which it last joined; its renewals come back through it.
+    pub door: Option<String>,
     /// The last contradiction or second birth that named it, as one sentence.
     pub mark: Option<String>,
 }

@@ -210,7 +210,10 @@ mod tests {
         }
 
         #[test]
-        fn an_entry_with_a_flipped_bit_is_refused_or_another(entry in entries(), at in any::<u16>()) {
+        fn an_entry_with_a_flipped_bit_is_refused_or_another(
+            entry in entries(),
+            at in any::<u16>(),
+        ) {
             let mut octets = entry.encode();
             let bit = usize::from(at) % (octets.len() * 8);
             octets[bit / 8] ^= 1 << (bit % 8);

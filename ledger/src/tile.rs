@@ -5,8 +5,7 @@
 //! given width neither, so both may be cached for ever. Paths here are relative to
 //! `/ledger/{realm}/`.
 
-use crate::tree::leaf_hash;
-use crate::{Hash, Hashes};
+use crate::Hashes;
 use identity::Defect;
 use std::fmt;
 
@@ -150,19 +149,6 @@ pub fn unbundle(octets: &[u8]) -> Result<Vec<&[u8]>, Defect> {
     Ok(entries)
 }
 
-/// The hashes of a tile that somebody served; `None` where it has not `width` of them.
-#[must_use]
-pub fn unpack(octets: &[u8], width: u16) -> Option<Vec<Hash>> {
-    let (hashes, rest) = octets.as_chunks();
-    (rest.is_empty() && hashes.len() == usize::from(width)).then(|| hashes.to_vec())
-}
-
-/// Whether a bundle has exactly the entries whose leaf hashes `tile` has.
-#[must_use]
-pub fn matches(bundle: &[&[u8]], tile: &[Hash]) -> bool {
-    bundle.iter().map(|entry| leaf_hash(entry)).eq(tile.iter().copied())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,7 +171,9 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_at_all_has_one_spelling(path in "tile/(entries|[0-9]{1,2})/[x0-9/]{3,12}(\\.p/[0-9]{1,3})?") {
+        fn what_is_read_at_all_has_one_spelling(
+            path in "tile/(entries|[0-9]{1,2})/[x0-9/]{3,12}(\\.p/[0-9]{1,3})?",
+        ) {
             if let Some(tile) = TilePath::parse(&path) {
                 prop_assert_eq!(tile.to_string(), path);
             }

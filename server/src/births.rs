@@ -140,7 +140,7 @@ impl House {
             step = match commit.await {
                 Ok(_) => return Ok(*born),
                 Err(CommitError::Conflict(_)) => self.begin(realm, ask, station),
-                Err(CommitError::Storage(_) | CommitError::Closed) => {
+                Err(CommitError::Busy | CommitError::Storage(_) | CommitError::Closed) => {
                     Step::Done(Err(outage("the registry cannot write: try again later").into()))
                 }
             };

@@ -75,6 +75,8 @@ pub struct RealmState {
     pub profiles: Vec<Profile>,
     /// Its settings.
     pub settings: Settings,
+    /// The profile of doors whose own is gone.
+    pub standard: Profile,
 }
 
 impl RealmState {
@@ -168,6 +170,7 @@ impl House {
             doors: self.registry.doors(realm.key)?,
             profiles: self.registry.profiles(realm.key)?,
             settings,
+            standard: Profile::standard(),
             authorities,
             realm,
         })

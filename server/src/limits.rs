@@ -18,6 +18,10 @@ pub const OPERATOR_CONNECTIONS_MAX: usize = 1024;
 /// Open connections of the public port: everybody may come, nothing is kept.
 pub const PUBLIC_CONNECTIONS_MAX: usize = 4096;
 
+/// How long a connection of the public port lives: the largest CRL crosses a slow link in it, and a reader that does
+/// not read goes away. Nobody there proves anything, so nothing else ends it.
+pub const PUBLIC_LIFETIME: Duration = Duration::from_secs(300);
+
 /// Connections of one address (one /64 of IPv6) that have not proved anything yet. A site of ten thousand devices
 /// behind one address handshakes in a millisecond each and never has so many open at once; who has more is slow on
 /// purpose, and their oldest makes room for the newest.

@@ -27,6 +27,5 @@ pub mod server;
 pub mod wire;
 
 pub use client::{Incoming, Outgoing, Reply};
-
 pub use server::{Action, Answer, Request};
 pub use wire::{Operation, Place};

@@ -234,6 +234,3 @@ pub fn binding(csr: &Csr, exporter: Option<&[u8; 32]>) -> Binding {
         (Some(_), _) => Binding::Other,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -63,7 +63,7 @@ async fn decide(house: &House, realm: &RealmState, ask: &Ask, trace: &mut Trace)
     let recognized = ca::recognize(&ask.shown, &trust, now)?;
     for _ in 0..DECISIONS_MAX {
         let gathered = gather(house, realm, ask, &recognized, now).map_err(unreadable)?;
-        trace.door.clone_from(&gathered.door);
+        trace.door = gathered.facts.door.map(|d| d.name.clone());
         trace.device = gathered.proven;
         if let Some(enrolled) = attempt(house, realm, ask, &recognized, gathered, trace).await? {
             return Ok(enrolled);
@@ -78,7 +78,7 @@ async fn attempt(
     realm: &RealmState,
     ask: &Ask,
     recognized: &Recognized,
-    gathered: Gathered,
+    gathered: Gathered<'_>,
     trace: &mut Trace,
 ) -> Result<Option<Enrolled>, Refusal> {
     let now = house.clock.now();
@@ -116,7 +116,7 @@ async fn attempt(
         .issue(approved, key, &mut Outside { now, dice: &mut dice })
         .map_err(|_| outage("the operations authority did not sign"))?;
     let leaf = Certificate::parse(&granted.leaf.der).map_err(Refusal::Malformed)?;
-    let payload = payload(ask, &granted, gathered.door.as_deref());
+    let payload = payload(ask, &granted, trace.door.as_deref());
     let class = match ask.want {
         identity::ask::Want::Join => Class::Join,
         identity::ask::Want::Renew => Class::Renewal,
@@ -127,7 +127,7 @@ async fn attempt(
             Ok(Some(Enrolled { leaf, key: made.map(|m| m.pkcs8) }))
         }
         Err(CommitError::Conflict(_)) => Ok(None),
-        Err(CommitError::Storage(_) | CommitError::Closed) => Err(outage("the registry cannot write: try again later")),
+        Err(CommitError::Busy | CommitError::Storage(_) | CommitError::Closed) => Err(outage("the registry cannot write: try again later")),
     }
 }
 

@@ -1,0 +1,141 @@
+//! The far end of a device's wire, as `demo` and `bench` play it: a TLS connection to the device port, with a
+//! certificate or without one, that carries what `enroll`'s client machine says.
+
+use bytes::Bytes;
+use enroll::est::{Incoming, Outgoing};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use identity::Certificate;
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// What a device shows in a handshake.
+pub(crate) struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    pkcs8: Vec<u8>,
+}
+
+impl Identity {
+    /// A certificate chain, the device's own first, and the private key in PKCS#8.
+    pub(crate) fn new(chain: &[Certificate], pkcs8: &[u8]) -> Self {
+        let chain = chain.iter().map(|c| CertificateDer::from(c.der().to_vec())).collect();
+        Self { chain, pkcs8: pkcs8.to_vec() }
+    }
+}
+
+/// Which key exchange a caller offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exchange {
+    /// X25519, as small devices do.
+    X25519,
+    /// X25519MLKEM768, safe against a later quantum computer.
+    Hybrid,
+}
+
+/// Dials the device port of a server on this machine.
+#[derive(Clone)]
+pub(crate) struct Dialer {
+    at: SocketAddr,
+    roots: Arc<RootCertStore>,
+    provider: Arc<CryptoProvider>,
+}
+
+/// Why a call did not get an answer.
+pub(crate) type CallError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Dialer {
+    /// A dialer that trusts one root.
+    pub(crate) fn new(port: u16, root: &Certificate, exchange: Exchange) -> Result<Self, CallError> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from(root.der().to_vec()))?;
+        let group: &'static dyn SupportedKxGroup = match exchange {
+            Exchange::X25519 => aws_lc_rs::kx_group::X25519,
+            Exchange::Hybrid => aws_lc_rs::kx_group::X25519MLKEM768,
+        };
+        let provider = CryptoProvider { kx_groups: vec![group], ..aws_lc_rs::default_provider() };
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Ok(Self { at, roots: Arc::new(roots), provider: Arc::new(provider) })
+    }
+
+    /// What a handshake as `who` (or as nobody) is configured by. Worth keeping where many calls follow.
+    pub(crate) fn config(&self, who: Option<&Identity>) -> Result<Arc<ClientConfig>, CallError> {
+        let builder = ClientConfig::builder_with_provider(self.provider.clone())
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(self.roots.clone());
+        let mut config = match who {
+            None => builder.with_no_client_auth(),
+            Some(who) => {
+                let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(who.pkcs8.clone()));
+                builder.with_client_auth_cert(who.chain.clone(), key)?
+            }
+        };
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(Arc::new(config))
+    }
+
+    /// Opens a line.
+    pub(crate) async fn dial(&self, config: Arc<ClientConfig>) -> Result<Line, CallError> {
+        let tcp = TcpStream::connect(self.at).await?;
+        tcp.set_nodelay(true)?;
+        let name = ServerName::try_from("localhost")?;
+        let tls = TlsConnector::from(config).connect(name, tcp).await?;
+        let (sender, connection) = http1::handshake(TokioIo::new(tls)).await?;
+        // A line that breaks shows at the next call; there is nobody else to tell.
+        tokio::spawn(async move { drop(connection.await) });
+        Ok(Line { sender })
+    }
+
+    /// Opens a line as `who`, says one thing and hangs up.
+    pub(crate) async fn call(&self, who: Option<&Identity>, say: Outgoing) -> Result<Heard, CallError> {
+        let config = self.config(who)?;
+        self.dial(config).await?.say(say).await
+    }
+}
+
+/// An open line.
+pub(crate) struct Line {
+    sender: SendRequest<Full<Bytes>>,
+}
+
+/// What came back.
+pub(crate) struct Heard {
+    status: u16,
+    content_type: Option<String>,
+    retry_after: Option<String>,
+    body: Bytes,
+}
+
+impl Heard {
+    /// For the client machine to read.
+    pub(crate) fn incoming(&self) -> Incoming<'_> {
+        Incoming {
+            status: self.status,
+            content_type: self.content_type.as_deref(),
+            retry_after: self.retry_after.as_deref(),
+            body: &self.body,
+        }
+    }
+}
+
+impl Line {
+    /// Says one thing and hears the answer.
+    pub(crate) async fn say(&mut self, say: Outgoing) -> Result<Heard, CallError> {
+        let mut request = hyper::Request::builder().method(say.method).uri(say.path).header("host", "localhost");
+        for (name, value) in &say.headers {
+            request = request.header(*name, value);
+        }
+        self.sender.ready().await?;
+        let answer = self.sender.send_request(request.body(Full::new(Bytes::from(say.body)))?).await?;
+        let header = |name: &str| Some(answer.headers().get(name)?.to_str().ok()?.to_owned());
+        let (status, content_type, retry_after) =
+            (answer.status().as_u16(), header("content-type"), header("retry-after"));
+        let body = answer.into_body().collect().await?.to_bytes();
+        Ok(Heard { status, content_type, retry_after, body })
+    }
+}

@@ -1,0 +1,239 @@
+//! What may be written: a [`Change`] with the preconditions that it was decided on, the [`Draft`] of the ledger entry
+//! that tells of it, and what comes back. There is no other way to write an identity.
+//!
+//! A change is decided on facts that may be old by the time it is written. So it carries what it counted on (a version,
+//! the absence of a key, a use of a token), the writer looks again, and a [`Clash`] tells what was no longer so: gather
+//! the facts anew and decide again. Read on in [`crate::Registry::commit`].
+
+use crate::realm::{Operator, Realm};
+use identity::authority::{Authority, AuthorityState, KeyId};
+use identity::credential::{Credential, Reason, Serial};
+use identity::device::{Device, DeviceId, GroupName, Standing};
+use identity::door::Door;
+use identity::profile::Profile;
+use identity::token::{Token, TokenId};
+use identity::{SpkiHash, UnixTime};
+use std::collections::BTreeSet;
+use std::fmt;
+
+/// A change of identity, whole or not at all.
+///
+/// In every change of a device the row that is stored has the version `expected + 1` (a new one has the version that
+/// the change names), whatever else the change says of it.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Nothing but the entry: a refusal, an operator's look.
+    Nothing,
+    /// A new realm; its entry is the first of its ledger. Clashes with a realm of the same key, name or UUID.
+    Found(Realm),
+    /// A new authority, or a new certificate and state for a known one.
+    Authority(Authority),
+    /// An authority starts, stops or is barred.
+    AuthorityState {
+        /// Which authority.
+        id: KeyId,
+        /// Its state from now on.
+        state: AuthorityState,
+    },
+    /// A birth: the device as it shall be, and its birth certificate.
+    Born {
+        /// The row as it shall be.
+        device: Device,
+        /// The version that this was decided on; `None` for a new device.
+        expected: Option<u64>,
+        /// Its birth certificate.
+        credential: Credential,
+        /// Birth certificates of the same device that this one replaces; revoked as superseded.
+        replaces: Vec<Serial>,
+    },
+    /// A join or a renewal: the device as it shall be, and its leaf.
+    Leafed {
+        /// The row as it shall be.
+        device: Device,
+        /// The version that this was decided on; `None` for a new device.
+        expected: Option<u64>,
+        /// Its leaf.
+        leaf: Credential,
+        /// Leaves of the same device that this one replaces at once; revoked as superseded.
+        supersedes: Vec<Serial>,
+        /// The token that was shown, of which one use goes.
+        token: Option<TokenId>,
+    },
+    /// A handshake with a credential completed for the first time.
+    Used {
+        /// Which credential.
+        serial: Serial,
+        /// When.
+        at: UnixTime,
+        /// From when on the device's earlier leaves are spent, those excepted that are spent sooner.
+        earlier_end: UnixTime,
+    },
+    /// A device moves to another standing.
+    Stood {
+        /// Which device.
+        device: DeviceId,
+        /// The version that this was decided on.
+        expected: u64,
+        /// Its standing from now on.
+        to: Standing,
+        /// What becomes of its credentials.
+        credentials: Fate,
+    },
+    /// Credentials are revoked, and with each of them every leaf of the same key.
+    ///
+    /// For [`Reason::KeyCompromise`] the key is marked for good, its birth certificate is revoked too, and what was
+    /// revoked for another reason is now revoked for this one. [`Reason::CertificateHold`] can be lifted by
+    /// [`Fate::Unhold`]; every other reason is final and keeps the moment of a hold that went before.
+    Revoked {
+        /// Which credentials.
+        serials: Vec<Serial>,
+        /// Why.
+        reason: Reason,
+    },
+    /// A device is in these groups and no others.
+    Grouped {
+        /// Which device.
+        device: DeviceId,
+        /// The version that this was decided on.
+        expected: u64,
+        /// The groups.
+        groups: BTreeSet<GroupName>,
+    },
+    /// Something contradicted what is known of a device.
+    Marked {
+        /// Which device.
+        device: DeviceId,
+        /// One sentence.
+        mark: String,
+    },
+    /// A new join token.
+    TokenMade(Token),
+    /// A join token ends.
+    TokenRevoked {
+        /// Which token.
+        id: TokenId,
+        /// When.
+        at: UnixTime,
+    },
+    /// A door as it shall be, new or not.
+    DoorSet(Door),
+    /// A door goes, by its name.
+    DoorRemoved(String),
+    /// A profile as it shall be, new or not.
+    ProfileSet(Profile),
+    /// A setting of the realm or of a group.
+    SettingSet {
+        /// Its key.
+        key: String,
+        /// For which group; `None` for the whole realm.
+        group: Option<GroupName>,
+        /// Its value; `None` takes the setting away.
+        value: Option<String>,
+    },
+    /// An operator as it shall be, new or not; the name names it.
+    OperatorSet(Operator),
+    /// An operator goes, by its name.
+    OperatorRemoved(String),
+    /// Several at once, under one entry: all of them or none, each seeing those before it.
+    Batch(Vec<Change>),
+}
+
+/// What becomes of a device's credentials when its standing changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Its leaves that are not revoked go on hold.
+    Hold,
+    /// What is on hold is good again.
+    Unhold,
+    /// Its leaves are revoked for good, also those on hold; with [`Standing::Retired`] the birth certificate too.
+    Revoke(Reason),
+    /// They stay as they are.
+    Keep,
+}
+
+/// The entry that tells of a change; the writer gives it its number.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// What kind of event; public.
+    pub class: ledger::Class,
+    /// What happened, as `ledger::Payload` encodes it; private. At most 16 KiB, which `ledger::Payload` sees to.
+    pub payload: Vec<u8>,
+    /// 32 fresh random octets: without them nobody can guess a payload and compare.
+    pub salt: [u8; 32],
+    /// When it was decided. The public entry tells the hour; tokens are checked against it.
+    pub at: UnixTime,
+}
+
+/// A change is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The number of its entry in the realm's ledger, from 0.
+    pub index: u64,
+}
+
+/// Why a change was not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitError {
+    /// The facts that it was decided on are no longer so. Gather them again and decide anew.
+    Conflict(Clash),
+    /// More is waiting than the writer can take; nothing was written. The requester may try again in a second.
+    Busy,
+    /// The file could not be written (disk full, I/O); nothing was. The operator's move; the registry keeps serving.
+    Storage(String),
+    /// The registry is closed, or was closed before the change was written.
+    Closed,
+}
+
+/// Which precondition did not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clash {
+    /// The device has changed since.
+    DeviceVersion,
+    /// The key is compromised, is another device's, or was born under another record.
+    KeyKnown,
+    /// The certificate serial number is taken.
+    SerialKnown,
+    /// The token has no use left, is revoked, or has ended.
+    TokenSpent,
+    /// What shall be new exists: a device with this UUID or these identifiers, a realm, a token, an operator.
+    Exists,
+    /// What shall change does not exist: a realm, a device, a credential, a token, a door.
+    Missing,
+}
+
+impl fmt::Display for Clash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DeviceVersion => "the device has changed since this was decided",
+            Self::KeyKnown => "the key is known for another device or as compromised",
+            Self::SerialKnown => "the certificate serial number is taken",
+            Self::TokenSpent => "the token has no use left",
+            Self::Exists => "it exists already",
+            Self::Missing => "it does not exist",
+        })
+    }
+}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict(clash) => write!(f, "conflict: {clash}"),
+            Self::Busy => f.write_str("more changes are waiting than can be written"),
+            Self::Storage(cause) => write!(f, "the registry cannot be written: {cause}"),
+            Self::Closed => f.write_str("the registry is closed"),
+        }
+    }
+}
+
+impl std::error::Error for CommitError {}
+
+/// Credentials or the standing of a device ended, durably: every session under one of these keys ends now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The realm.
+    pub realm: crate::RealmKey,
+    /// The device.
+    pub device: DeviceId,
+    /// The keys that a session may have been opened with.
+    pub keys: Vec<SpkiHash>,
+}

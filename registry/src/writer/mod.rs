@@ -1,0 +1,163 @@
+//! The writer: the one thread that writes, and the only thread below the hosts.
+//!
+//! It takes what has queued up, at most [`BATCH_MAX`] changes, and writes it as one durable transaction: under load
+//! hundreds share an fsync, idle it costs one. The order is always: durable commit, roll, cuts, word of new entries,
+//! answers. If we crash before the commit, nobody has seen anything of the batch; if we crash after it, the roll is
+//! rebuilt from what was committed and a requester asks again.
+//!
+//! Read on in [`batch`] for what happens within a transaction, and in [`apply`] for what each change means.
+
+mod apply;
+mod batch;
+mod credentials;
+mod devices;
+mod rules;
+
+use crate::change::{Change, CommitError, Committed, Draft};
+use crate::realm::RealmKey;
+use crate::shared::Shared;
+use batch::{Batch, Pending, Stop};
+use ledger::tree::Frontier;
+use rusqlite::{Connection, ErrorCode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+
+/// Changes in one transaction. More would not save a noticeable share of an fsync, and the first would wait longer.
+const BATCH_MAX: usize = 512;
+
+/// What waits for the writer.
+pub(crate) enum Job {
+    /// A change of identity and its entry.
+    Commit { realm: RealmKey, change: Change, draft: Draft, answer: Answer<Committed> },
+    /// Bookkeeping without an entry.
+    Note { realm: RealmKey, space: String, key: Vec<u8>, value: Option<Vec<u8>>, answer: Answer<()> },
+    /// Finish what came before, and end.
+    Stop,
+}
+
+/// Whom to tell. It is told [`CommitError::Closed`] if nobody ever gets around to it.
+pub(crate) struct Answer<T>(Option<Box<dyn FnOnce(Result<T, CommitError>) + Send>>);
+
+impl<T> Answer<T> {
+    pub(crate) fn new(told: Box<dyn FnOnce(Result<T, CommitError>) + Send>) -> Self {
+        Self(Some(told))
+    }
+
+    pub(crate) fn tell(mut self, result: Result<T, CommitError>) {
+        if let Some(told) = self.0.take() {
+            told(result);
+        }
+    }
+}
+
+impl<T> Drop for Answer<T> {
+    fn drop(&mut self) {
+        if let Some(told) = self.0.take() {
+            told(Err(CommitError::Closed));
+        }
+    }
+}
+
+/// What became of one job: the number of its entry, where it has one.
+type Verdict = Result<Option<u64>, CommitError>;
+
+pub(crate) struct Writer {
+    db: Connection,
+    ledgers: BTreeMap<RealmKey, Frontier>,
+    shared: Arc<Shared>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        db: Connection,
+        ledgers: BTreeMap<RealmKey, Frontier>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        Self { db, ledgers, shared }
+    }
+
+    /// Serves until told to stop or until nobody can ask any more.
+    pub(crate) fn run(mut self, queue: &Receiver<Box<Job>>) {
+        while let Ok(first) = queue.recv() {
+            let mut jobs = vec![*first];
+            jobs.extend(queue.try_iter().take(BATCH_MAX - 1).map(|job| *job));
+            let stop = jobs.iter().any(|job| matches!(job, Job::Stop));
+            self.settle(jobs);
+            if stop {
+                break;
+            }
+        }
+        // The file is left without a log behind it; if that fails, the next start reads the log.
+        let _ = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    }
+
+    /// Writes the jobs as one, and answers them. One that the schema forbids, which is our mistake, would take the
+    /// others with it: then each is written alone.
+    fn settle(&mut self, jobs: Vec<Job>) {
+        match self.write(&jobs) {
+            Ok((verdicts, pending)) => {
+                self.publish(pending);
+                jobs.into_iter().zip(verdicts).for_each(|(job, verdict)| tell(job, verdict));
+            }
+            Err(error) if jobs.len() > 1 && is_of_one(&error) => {
+                jobs.into_iter().for_each(|job| self.settle(vec![job]));
+            }
+            Err(error) => {
+                let failed = CommitError::Storage(error.to_string());
+                jobs.into_iter().for_each(|job| tell(job, Err(failed.clone())));
+            }
+        }
+    }
+
+    /// One transaction. On an error nothing of it is left, in the file or in memory.
+    fn write(&self, jobs: &[Job]) -> rusqlite::Result<(Vec<Verdict>, Pending)> {
+        let transaction = self.db.unchecked_transaction()?;
+        let mut batch = Batch::new(&self.db, &self.shared.roll, &self.ledgers);
+        let mut verdicts = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            verdicts.push(match batch.take(job) {
+                Ok(index) => Ok(index),
+                Err(Stop::Clash(clash)) => Err(CommitError::Conflict(clash)),
+                Err(Stop::Sql(error)) => return Err(error),
+            });
+        }
+        let pending = batch.finish()?;
+        transaction.commit()?;
+        Ok((verdicts, pending))
+    }
+
+    /// What became durable becomes visible.
+    fn publish(&mut self, pending: Pending) {
+        let Pending { turns, cuts, founded, ledgers, .. } = pending;
+        self.shared.roll.turn(&turns);
+        self.shared.founded(founded);
+        self.shared.cut(&cuts);
+        for (realm, frontier) in ledgers {
+            self.shared.grown(realm, frontier.size());
+            self.ledgers.insert(realm, frontier);
+        }
+    }
+}
+
+fn tell(job: Job, verdict: Verdict) {
+    match job {
+        Job::Commit { answer, .. } => {
+            answer.tell(verdict.map(|index| Committed { index: index.unwrap_or_default() }));
+        }
+        Job::Note { answer, .. } => answer.tell(verdict.map(|_| ())),
+        Job::Stop => {}
+    }
+}
+
+/// Whether the error lies in one change and not in the file.
+fn is_of_one(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(code) => matches!(
+            code,
+            ErrorCode::ConstraintViolation | ErrorCode::TooBig | ErrorCode::TypeMismatch
+        ),
+        // A row that cannot be read, or a parameter that cannot be bound.
+        None => true,
+    }
+}

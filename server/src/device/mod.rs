@@ -1,0 +1,152 @@
+//! Port 8443, the devices' own: a thin adapter between HTTP and the conversations of `enroll`.
+//!
+//! A request is read within its limits, the machine hears it, and what it asks for is done: [`desk`] carries a wish
+//! for a leaf to its durable answer, on the facts that [`facts`] gathers; [`contact`] notes who made contact at all.
+
+mod contact;
+mod desk;
+mod facts;
+
+use crate::house::{House, RealmState};
+use crate::limits;
+use crate::listen::{BodyError, Connection, read_body};
+use crate::record::Refused;
+use bytes::Bytes;
+use enroll::est::server::{self, Action, Answer};
+use enroll::est::wire::{BODY_OCTETS_MAX, Place};
+use enroll::est::Request as Said;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::{Request, Response, StatusCode};
+use identity::{Defect, RealmName, Refusal, RuleId};
+use std::sync::Arc;
+
+/// Answers one request of a device.
+pub async fn answer(
+    house: Arc<House>,
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    // A path of no realm is judged as the default one's: its refusals have to stand somewhere.
+    let place = Place::parse(head.uri.path());
+    let name = place.map_or_else(RealmName::default_realm, |p| p.realm);
+    let Some(realm) = house.realm(&name) else {
+        return write(plain(404, format!("there is no realm `{name}` here")));
+    };
+    contact::note(&house, &realm, &connection).await;
+    if let Some(refusal) = barred(&house, &realm, &connection, &head.headers) {
+        return write(refuse(&house, &realm, &connection, &refusal).await);
+    }
+    let body = match read_body(body, BODY_OCTETS_MAX, limits::BODY).await {
+        Ok(body) => body,
+        Err(error) => return write(unread(&house, &realm, &connection, error).await),
+    };
+    let said = Said {
+        method: head.method.as_str(),
+        path: head.uri.path(),
+        content_type: text(&head.headers, header::CONTENT_TYPE),
+        authorization: text(&head.headers, header::AUTHORIZATION),
+        body: &body,
+        chain: connection.chain.clone(),
+        exporter: connection.exporter,
+        from: connection.peer,
+    };
+    write(act(&house, &realm, &connection, server::hear(said)).await)
+}
+
+/// What is refused before the body is read: a certificate that cannot be read, a compressed body, a stranger that asks
+/// too often.
+fn barred(
+    house: &House,
+    realm: &RealmState,
+    connection: &Connection,
+    headers: &HeaderMap,
+) -> Option<Refusal> {
+    if let Some(defect) = &connection.defect {
+        return Some(Refusal::Malformed(defect.clone()));
+    }
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        let sentence = "send the body as it is: a small request that unfolds into a large one is not read";
+        return Some(Refusal::Malformed(Defect::new("content-encoding", sentence)));
+    }
+    let known = contact::is_in_good_standing(house, realm, connection);
+    (!known && !connection.stranger_may_ask()).then_some(Refusal::Denied(RuleId::RATE))
+}
+
+async fn act(house: &House, realm: &RealmState, connection: &Connection, action: Action) -> Answer {
+    match action {
+        Action::CaCerts(_) => server::cacerts(&realm.device_anchors()),
+        Action::CsrAttrs { shown, .. } => {
+            let trust = ca::Trust { authorities: &realm.authorities, doors: &realm.doors };
+            let door = match ca::recognize(&shown, &trust, house.clock.now()) {
+                Ok(recognized) => facts::door_of(realm, &recognized, None),
+                Err(_) => None,
+            };
+            let profile = door.and_then(|d| realm.profile(&d.profile)).cloned();
+            server::csrattrs(&profile.unwrap_or_else(identity::profile::Profile::standard))
+        }
+        Action::Judge { ask, .. } => {
+            let answer = desk::enroll(house, realm, &ask).await;
+            if answer.refusal.is_none() {
+                connection.prove();
+            }
+            answer
+        }
+        Action::Answer(answer) => {
+            if let Some(refusal) = &answer.refusal {
+                record(house, realm, connection, refusal).await;
+            }
+            answer
+        }
+    }
+}
+
+async fn refuse(house: &House, realm: &RealmState, connection: &Connection, refusal: &Refusal) -> Answer {
+    record(house, realm, connection, refusal).await;
+    server::refuse(refusal)
+}
+
+/// The trace of a refusal that never came to the desk.
+async fn record(house: &House, realm: &RealmState, connection: &Connection, refusal: &Refusal) {
+    let device = contact::proven(house, realm, connection).map(|seen| seen.device);
+    let refused =
+        Refused { want: "request", door: None, device, refusal, from: connection.peer, by: None, mark: None };
+    house.refused(realm, refused).await;
+}
+
+async fn unread(house: &House, realm: &RealmState, connection: &Connection, error: BodyError) -> Answer {
+    let (status, name) = match error {
+        BodyError::TooLarge => (413, "body-too-large"),
+        BodyError::TooSlow => (408, "body-too-slow"),
+        BodyError::Broken => (400, "body-broken"),
+    };
+    let refusal = Refusal::Malformed(Defect::new(name, error.to_string()));
+    let answer = refuse(house, realm, connection, &refusal).await;
+    Answer { status, close: true, ..answer }
+}
+
+fn plain(status: u16, sentence: String) -> Answer {
+    let headers = vec![("Content-Type", "text/plain; charset=utf-8".to_owned())];
+    Answer { status, headers, body: sentence.into_bytes(), close: false, refusal: None }
+}
+
+fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn write(answer: Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
+    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in answer.headers {
+        // The machine's values are ASCII; one that were not would be left out rather than end the answer.
+        if let (Ok(name), Ok(value)) = (header::HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    if answer.close {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

@@ -1,0 +1,90 @@
+//! Who is at the other end of a connection, as far as the handshake says. Possession of the key is proved; chain, dates
+//! and standing are judged on every request, by others.
+
+use super::strangers::Line;
+use crate::limits::CHAIN_MAX;
+use identity::{Certificate, Defect};
+use rustls::{ProtocolVersion, ServerConnection};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// RFC 9266 §2.
+const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
+
+/// The version of TLS that was agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+/// A connection, as every request that comes over it sees it.
+#[derive(Debug)]
+pub struct Connection {
+    /// The address of the other end, behind a trusted balancer the one that it named.
+    pub peer: IpAddr,
+    /// What the client showed, its own certificate first. The key of that one signed the handshake.
+    pub chain: Vec<Certificate>,
+    /// Why what the client showed could not be read; then `chain` is empty.
+    pub defect: Option<Defect>,
+    /// The `tls-exporter` channel binding (RFC 9266), with TLS 1.3 only.
+    pub exporter: Option<[u8; 32]>,
+    /// The version of TLS; `None` on the public port.
+    pub version: Option<TlsVersion>,
+    line: Line,
+}
+
+impl Connection {
+    pub(super) fn plain(line: Line) -> Self {
+        let peer = line.peer();
+        Self { peer, chain: Vec::new(), defect: None, exporter: None, version: None, line }
+    }
+
+    pub(super) fn tls(line: Line, session: &ServerConnection) -> Self {
+        let (chain, defect) = match chain(session) {
+            Ok(chain) => (chain, None),
+            Err(defect) => (Vec::new(), Some(defect)),
+        };
+        let version = match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => TlsVersion::Tls13,
+            _ => TlsVersion::Tls12,
+        };
+        let exporter = (version == TlsVersion::Tls13)
+            .then(|| session.export_keying_material([0; 32], EXPORTER_LABEL, Some(&[])).ok())
+            .flatten();
+        Self { chain, defect, exporter, version: Some(version), ..Self::plain(line) }
+    }
+
+    /// Says that this client is no stranger: its credential was found valid. The limits of its address no longer bind
+    /// it.
+    pub fn prove(&self) {
+        self.line.prove();
+    }
+
+    /// Takes one request from the allowance of the strangers of this address; `false` where it is used up. To be asked
+    /// only for requests that showed no valid credential.
+    #[must_use]
+    pub fn stranger_may_ask(&self) -> bool {
+        self.line.may_ask(std::time::Instant::now())
+    }
+
+    /// Ends the connection at once, in the midst of whatever it does.
+    pub fn cut(&self) {
+        self.line.cut();
+    }
+
+    pub(super) fn was_evicted(&self) -> bool {
+        self.line.was_evicted()
+    }
+
+    pub(super) async fn until_cut(self: Arc<Self>) {
+        self.line.until_cut().await;
+    }
+}
+
+fn chain(session: &ServerConnection) -> Result<Vec<Certificate>, Defect> {
+    let shown = session.peer_certificates().unwrap_or_default();
+    shown.iter().take(CHAIN_MAX).map(|der| Certificate::parse(der)).collect()
+}

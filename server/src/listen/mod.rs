@@ -1,0 +1,197 @@
+//! Sockets: accept, limit, shake hands, serve HTTP/1.1, stop in order. What is said over a connection is the business
+//! of the one who hands in `answer`; who is behind it is in the [`Connection`] that comes with every request.
+//!
+//! Order of a connection: a place among [`Limits::connections_max`], the PROXY header where a balancer is trusted, a
+//! place among the strangers of its address, the TLS handshake, requests. Read on in [`carry`](self::carry).
+
+mod body;
+mod carry;
+mod connection;
+mod proxy;
+mod strangers;
+
+pub use body::{BodyError, read_body};
+pub use connection::{Connection, TlsVersion};
+pub use strangers::Strangers;
+
+use crate::home::config::Cidr;
+use crate::limits;
+use bytes::Bytes;
+use hyper::body::{Body, Incoming};
+use hyper::{Request, Response};
+use rustls::ServerConfig;
+use std::error::Error;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::{Semaphore, watch};
+
+/// What one listener gives to those who connect.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections open at once.
+    pub connections_max: usize,
+    /// Whether strangers of one address are counted. Not where everybody is one.
+    pub strangers: bool,
+    /// How long a connection may live at most, whatever it does.
+    pub lifetime: Option<Duration>,
+}
+
+impl Limits {
+    /// Of the device port.
+    pub const DEVICE: Self =
+        Self { connections_max: limits::DEVICE_CONNECTIONS_MAX, strangers: true, lifetime: None };
+    /// Of the operator port.
+    pub const OPERATOR: Self =
+        Self { connections_max: limits::OPERATOR_CONNECTIONS_MAX, strangers: true, lifetime: None };
+    /// Of the public port.
+    pub const PUBLIC: Self = Self {
+        connections_max: limits::PUBLIC_CONNECTIONS_MAX,
+        strangers: false,
+        lifetime: Some(limits::PUBLIC_LIFETIME),
+    };
+}
+
+/// What became of the connections of a listener, for metrics.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Connections that were accepted.
+    pub accepted: AtomicU64,
+    /// Connections that ended before their handshake did.
+    pub unshaken: AtomicU64,
+    /// Connections that had to make room for another of their address.
+    pub evicted: AtomicU64,
+    /// Connections that were cut.
+    pub cut: AtomicU64,
+}
+
+/// A listener's door frame: everything that `serve` needs besides the socket.
+#[derive(Clone)]
+pub struct Gate {
+    /// Its limits.
+    pub limits: Limits,
+    /// TLS, or plain HTTP.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Who may speak for others with a PROXY header.
+    pub proxies: Arc<[Cidr]>,
+    /// Who has not proved anything yet.
+    pub strangers: Arc<Strangers>,
+    /// What became of its connections.
+    pub tally: Arc<Tally>,
+    /// When to stop.
+    pub stop: Stop,
+}
+
+impl Gate {
+    fn trusts(&self, ip: IpAddr) -> bool {
+        self.proxies.iter().any(|net| net.contains(ip))
+    }
+}
+
+/// Says when to stop; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stop(watch::Receiver<bool>);
+
+/// Stops all that hold its [`Stop`]. Dropping it stops them too.
+#[derive(Debug)]
+pub struct Stopper(watch::Sender<bool>);
+
+impl Stopper {
+    /// A stopper and what it stops.
+    #[must_use]
+    pub fn new() -> (Self, Stop) {
+        let (sender, receiver) = watch::channel(false);
+        (Self(sender), Stop(receiver))
+    }
+
+    /// Stops: no new connections, requests in flight end, idle connections close.
+    pub fn stop(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+impl Stop {
+    /// Waits until it is time to stop.
+    pub async fn asked(&mut self) {
+        let _gone_is_stopped_too = self.0.wait_for(|stop| *stop).await;
+    }
+}
+
+/// Listens at the first of `places` that works, and says at which port.
+///
+/// # Errors
+/// What the system said of the last of them.
+pub fn bind(places: &[SocketAddr]) -> io::Result<(TcpListener, u16)> {
+    let mut why = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for place in places {
+        match bind_one(*place) {
+            Ok(listener) => {
+                let port = listener.local_addr()?.port();
+                return Ok((listener, port));
+            }
+            Err(e) => why = io::Error::new(e.kind(), format!("cannot listen at {place}: {e}")),
+        }
+    }
+    Err(why)
+}
+
+fn bind_one(place: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if place.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart need not wait for the connections of the last run to time out.
+    socket.set_reuseaddr(true)?;
+    // Accepted sockets inherit it, which saves a system call for each.
+    socket.set_nodelay(true)?;
+    socket.bind(place)?;
+    socket.listen(limits::BACKLOG)
+}
+
+/// Accepts and serves until `gate.stop`, then until the last request in flight ended.
+pub async fn serve<A, R, B>(listener: TcpListener, gate: Gate, answer: A)
+where
+    A: Fn(Arc<Connection>, Request<Incoming>) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let places = Arc::new(Semaphore::new(gate.limits.connections_max));
+    let mut stop = gate.stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.asked() => break,
+            accepted = accept(&listener, &places) => accepted,
+        };
+        match accepted {
+            Ok((stream, peer, place)) => {
+                let carried = carry::carry(stream, peer, gate.clone(), answer.clone());
+                tokio::spawn(async move {
+                    carried.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(limits::ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let all = u32::try_from(gate.limits.connections_max).unwrap_or(u32::MAX);
+    let _never_closed = places.acquire_many(all).await;
+}
+
+/// The place comes first: who finds none waits in the kernel's backlog, and costs us nothing.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> io::Result<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
+}
+
+#[cfg(test)]
+mod tests;
