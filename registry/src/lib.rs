@@ -1,1 +1,250 @@
-//! registry
+//! What Muster remembers: the only SQL, the one writer thread, and the roll.
+//!
+//! There is one way to write an identity, [`Registry::commit`]: a [`Change`] with its preconditions and the [`Draft`]
+//! of the entry that tells of it become durable in one transaction, or neither does; so the tables cannot say anything
+//! that the ledger does not. Many changes share one transaction and one fsync. The order is always: durable commit,
+//! [`Roll`], [`Cut`], answers.
+//!
+//! Authentication asks the [`Roll`] and never SQL; everything else is read through a pool of connections that see the
+//! last commit and never hold up the writer. Read on in [`change`] for what may be written, in [`roll`] for the hot
+//! path, and in [`mod@read`] for the questions.
+
+pub mod change;
+mod fault;
+mod integrity;
+pub mod read;
+mod realm;
+pub mod roll;
+mod rows;
+mod schema;
+mod shared;
+mod writer;
+
+pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Fate};
+pub use fault::{OpenError, ReadError};
+pub use integrity::Finding;
+pub use read::{DeviceFilter, EntryRow, Head, Overdue, RevokedRow};
+pub use realm::{Operator, Realm, RealmKey, Role};
+pub use roll::{Counts, Roll, Seen};
+
+use read::Pool;
+use rusqlite::Connection;
+use schema::Place;
+use shared::Shared;
+use std::fmt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use writer::{Answer, Job, Writer};
+
+/// How a registry is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Connections that read at the same time, at least 1; a read that finds none free waits.
+    pub readers: usize,
+    /// Changes that may wait for the writer, at least 1; one more is answered [`CommitError::Busy`].
+    pub queue: usize,
+}
+
+impl Default for Options {
+    /// 4 readers, as many as small machines have cores; 8192 changes, about a second's work of the writer.
+    fn default() -> Self {
+        Self { readers: 4, queue: 8192 }
+    }
+}
+
+/// The registry. A clone is another handle to the same one; the last handle dropped closes it.
+#[derive(Clone)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
+    queue: SyncSender<Box<Job>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    shared: Arc<Shared>,
+    pool: Pool,
+    /// Held while open, for its lock.
+    keeper: Mutex<Option<Connection>>,
+}
+
+impl Registry {
+    /// Opens the registry in the file at `path`, makes it where there is none, brings it to the newest schema, checks
+    /// that each ledger's head goes with its tree, and fills the roll. A million devices take about two seconds.
+    ///
+    /// # Errors
+    /// [`OpenError`], each with a sentence that says what to do. Nothing was changed then, except that an older schema
+    /// may have been brought to a newer one.
+    pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
+        Self::start(&Place::File(path.to_owned()), options)
+    }
+
+    /// A registry that lives in memory and ends with its last handle: for tests.
+    ///
+    /// # Errors
+    /// [`OpenError::Storage`] where there is not even that.
+    pub fn open_memory() -> Result<Self, OpenError> {
+        /// Numbers the registries of this process, so that each has a name of its own.
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        Self::start(&Place::Memory(format!("muster-registry-{number}")), Options::default())
+    }
+
+    fn start(place: &Place, options: Options) -> Result<Self, OpenError> {
+        let keeper = schema::keep_out_others(place)?;
+        let db = schema::open_writer(place)?;
+        let (realms, ledgers) = schema::load_ledgers(&db)?;
+        let roll = schema::load_roll(&db)?;
+        let shared = Arc::new(Shared::new(roll, realms));
+        let pool = Pool::open(place, options.readers.max(1))?;
+        let (queue, jobs) = sync_channel(options.queue.max(1));
+        let writer = spawn(Writer::new(db, ledgers, Arc::clone(&shared)), jobs)?;
+        let (writer, keeper) = (Mutex::new(Some(writer)), Mutex::new(keeper));
+        Ok(Self(Arc::new(Inner { queue, writer, shared, pool, keeper })))
+    }
+
+    /// Writes a change and the entry that tells of it, or neither. Never blocks: `answer` is called once, from the
+    /// writer's thread after the change is durable, or from this one when it cannot even wait; it should only pass the
+    /// word on, since all other changes wait for it.
+    ///
+    /// [`CommitError::Conflict`] is the caller's: decide anew. [`CommitError::Busy`] is the requester's: later again.
+    /// [`CommitError::Storage`] is the operator's.
+    pub fn commit(
+        &self,
+        realm: RealmKey,
+        change: Change,
+        draft: Draft,
+        answer: Box<dyn FnOnce(Result<Committed, CommitError>) + Send>,
+    ) {
+        self.0.offer(Job::Commit { realm, change, draft, answer: Answer::new(answer) });
+    }
+
+    /// Writes a change and waits until it is durable. Waits also where [`Registry::commit`] would say `Busy`. Not from
+    /// a callback of this registry, which would wait for itself.
+    ///
+    /// # Errors
+    /// As [`Registry::commit`], except for [`CommitError::Busy`].
+    pub fn commit_wait(
+        &self,
+        realm: RealmKey,
+        change: Change,
+        draft: Draft,
+    ) -> Result<Committed, CommitError> {
+        self.0.wait(|answer| Job::Commit { realm, change, draft, answer })
+    }
+
+    /// Sets (`Some`) or takes away (`None`) a note: bookkeeping that names no identity and makes no entry. Written in
+    /// order with the changes, by the same writer. `answer` as in [`Registry::commit`].
+    pub fn note(
+        &self,
+        realm: RealmKey,
+        space: &str,
+        key: &[u8],
+        value: Option<Vec<u8>>,
+        answer: Box<dyn FnOnce(Result<(), CommitError>) + Send>,
+    ) {
+        let (space, key) = (space.to_owned(), key.to_owned());
+        self.0.offer(Job::Note { realm, space, key, value, answer: Answer::new(answer) });
+    }
+
+    /// Sets or takes away a note and waits until that is durable.
+    ///
+    /// # Errors
+    /// As [`Registry::commit_wait`].
+    pub fn note_wait(
+        &self,
+        realm: RealmKey,
+        space: &str,
+        key: &[u8],
+        value: Option<Vec<u8>>,
+    ) -> Result<(), CommitError> {
+        let (space, key) = (space.to_owned(), key.to_owned());
+        self.0.wait(|answer| Job::Note { realm, space, key, value, answer })
+    }
+
+    /// Adds one to be told of every [`Cut`], from the writer's thread, after the roll knows and before the answers.
+    pub fn on_cut(&self, told: Box<dyn Fn(&Cut) + Send + Sync>) {
+        self.0.shared.on_cut(told);
+    }
+
+    /// Adds one to be told the new size of a ledger, once for each commit that grew it, as [`Registry::on_cut`] is.
+    pub fn on_entry(&self, told: Box<dyn Fn(RealmKey, u64) + Send + Sync>) {
+        self.0.shared.on_entry(told);
+    }
+
+    /// The roll, for the hot path.
+    #[must_use]
+    pub fn roll(&self) -> &Roll {
+        &self.0.shared.roll
+    }
+
+    /// Every realm, from memory.
+    #[must_use]
+    pub fn realms(&self) -> Vec<Realm> {
+        self.0.shared.realms()
+    }
+
+    /// Finishes what has queued up and ends the writer; later changes are answered [`CommitError::Closed`]. Reads go
+    /// on working until the last handle is gone. Called from the writer's own thread it does not wait.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    fn pool(&self) -> &Pool {
+        &self.0.pool
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("keys", &self.roll().len()).finish_non_exhaustive()
+    }
+}
+
+fn spawn(writer: Writer, jobs: Receiver<Box<Job>>) -> Result<JoinHandle<()>, OpenError> {
+    std::thread::Builder::new()
+        .name("registry-writer".to_owned())
+        .spawn(move || writer.run(&jobs))
+        .map_err(|e| OpenError::Storage(e.to_string()))
+}
+
+impl Inner {
+    fn offer(&self, job: Job) {
+        match self.queue.try_send(Box::new(job)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job)) => job.refuse(CommitError::Busy),
+            Err(TrySendError::Disconnected(job)) => job.refuse(CommitError::Closed),
+        }
+    }
+
+    fn wait<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(Answer<T>) -> Job,
+    ) -> Result<T, CommitError> {
+        let (told, heard) = channel();
+        let answer = Answer::new(Box::new(move |result| {
+            // Whoever waited is gone only with its whole thread.
+            let _ = told.send(result);
+        }));
+        self.queue.send(Box::new(job(answer))).map_err(|_| CommitError::Closed)?;
+        heard.recv().unwrap_or(Err(CommitError::Closed))
+    }
+
+    fn close(&self) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(writer) = writer else { return };
+        // An error says that the writer has ended already.
+        let _ = self.queue.send(Box::new(Job::Stop));
+        // A callback that holds the last handle closes from the writer's own thread, which cannot wait for itself.
+        if writer.thread().id() != std::thread::current().id() {
+            let _ = writer.join();
+        }
+        drop(self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -9,7 +9,7 @@
 mod table;
 mod turn;
 
-pub(crate) use turn::Turn;
+pub(crate) use turn::{Issued, Turn, Which};
 
 use crate::realm::RealmKey;
 use identity::credential::{CredentialKind, Serial};

@@ -20,6 +20,8 @@ CREATE TABLE entry (
     number INTEGER NOT NULL,
     at INTEGER NOT NULL,
     entry BLOB NOT NULL,
+    -- The hash of the entry as a leaf: a tile in the making, and what tells which entry of a tile was changed.
+    leaf BLOB NOT NULL,
     -- Erasing destroys these two and leaves the entry.
     payload BLOB,
     salt BLOB,

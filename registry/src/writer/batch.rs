@@ -212,11 +212,12 @@ impl<'a> Batch<'a> {
         let index = edge.size();
         let digest = ledger::digest(&draft.salt, &draft.payload);
         let entry = ledger::Entry::new(index, draft.at, draft.class, digest).encode();
-        let completed = edge.append(leaf_hash(&entry));
+        let leaf = leaf_hash(&entry);
+        let completed = edge.append(leaf);
         self.run(
-            "INSERT INTO entry (realm, number, at, entry, payload, salt) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            (realm.0, int(index), millis(draft.at), entry, &draft.payload, draft.salt),
+            "INSERT INTO entry (realm, number, at, entry, leaf, payload, salt) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            (realm.0, int(index), millis(draft.at), entry, leaf, &draft.payload, draft.salt),
         )?;
         for subtree in completed {
             self.run(

@@ -36,6 +36,13 @@ pub(crate) enum Job {
     Stop,
 }
 
+impl Job {
+    /// Answers without having done anything.
+    pub(crate) fn refuse(self, why: CommitError) {
+        tell(self, Err(why));
+    }
+}
+
 /// Whom to tell. It is told [`CommitError::Closed`] if nobody ever gets around to it.
 pub(crate) struct Answer<T>(Option<Box<dyn FnOnce(Result<T, CommitError>) + Send>>);
 

@@ -1,0 +1,127 @@
+//! The long look: whether the whole file holds together.
+
+use crate::read::Reader;
+use crate::realm::Realm;
+use crate::{ReadError, Registry};
+use ledger::note::{Checkpoint, Origin};
+use ledger::tree::Head;
+use ledger::verify::{Row, Verifier};
+use std::fmt;
+
+/// Something that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The file itself, as SQLite tells it.
+    File(String),
+    /// A ledger.
+    Ledger {
+        /// Of which realm.
+        realm: String,
+        /// Where and what.
+        what: String,
+    },
+    /// Rows that point to nothing.
+    Rows {
+        /// What they are.
+        what: &'static str,
+        /// How many.
+        count: u64,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(what) => write!(f, "the file: {what}"),
+            Self::Ledger { realm, what } => write!(f, "the ledger of realm `{realm}`: {what}"),
+            Self::Rows { what, count } => write!(f, "{count} {what}"),
+        }
+    }
+}
+
+/// What must not be there, and how it is counted.
+const ORPHANS: &[(&str, &str)] = &[
+    (
+        "credentials without a device",
+        "SELECT COUNT(*) FROM credential WHERE NOT EXISTS (SELECT 1 FROM device \
+         WHERE device.realm = credential.realm AND device.id = credential.device)",
+    ),
+    (
+        "credentials without a certificate",
+        "SELECT COUNT(*) FROM credential WHERE NOT EXISTS (SELECT 1 FROM certificate \
+         WHERE certificate.realm = credential.realm AND certificate.serial = credential.serial)",
+    ),
+    (
+        "devices without a credential",
+        "SELECT COUNT(*) FROM device WHERE NOT EXISTS (SELECT 1 FROM credential \
+         WHERE credential.realm = device.realm AND credential.device = device.id)",
+    ),
+    (
+        "memberships without a device",
+        "SELECT COUNT(*) FROM membership WHERE NOT EXISTS (SELECT 1 FROM device \
+         WHERE device.realm = membership.realm AND device.id = membership.device)",
+    ),
+];
+
+/// A hundred findings say enough.
+const FINDINGS_MAX: i64 = 100;
+
+impl Registry {
+    /// Looks at everything: SQLite's own check of the file, every entry of every ledger hashed again against its tiles
+    /// and its head, and rows that point to nothing. Takes seconds for a million devices, reads the state of one
+    /// moment, and holds up nobody but one reader. Empty is good.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`] where the look could not be finished.
+    pub fn check_integrity(&self) -> Result<Vec<Finding>, ReadError> {
+        let realms = self.realms();
+        self.pool().read(|db| {
+            let mut findings = file(db)?;
+            for (what, sql) in ORPHANS {
+                let count = db.first(sql, [], |row| crate::rows::uint(row, 0))?.unwrap_or_default();
+                if count > 0 {
+                    findings.push(Finding::Rows { what, count });
+                }
+            }
+            for realm in &realms {
+                if let Some(what) = chain(db, realm)? {
+                    findings.push(Finding::Ledger { realm: realm.name.to_string(), what });
+                }
+            }
+            Ok(findings)
+        })
+    }
+}
+
+fn file(db: &Reader<'_>) -> Result<Vec<Finding>, ReadError> {
+    let sql = format!("PRAGMA integrity_check({FINDINGS_MAX})");
+    let told: Vec<String> = db.all(&sql, [], |row| row.get(0))?;
+    Ok(told.into_iter().filter(|line| line != "ok").map(Finding::File).collect())
+}
+
+/// What breaks in a ledger, `None` where it holds.
+fn chain(db: &Reader<'_>, realm: &Realm) -> Result<Option<String>, ReadError> {
+    let head = db
+        .first("SELECT size, root FROM realm WHERE realm = ?1", [realm.key.0], |row| {
+            Ok(Head { size: crate::rows::uint(row, 0)?, root: row.get(1)? })
+        })?
+        .ok_or(ReadError::Damaged("realm"))?;
+    let stored = crate::read::Stored { db, realm: realm.key };
+    let mut verifier = Verifier::new();
+    let sql = "SELECT entry, payload, salt FROM entry WHERE realm = ?1 ORDER BY number";
+    let broken = db.each(sql, [realm.key.0], |row| {
+        let salt: Option<[u8; 32]> = row.get(2)?;
+        let entry: Vec<u8> = row.get(0)?;
+        let payload: Option<Vec<u8>> = row.get(1)?;
+        let row = Row { entry: &entry, payload: payload.as_deref(), salt: salt.as_ref() };
+        Ok(verifier.feed(&row, &stored).err().map(|broken| broken.to_string()))
+    })?;
+    if broken.is_some() {
+        return Ok(broken);
+    }
+    let Some(origin) = Origin::parse(&realm.origin) else {
+        return Ok(Some(format!("its origin `{}` is none", realm.origin)));
+    };
+    let against = Checkpoint { origin, size: head.size, root: head.root };
+    Ok(verifier.finish(&against).err().map(|broken| broken.to_string()))
+}

@@ -1,0 +1,180 @@
+//! Questions about the ledger: its head, its entries, its tiles, and the hashes for any proof.
+
+use super::{Reader, rows_max};
+use crate::realm::RealmKey;
+use crate::rows::{int, moment, uint};
+use crate::{ReadError, Registry};
+use identity::UnixTime;
+use ledger::Hash;
+use ledger::tree::{Hashes, Head};
+
+/// An entry as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryRow {
+    /// Its number.
+    pub index: u64,
+    /// When it was decided, to the millisecond; the entry itself tells the hour.
+    pub at: UnixTime,
+    /// The octets that were hashed into the tree.
+    pub entry: Vec<u8>,
+    /// What happened; `None` where it was erased.
+    pub payload: Option<Vec<u8>>,
+    /// The salt of its digest; erased with the payload.
+    pub salt: Option<[u8; 32]>,
+}
+
+/// Members of a whole tile (C2SP tlog-tiles).
+const TILE: u64 = 256;
+
+impl Registry {
+    /// How long the ledger is, and its root. An unknown realm has an empty one.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn head(&self, realm: RealmKey) -> Result<Head, ReadError> {
+        self.pool().read(|db| head(db, realm))
+    }
+
+    /// Entries from number `from` on; at most [`super::ROWS_MAX`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn entries(
+        &self,
+        realm: RealmKey,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<EntryRow>, ReadError> {
+        let sql = "SELECT number, at, entry, payload, salt FROM entry \
+            WHERE realm = ?1 AND number >= ?2 ORDER BY number LIMIT ?3";
+        self.pool().read(|db| {
+            db.all(sql, (realm.0, int(from), rows_max(limit)), |row| {
+                Ok(EntryRow {
+                    index: uint(row, 0)?,
+                    at: moment(row, 1)?,
+                    entry: row.get(2)?,
+                    payload: row.get(3)?,
+                    salt: row.get(4)?,
+                })
+            })
+        })
+    }
+
+    /// A tile: `width` hashes of 32 octets (1 to 256), of leaves at level 0, of subtrees above. `None` where the tree
+    /// has not grown so far.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn tile(
+        &self,
+        realm: RealmKey,
+        level: u8,
+        index: u64,
+        width: u16,
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(range) = Range::of(index, width) else { return Ok(None) };
+        let found: Vec<Hash> = self.pool().read(|db| match level {
+            0 => range.read(
+                db,
+                "SELECT leaf FROM entry WHERE realm = ?1 AND number BETWEEN ?2 AND ?3 \
+                 ORDER BY number",
+                (realm.0, range.from, range.to),
+            ),
+            level => range.read(
+                db,
+                "SELECT hash FROM subtree WHERE realm = ?1 AND number BETWEEN ?2 AND ?3 \
+                 AND level = ?4 ORDER BY number",
+                (realm.0, range.from, range.to, level),
+            ),
+        })?;
+        Ok(range.is_filled(&found).then(|| found.concat()))
+    }
+
+    /// An entry bundle: `width` entries (1 to 256), each behind its length. `None` where the tree has not grown so far.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn bundle(
+        &self,
+        realm: RealmKey,
+        index: u64,
+        width: u16,
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some(range) = Range::of(index, width) else { return Ok(None) };
+        let sql = "SELECT entry FROM entry WHERE realm = ?1 AND number BETWEEN ?2 AND ?3 \
+            ORDER BY number";
+        let found: Vec<Vec<u8>> =
+            self.pool().read(|db| range.read(db, sql, (realm.0, range.from, range.to)))?;
+        Ok(range.is_filled(&found).then(|| ledger::tile::bundle(&found)).flatten())
+    }
+
+    /// Hands the stored hashes of a ledger to `ask`, all of one moment, for `ledger::tree::inclusion` and
+    /// `ledger::tree::consistency`. A hash that cannot be read is one that is not there.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn hashes<T>(
+        &self,
+        realm: RealmKey,
+        ask: impl FnOnce(Head, &dyn Hashes) -> T,
+    ) -> Result<T, ReadError> {
+        self.pool().read(|db| Ok(ask(head(db, realm)?, &Stored { db, realm })))
+    }
+}
+
+fn head(db: &Reader<'_>, realm: RealmKey) -> Result<Head, ReadError> {
+    let found = db.first("SELECT size, root FROM realm WHERE realm = ?1", [realm.0], |row| {
+        Ok(Head { size: uint(row, 0)?, root: row.get(1)? })
+    })?;
+    Ok(found.unwrap_or_else(|| Head { size: 0, root: ledger::tree::empty_root() }))
+}
+
+/// The numbers of a tile's members.
+#[derive(Clone, Copy)]
+struct Range {
+    from: i64,
+    to: i64,
+    width: usize,
+}
+
+impl Range {
+    fn of(index: u64, width: u16) -> Option<Self> {
+        if !(1..=TILE).contains(&u64::from(width)) {
+            return None;
+        }
+        let from = i64::try_from(index.checked_mul(TILE)?).ok()?;
+        let to = from.checked_add(i64::from(width) - 1)?;
+        Some(Self { from, to, width: width.into() })
+    }
+
+    fn read<T: rusqlite::types::FromSql>(
+        self,
+        db: &Reader<'_>,
+        sql: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<Vec<T>, ReadError> {
+        db.all(sql, params, |row| row.get(0))
+    }
+
+    fn is_filled<T>(self, found: &[T]) -> bool {
+        found.len() == self.width
+    }
+}
+
+/// The stored hashes of one ledger.
+pub(crate) struct Stored<'r, 'd> {
+    pub(crate) db: &'r Reader<'d>,
+    pub(crate) realm: RealmKey,
+}
+
+impl Hashes for Stored<'_, '_> {
+    fn leaf(&self, index: u64) -> Option<Hash> {
+        let sql = "SELECT leaf FROM entry WHERE realm = ?1 AND number = ?2";
+        self.db.first(sql, (self.realm.0, int(index)), |row| row.get(0)).ok().flatten()
+    }
+
+    fn subtree(&self, level: u8, index: u64) -> Option<Hash> {
+        let sql = "SELECT hash FROM subtree WHERE realm = ?1 AND level = ?2 AND number = ?3";
+        self.db.first(sql, (self.realm.0, level, int(index)), |row| row.get(0)).ok().flatten()
+    }
+}

@@ -1,0 +1,278 @@
+//! The file: how it is opened, brought to the newest schema, and looked over at a start.
+//!
+//! A migration is one SQL text and one number in `user_version`, both in one transaction: a crash in the middle leaves
+//! the version before. A file of a newer version is refused, since what it says may mean something else by now.
+
+use crate::fault::OpenError;
+use crate::realm::{Realm, RealmKey};
+use crate::roll::{Issued, Roll, Turn, Which};
+use crate::rows;
+use identity::SpkiHash;
+use identity::credential::CredentialKind;
+use identity::device::Standing;
+use ledger::tree::Frontier;
+use rusqlite::{Connection, OpenFlags, Row};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Every migration, the first from nothing to version 1. Append-only.
+const MIGRATIONS: &[&str] = &[include_str!("0001.sql")];
+
+/// Marks the file as ours (`MSTR`), so that another program's database is not taken for an empty registry.
+const APPLICATION_ID: u32 = 0x4d53_5452;
+
+/// The writer's pages in memory, in KiB. The edges of all appended tables fit many times; more would only cache the
+/// middle of the indexes that are written at random, which the system caches too.
+const WRITER_CACHE_KIB: i64 = 16 * 1024;
+
+/// A reader's pages in memory, in KiB: look-ups touch a dozen.
+const READER_CACHE_KIB: i64 = 2 * 1024;
+
+/// Pages in the write-ahead log (4 KiB each) before it is carried into the file: 16 MiB. Less would write hot pages
+/// again and again, more would make each carrying-over, which the writer waits for, longer.
+const LOG_PAGES: i64 = 4096;
+
+/// Statements that stay prepared: there are fewer.
+const STATEMENTS: usize = 160;
+
+/// Nobody else writes; only an in-memory registry's readers can be in the way, for moments.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Where a registry lies.
+#[derive(Clone)]
+pub(crate) enum Place {
+    /// A file.
+    File(PathBuf),
+    /// The memory of this process, under a name.
+    Memory(String),
+}
+
+impl Place {
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_URI;
+        let db = match self {
+            Self::File(path) => {
+                Connection::open_with_flags(path, flags - OpenFlags::SQLITE_OPEN_URI)?
+            }
+            Self::Memory(name) => {
+                Connection::open_with_flags(format!("file:/{name}?vfs=memdb"), flags)?
+            }
+        };
+        db.busy_timeout(BUSY)?;
+        db.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(db)
+    }
+}
+
+/// The writer's connection, to a file that is ours alone and of the newest schema.
+pub(crate) fn open_writer(place: &Place) -> Result<Connection, OpenError> {
+    if let Place::File(path) = place {
+        create_private(path)?;
+    }
+    let mut db = place.connect()?;
+    if matches!(place, Place::File(_)) {
+        db.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    }
+    // Durable at every commit, also against a power cut.
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+    db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    // A log that one burst has grown is cut back when it starts over.
+    db.pragma_update(None, "journal_size_limit", LOG_PAGES * 4 * 4096)?;
+    migrate(&mut db)?;
+    Ok(db)
+}
+
+/// A reader's connection; it cannot write.
+pub(crate) fn open_reader(place: &Place) -> Result<Connection, OpenError> {
+    let db = place.connect()?;
+    db.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+    db.pragma_update(None, "query_only", true)?;
+    Ok(db)
+}
+
+/// Holds a lock beside the file for as long as the registry is open: the file itself must stay open to our own
+/// readers, so its own locks cannot tell us from another process. The host's lock on its home comes first; this one is
+/// for those who name the file itself.
+pub(crate) fn keep_out_others(place: &Place) -> Result<Option<Connection>, OpenError> {
+    let Place::File(path) = place else { return Ok(None) };
+    let mut name = path.clone().into_os_string();
+    name.push("-lock");
+    let keeper = Connection::open(PathBuf::from(name))?;
+    keeper.busy_timeout(Duration::ZERO)?;
+    keeper.execute_batch("PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE")?;
+    Ok(Some(keeper))
+}
+
+/// The registry names every device of a fleet: it is for its owner's eyes. Log and index files inherit the mode.
+fn create_private(path: &Path) -> Result<(), OpenError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop).map_err(|e| OpenError::Storage(e.to_string()))
+}
+
+fn migrate(db: &mut Connection) -> Result<(), OpenError> {
+    let number = |db: &Connection, pragma| {
+        db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
+            .map(|n| u32::try_from(n).unwrap_or(u32::MAX))
+    };
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    let found = number(db, "user_version")?;
+    let ours = number(db, "application_id")? == APPLICATION_ID;
+    let tables: i64 =
+        db.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if !ours && (found != 0 || tables != 0) {
+        return Err(OpenError::Foreign);
+    }
+    if found > known {
+        return Err(OpenError::Newer { found, known });
+    }
+    for (version, sql) in (1_u32..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
+        let step = db.transaction()?;
+        step.execute_batch(sql)?;
+        step.pragma_update(None, "application_id", APPLICATION_ID)?;
+        step.pragma_update(None, "user_version", version)?;
+        step.commit()?;
+    }
+    Ok(())
+}
+
+/// The realms, and the edges of their ledgers after a quick look: head, edge and last entry say the same. The long
+/// look is [`crate::Registry::check_integrity`]'s.
+pub(crate) fn load_ledgers(
+    db: &Connection,
+) -> Result<(Vec<Realm>, BTreeMap<RealmKey, Frontier>), OpenError> {
+    let sql = format!("SELECT {}, size, root, frontier FROM realm ORDER BY realm", rows::REALM_COLUMNS);
+    let mut statement = db.prepare(&sql)?;
+    let mut found = statement.query([])?;
+    let (mut realms, mut ledgers) = (Vec::new(), BTreeMap::new());
+    while let Some(row) = found.next()? {
+        let realm = rows::realm(row)?;
+        let frontier = edge(db, &realm, row)?;
+        ledgers.insert(realm.key, frontier);
+        realms.push(realm);
+    }
+    Ok((realms, ledgers))
+}
+
+fn edge(db: &Connection, realm: &Realm, row: &Row<'_>) -> Result<Frontier, OpenError> {
+    let damaged = |what: &str| {
+        OpenError::Damaged(format!("the ledger of realm `{}`: {what}", realm.name))
+    };
+    let size = rows::uint(row, 5)?;
+    let root: [u8; 32] = row.get(6)?;
+    let octets: Vec<u8> = row.get(7)?;
+    let frontier = Frontier::decode(&octets).map_err(|_| damaged("its edge cannot be read"))?;
+    if frontier.size() != size || frontier.root() != root {
+        return Err(damaged("its head does not go with its tree"));
+    }
+    let sql = "SELECT number, entry FROM entry WHERE realm = ?1 ORDER BY number DESC LIMIT 1";
+    let mut statement = db.prepare(sql)?;
+    let mut last = statement.query([realm.key.0])?;
+    let count = match last.next()? {
+        None => 0,
+        Some(row) => {
+            let entry: Vec<u8> = row.get(1)?;
+            let number = rows::uint(row, 0)?;
+            let named = ledger::Entry::decode(&entry).map(|entry| entry.index);
+            if named != Ok(number) {
+                return Err(damaged("its last entry names another number"));
+            }
+            number + 1
+        }
+    };
+    if count == size {
+        Ok(frontier)
+    } else {
+        Err(damaged(&format!("it has {count} entries and a head over {size}")))
+    }
+}
+
+/// Turns handed to the roll at a time.
+const TURNS: usize = 16 * 1024;
+
+/// Fills the roll: one scan of the credentials, one of the devices, one of the compromised keys, each in the order of
+/// its primary key.
+pub(crate) fn load_roll(db: &Connection) -> rusqlite::Result<Roll> {
+    let roll = Roll::new();
+    feed(
+        db,
+        &roll,
+        "SELECT realm, serial, spki, device, kind, generation, used, spent, revoked \
+         FROM credential ORDER BY realm, serial",
+        credential,
+    )?;
+    feed(
+        db,
+        &roll,
+        "SELECT realm, id, standing, generation FROM device ORDER BY realm, id",
+        |row, turns| {
+            turns.push(Turn::Device {
+                realm: RealmKey(row.get(0)?),
+                device: rows::device_id(row, 1, "device")?,
+                standing: rows::word(row, 2, "device", Standing::parse)?,
+                generation: row.get(3)?,
+            });
+            Ok(())
+        },
+    )?;
+    feed(db, &roll, "SELECT realm, spki FROM compromised", |row, turns| {
+        let spki = SpkiHash::from_octets(row.get(1)?);
+        turns.push(Turn::Compromised { realm: RealmKey(row.get(0)?), spki });
+        Ok(())
+    })?;
+    Ok(roll)
+}
+
+fn feed(
+    db: &Connection,
+    roll: &Roll,
+    sql: &str,
+    read: impl Fn(&Row<'_>, &mut Vec<Turn>) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let mut statement = db.prepare(sql)?;
+    let mut found = statement.query([])?;
+    let mut turns = Vec::new();
+    while let Some(row) = found.next()? {
+        read(row, &mut turns)?;
+        if turns.len() >= TURNS {
+            roll.turn(&turns);
+            turns.clear();
+        }
+    }
+    roll.turn(&turns);
+    Ok(())
+}
+
+/// Standing and generation of the device follow with the devices.
+fn credential(row: &Row<'_>, turns: &mut Vec<Turn>) -> rusqlite::Result<()> {
+    let which = Which {
+        realm: RealmKey(row.get(0)?),
+        serial: rows::serial(row, 1, "credential")?,
+        spki: SpkiHash::from_octets(row.get(2)?),
+    };
+    turns.push(Turn::Issued(Issued {
+        which,
+        device: rows::device_id(row, 3, "credential")?,
+        standing: Standing::Born,
+        device_generation: 0,
+        kind: rows::word(row, 4, "credential", CredentialKind::parse)?,
+        generation: row.get(5)?,
+    }));
+    if rows::maybe_moment(row, 6)?.is_some() {
+        turns.push(Turn::Used(which));
+    }
+    if let Some(spent) = rows::maybe_moment(row, 7)? {
+        turns.push(Turn::Spent(which, spent));
+    }
+    if rows::maybe_moment(row, 8)?.is_some() {
+        turns.push(Turn::Revoked(which, true));
+    }
+    Ok(())
+}

@@ -1,0 +1,55 @@
+//! What the writer's thread and those who ask have in common: the roll, the list of realms, and who wants to be told.
+
+use crate::change::Cut;
+use crate::realm::{Realm, RealmKey};
+use crate::roll::Roll;
+use std::sync::{PoisonError, RwLock};
+
+type OnCut = Box<dyn Fn(&Cut) + Send + Sync>;
+type OnEntry = Box<dyn Fn(RealmKey, u64) + Send + Sync>;
+
+pub(crate) struct Shared {
+    pub(crate) roll: Roll,
+    realms: RwLock<Vec<Realm>>,
+    on_cut: RwLock<Vec<OnCut>>,
+    on_entry: RwLock<Vec<OnEntry>>,
+}
+
+impl Shared {
+    pub(crate) fn new(roll: Roll, realms: Vec<Realm>) -> Self {
+        Self {
+            roll,
+            realms: RwLock::new(realms),
+            on_cut: RwLock::default(),
+            on_entry: RwLock::default(),
+        }
+    }
+
+    pub(crate) fn realms(&self) -> Vec<Realm> {
+        self.realms.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn founded(&self, realms: Vec<Realm>) {
+        if !realms.is_empty() {
+            self.realms.write().unwrap_or_else(PoisonError::into_inner).extend(realms);
+        }
+    }
+
+    pub(crate) fn on_cut(&self, told: OnCut) {
+        self.on_cut.write().unwrap_or_else(PoisonError::into_inner).push(told);
+    }
+
+    pub(crate) fn on_entry(&self, told: OnEntry) {
+        self.on_entry.write().unwrap_or_else(PoisonError::into_inner).push(told);
+    }
+
+    pub(crate) fn cut(&self, cuts: &[Cut]) {
+        let listeners = self.on_cut.read().unwrap_or_else(PoisonError::into_inner);
+        cuts.iter().for_each(|cut| listeners.iter().for_each(|told| told(cut)));
+    }
+
+    pub(crate) fn grown(&self, realm: RealmKey, size: u64) {
+        let listeners = self.on_entry.read().unwrap_or_else(PoisonError::into_inner);
+        listeners.iter().for_each(|told| told(realm, size));
+    }
+}
