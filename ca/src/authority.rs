@@ -1,10 +1,28 @@
-//! What stands above: the root, the authorities that it signs, and server certificates.
+//! What stands above: the root, the authorities that it signs, and the certificates of Muster's own servers.
+//!
+//! The root signs offline, from a request, and each authority has one role and signs no further authority. The root,
+//! the birth authority and birth certificates never end: a verifier rejects a birth certificate whose issuer has ended.
 
 use crate::address::Addresses;
-use crate::issuer::Issuer;
-use identity::authority::{Authority, Role};
-use identity::{Certificate, Csr, KeyError, Outside, PublicKey, Refusal, Signer};
+use crate::issuer::{BACKDATE_S, Issuer};
+use crate::wire::shape::{CERTIFIES, CERTIFIES_AND_ANSWERS, Extensions, SERVER, SIGNS, Shape};
+use crate::wire::{algorithm, name, seal, unencodable};
+use const_oid::db::rfc4519;
+use der::Encode;
+use der::asn1::{Ia5String, OctetString};
+use identity::ask::Cause;
+use identity::authority::{Authority, AuthorityState, Role};
+use identity::certificate::attribute;
+use identity::{Certificate, Csr, Defect, KeyError, Outside, PublicKey, Refusal, Signer, UnixTime};
 use std::net::IpAddr;
+use x509_cert::ext::pkix::name::GeneralName;
+
+/// Ten years, for authorities that can be followed by another without touching a device.
+const AUTHORITY_S: u64 = 10 * 366 * 86_400;
+/// 90 days, for a certificate that the host renews by itself.
+const SERVER_S: u64 = 90 * 86_400;
+/// X.520's bound on a common name (`ub-common-name`, RFC 5280 appendix A).
+const COMMON_NAME_CHARS_MAX: usize = 64;
 
 /// A self-signed root.
 ///
@@ -15,7 +33,25 @@ pub fn root(
     key: &dyn Signer,
     outside: &mut Outside<'_>,
 ) -> Result<Certificate, KeyError> {
-    todo!()
+    let encode = || -> der::Result<_> {
+        let mut extensions = Extensions::default();
+        extensions.authority(None)?;
+        extensions.key_usage(CERTIFIES)?;
+        extensions.subject_key(&key.public().key_id())?;
+        extensions.authority_key(&key.public().key_id())?;
+        Ok((subject(name)?, algorithm(key.public().kind())?, extensions))
+    };
+    let (subject, algorithm, extensions) = encode().map_err(unencodable)?;
+    let shape = Shape {
+        serial: outside.serial(),
+        not_before: outside.now.minus_secs(BACKDATE_S),
+        not_after: UnixTime::NEVER_ENDS,
+        subject: &subject,
+        key: key.public(),
+        extensions: &extensions,
+    };
+    let body = shape.body(&subject, &algorithm).map_err(unencodable)?;
+    reread(&seal(&body, &algorithm, key)?)
 }
 
 /// An authority's request for its certificate, in DER.
@@ -23,13 +59,13 @@ pub fn root(
 /// # Errors
 /// The key's own.
 pub fn request(name: &str, key: &dyn Signer) -> Result<Vec<u8>, KeyError> {
-    todo!()
+    crate::wire::request(&subject(name).map_err(unencodable)?, key)
 }
 
 /// What the root is asked to sign.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'a> {
-    /// The authority's request.
+    /// The authority's request. Of its names only the common name is taken.
     pub csr: &'a Csr,
     /// What it shall sign.
     pub role: Role,
@@ -47,10 +83,74 @@ pub fn sign(
     order: Order<'_>,
     outside: &mut Outside<'_>,
 ) -> Result<Certificate, Refusal> {
-    todo!()
+    if order.role == Role::Root {
+        return Err(defect("authority-role", "a root signs itself and is signed by nobody else"));
+    }
+    if key.public() != root.key() {
+        return Err(defect("root-key", "this is not the key of the root certificate"));
+    }
+    if order.csr.key() == root.key() {
+        return Err(defect("authority-key", "an authority has a key of its own, not the root's"));
+    }
+    signed(root, key, order, outside)
+        .map_err(|e| Refusal::Outage(Cause(format!("the root did not sign: {e}").into())))
 }
 
-/// Believes a certificate to be the one of an authority of this realm.
+fn signed(
+    root: &Certificate,
+    key: &dyn Signer,
+    order: Order<'_>,
+    outside: &mut Outside<'_>,
+) -> Result<Certificate, KeyError> {
+    let encode = || -> der::Result<_> {
+        let called = attribute(&order.csr.request().info.subject, rfc4519::CN)
+            .filter(|cn| (1..=COMMON_NAME_CHARS_MAX).contains(&cn.chars().count()));
+        let called = called.unwrap_or_else(|| format!("Muster {} authority", order.role));
+        let extensions = authority_extensions(root, order)?;
+        Ok((
+            subject(&called)?,
+            algorithm(key.public().kind())?,
+            root.subject().to_der()?,
+            extensions,
+        ))
+    };
+    let (subject, algorithm, issuer, extensions) = encode().map_err(unencodable)?;
+    let end = match order.role {
+        Role::Birth | Role::Root => UnixTime::NEVER_ENDS,
+        Role::Operations | Role::Service => outside.now.plus_secs(AUTHORITY_S),
+    };
+    let shape = Shape {
+        serial: outside.serial(),
+        not_before: outside.now.minus_secs(BACKDATE_S).max(root.not_before()),
+        not_after: end.min(root.not_after()),
+        subject: &subject,
+        key: order.csr.key(),
+        extensions: &extensions,
+    };
+    let body = shape.body(&issuer, &algorithm).map_err(unencodable)?;
+    reread(&seal(&body, &algorithm, key)?)
+}
+
+/// No OCSP address: the root signs offline, and answers nobody.
+fn authority_extensions(root: &Certificate, order: Order<'_>) -> der::Result<Extensions> {
+    let above = root.subject_key_id().unwrap_or_else(|| root.key().key_id());
+    let mut extensions = Extensions::default();
+    extensions.authority(Some(0))?;
+    extensions.key_usage(match order.role {
+        Role::Birth | Role::Operations => CERTIFIES_AND_ANSWERS,
+        Role::Root | Role::Service => CERTIFIES,
+    })?;
+    extensions.subject_key(&order.csr.key().key_id())?;
+    extensions.authority_key(&above)?;
+    extensions.access(order.addresses.certificate(&above).as_deref(), None)?;
+    if let Some(url) = order.addresses.complete(&above) {
+        extensions.crl(&url)?;
+    }
+    Ok(extensions)
+}
+
+/// Believes a certificate to be the one of an authority of this realm. Whether the key at hand is its, [`Issuer::new`]
+/// says.
 ///
 /// # Errors
 /// Why it is not.
@@ -59,27 +159,92 @@ pub fn admit(
     role: Role,
     root: &Certificate,
 ) -> Result<Authority, Refusal> {
-    todo!()
+    if certificate.signed_by(root).is_err() {
+        return Err(defect(
+            "authority-issuer",
+            "this certificate is not signed by the realm's root",
+        ));
+    }
+    if certificate.authority().is_none() {
+        return Err(defect("authority-usage", "this certificate may not sign others"));
+    }
+    let id = certificate.subject_key_id();
+    let id = id.ok_or_else(|| {
+        defect("authority-key-id", "this certificate has no subject key identifier of 20 octets")
+    })?;
+    Ok(Authority { id, role, state: AuthorityState::Active, certificate })
 }
 
 /// A name of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerName {
-    /// A DNS name.
+    /// A DNS name, in ASCII.
     Dns(String),
     /// An address.
     Ip(IpAddr),
 }
 
-/// A server certificate.
+impl ServerName {
+    fn general(&self) -> der::Result<GeneralName> {
+        Ok(match self {
+            Self::Dns(name) => GeneralName::DnsName(Ia5String::new(name)?),
+            Self::Ip(IpAddr::V4(ip)) => GeneralName::IpAddress(OctetString::new(ip.octets())?),
+            Self::Ip(IpAddr::V6(ip)) => GeneralName::IpAddress(OctetString::new(ip.octets())?),
+        })
+    }
+}
+
+/// A server certificate, signed by the service authority. It carries no addresses: devices with 4 KiB for a handshake
+/// read it, and it is replaced before anybody would look it up.
 ///
 /// # Errors
-/// The key's own.
+/// The key's own; [`KeyError::Signing`] where a DNS name is not ASCII or there is no name at all.
 pub fn server(
     issuer: &Issuer,
     key: &PublicKey,
     names: &[ServerName],
     outside: &mut Outside<'_>,
 ) -> Result<Certificate, KeyError> {
-    todo!()
+    if names.is_empty() {
+        return Err(KeyError::Signing);
+    }
+    let common = names.iter().find_map(|n| match n {
+        ServerName::Dns(dns) if dns.len() <= COMMON_NAME_CHARS_MAX => Some(dns.as_str()),
+        _ => None,
+    });
+    let encode = || -> der::Result<_> {
+        let named: Vec<_> = names.iter().map(ServerName::general).collect::<Result<_, _>>()?;
+        let mut extensions = Extensions::default();
+        extensions.key_usage(SIGNS)?;
+        extensions.usages(&[SERVER])?;
+        extensions.subject_key(&key.key_id())?;
+        extensions.authority_key(&issuer.id())?;
+        // Where the subject is empty the SAN stands in for it, and is critical (RFC 5280 §4.2.1.6).
+        extensions.alternative_names(&named, common.is_none())?;
+        let subject = common.map_or_else(|| name(&[]), subject)?;
+        Ok((subject, extensions))
+    };
+    let (subject, extensions) = encode().map_err(unencodable)?;
+    let shape = Shape {
+        serial: outside.serial(),
+        not_before: issuer.begin(outside.now),
+        not_after: outside.now.plus_secs(SERVER_S).min(issuer.certificate().not_after()),
+        subject: &subject,
+        key,
+        extensions: &extensions,
+    };
+    reread(&issuer.sign(&shape)?)
+}
+
+fn subject(common_name: &str) -> der::Result<Vec<u8>> {
+    name(&[(rfc4519::CN, common_name)])
+}
+
+fn defect(name: &'static str, sentence: &'static str) -> Refusal {
+    Refusal::Malformed(Defect::new(name, sentence))
+}
+
+/// What we just signed, as everybody else will read it.
+fn reread(der: &[u8]) -> Result<Certificate, KeyError> {
+    Certificate::parse(der).map_err(|_| KeyError::Signing)
 }

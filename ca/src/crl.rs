@@ -1,5 +1,11 @@
-//! Certificate revocation lists (RFC 5280 §5).
+//! Certificate revocation lists (RFC 5280 §5): one per shard, whose address certificates name and which the list
+//! repeats in a critical extension, and a complete one for whoever wants all.
 
+use crate::wire::shape::{Extensions, full_name};
+use crate::wire::{algorithm, seal, time, tlv, unencodable};
+use const_oid::db::rfc5280;
+use der::asn1::UintRef;
+use der::{Encode, Tag, TagNumber};
 use identity::{Certificate, KeyError, Reason, Serial, Signer, UnixTime};
 
 /// What a list lists.
@@ -40,10 +46,58 @@ pub struct Crl {
     pub entries: Vec<Revoked>,
 }
 
-/// Signs a list; the DER.
+/// Signs a list; the DER. The entries come out in the order of their serial numbers.
 ///
 /// # Errors
-/// The key's own.
-pub fn sign(issuer: &Certificate, key: &dyn Signer, crl: Crl) -> Result<Vec<u8>, KeyError> {
-    todo!()
+/// The key's own; [`KeyError::Signature`] where it is not the issuer's.
+pub fn sign(issuer: &Certificate, key: &dyn Signer, mut crl: Crl) -> Result<Vec<u8>, KeyError> {
+    if key.public() != issuer.key() {
+        return Err(KeyError::Signature);
+    }
+    crl.entries.sort_unstable_by_key(|e| e.serial);
+    let algorithm = algorithm(key.public().kind()).map_err(unencodable)?;
+    let body = body(issuer, &algorithm, &crl).map_err(unencodable)?;
+    seal(&body, &algorithm, key)
+}
+
+/// TBSCertList, version 2.
+fn body(issuer: &Certificate, algorithm: &[u8], crl: &Crl) -> der::Result<Vec<u8>> {
+    let mut entries = Vec::with_capacity(crl.entries.len() * 64);
+    for entry in &crl.entries {
+        entries.extend_from_slice(&entry_der(entry)?);
+    }
+    // An empty list has no SEQUENCE at all (RFC 5280 §5.1.2.6).
+    let entries = if entries.is_empty() { entries } else { tlv(Tag::Sequence, &[&entries])? };
+    let tag = Tag::ContextSpecific { constructed: true, number: TagNumber(0) };
+    let extensions = tlv(tag, &[&extensions(issuer, crl)?.sequence()?])?;
+    let version: &[u8] = &[2, 1, 1];
+    let (issuer, this, next) = (
+        issuer.subject().to_der()?,
+        time(crl.this_update)?.to_der()?,
+        time(crl.next_update)?.to_der()?,
+    );
+    tlv(Tag::Sequence, &[version, algorithm, &issuer, &this, &next, &entries, &extensions])
+}
+
+fn extensions(issuer: &Certificate, crl: &Crl) -> der::Result<Extensions> {
+    let id = issuer.subject_key_id().unwrap_or_else(|| issuer.key().key_id());
+    let mut extensions = Extensions::default();
+    extensions.authority_key(&id)?;
+    extensions.add(rfc5280::ID_CE_CRL_NUMBER, false, &crl.number.to_der()?)?;
+    if let Scope::Shard { url } = &crl.scope {
+        let point = tlv(Tag::Sequence, &[&full_name(url)?])?;
+        extensions.add(rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT, true, &point)?;
+    }
+    Ok(extensions)
+}
+
+fn entry_der(entry: &Revoked) -> der::Result<Vec<u8>> {
+    let serial = UintRef::new(entry.serial.octets())?.to_der()?;
+    let at = time(entry.at)?.to_der()?;
+    let mut extensions = Extensions::default();
+    if entry.reason != Reason::Unspecified {
+        extensions.add(rfc5280::ID_CE_CRL_REASONS, false, &[0x0a, 1, entry.reason.code()])?;
+        return tlv(Tag::Sequence, &[&serial, &at, &extensions.sequence()?]);
+    }
+    tlv(Tag::Sequence, &[&serial, &at])
 }

@@ -11,7 +11,6 @@ pub mod birth;
 pub mod crl;
 pub mod issuer;
 pub mod judge;
-mod leaf;
 pub mod ocsp;
 pub mod recognize;
 mod wire;

@@ -1,9 +1,22 @@
-//! May this birth certificate exist.
+//! May this birth certificate exist. A unit is born once: the same key with the same identifiers gets the same
+//! certificate again, from anywhere and without alarm; another key for the same serial number, or another serial
+//! number for the same key, is a second birth. Rework says so, with a reason.
+
+#[cfg(test)]
+mod tests;
 
 use crate::issuer::Issuer;
-use crate::judge::Rules;
-use identity::credential::Requester;
-use identity::{Credential, Csr, Device, DeviceId, Identifiers, KeyError, Outside, Refusal, Serial};
+use crate::issuer::Wanted;
+use crate::judge::{Rules, good_standing, unreadable};
+use crate::wire::shape::{hardware_module, urn};
+use crate::wire::{is_printable, name, unencodable};
+use const_oid::ObjectIdentifier;
+use const_oid::db::rfc4519;
+use identity::credential::{CredentialKind, Requester};
+use identity::{
+    Assurance, Credential, Csr, Defect, Device, DeviceId, Identifiers, KeyError, Outside,
+    PublicKey, Refusal, RuleId, Serial, Standing, UnixTime,
+};
 
 /// A wish for a birth certificate, from a station or an operator.
 #[derive(Debug)]
@@ -44,6 +57,12 @@ pub enum BirthJudgement {
 #[derive(Clone, Debug)]
 pub struct ApprovedBirth {
     device: Device,
+    expected: Option<u64>,
+    key: PublicKey,
+    requester: Requester,
+    replaces: Vec<Serial>,
+    hw_type: Option<ObjectIdentifier>,
+    organization: Option<String>,
 }
 
 /// A birth certificate, and the row of its device as both shall be committed.
@@ -64,11 +83,104 @@ pub struct Born {
 /// # Errors
 /// Why not, and whose move is next.
 pub fn judge(ask: &BirthAsk, facts: BirthFacts, rules: &Rules) -> Result<BirthJudgement, Refusal> {
-    todo!()
+    let identifiers = ask.identifiers.clone().check().map_err(unreadable)?;
+    check_serial(&identifiers)?;
+    if facts.key_compromised {
+        return denied(RuleId::KEY_COMPROMISED);
+    }
+    if identifiers.contradiction(&ask.csr.claims()).is_some() {
+        return denied(RuleId::CONTRADICTION);
+    }
+    if let Some((device, credential)) = facts.by_key {
+        return repeated(&identifiers, &device, credential);
+    }
+    let expected = facts.by_serial.as_ref().map(|(device, _)| device.version);
+    let (device, replaces) = match facts.by_serial {
+        Some((device, old)) => replaced(ask, good_standing(&device)?, old.as_ref())?,
+        None => (unborn(facts.fresh), Vec::new()),
+    };
+    Ok(BirthJudgement::Grant(Box::new(ApprovedBirth {
+        expected,
+        device: Device { identifiers, version: device.version.saturating_add(1), ..device },
+        key: ask.csr.key().clone(),
+        requester: ask.requester,
+        replaces,
+        hw_type: rules.hw_type,
+        organization: rules.organization.clone().filter(|o| !o.is_empty()),
+    })))
+}
+
+/// IEEE 802.1AR §8.6 wants the serial number in the subject, and X.520 lets it be a PrintableString of at most 64.
+fn check_serial(identifiers: &Identifiers) -> Result<(), Refusal> {
+    let sentence = if identifiers.serial.is_empty() {
+        "a birth needs a serial number".to_owned()
+    } else if !is_printable(&identifiers.serial) {
+        let serial = &identifiers.serial;
+        format!(
+            "the serial number `{serial}` may have letters, digits, spaces and '()+,-./:=? only"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::Malformed(Defect::new("serial", sentence)))
+}
+
+/// The key was seen before. Only the birth of the same unit is no alarm.
+fn repeated(
+    identifiers: &Identifiers,
+    device: &Device,
+    credential: Credential,
+) -> Result<BirthJudgement, Refusal> {
+    let known = &device.identifiers;
+    let same_unit = (&known.model, &known.serial) == (&identifiers.model, &identifiers.serial)
+        && known.contradiction(identifiers).is_none();
+    if credential.kind != CredentialKind::Birth || !same_unit {
+        return denied(RuleId::KEY_BORN_TWICE);
+    }
+    good_standing(device)?;
+    if credential.revoked.is_some() {
+        return denied(RuleId::REVOKED);
+    }
+    Ok(BirthJudgement::Again(Box::new(credential)))
+}
+
+/// The serial number was seen before, with another key. Rework replaces the birth certificate and answers the mark.
+fn replaced(
+    ask: &BirthAsk,
+    device: &Device,
+    old: Option<&Credential>,
+) -> Result<(Device, Vec<Serial>), Refusal> {
+    if ask.replace.as_ref().is_none_or(|reason| reason.trim().is_empty()) {
+        return denied(RuleId::SECOND_BIRTH);
+    }
+    let assurance = Assurance::Certified;
+    let device = Device { assurance, mark: None, ..device.clone() };
+    let replaces = old.filter(|c| c.revoked.is_none()).map(|c| c.serial);
+    Ok((device, replaces.into_iter().collect()))
+}
+
+/// A device before its birth. Its moment is that of the signature.
+fn unborn(id: DeviceId) -> Device {
+    Device {
+        id,
+        standing: Standing::Born,
+        assurance: Assurance::Certified,
+        identifiers: Identifiers::default(),
+        groups: Default::default(),
+        version: 0,
+        generation: 0,
+        born: UnixTime::default(),
+        enrolled: None,
+        mark: None,
+    }
+}
+
+fn denied<T>(rule: RuleId) -> Result<T, Refusal> {
+    Err(Refusal::Denied(rule))
 }
 
 impl Issuer {
-    /// Signs what was approved.
+    /// Signs what was approved: an IEEE 802.1AR IDevID that ends with its issuer, which is never.
     ///
     /// # Errors
     /// The key's own.
@@ -77,6 +189,51 @@ impl Issuer {
         approved: ApprovedBirth,
         outside: &mut Outside<'_>,
     ) -> Result<Born, KeyError> {
-        todo!()
+        let wanted = approved.wanted().map_err(unencodable)?;
+        let credential = self.credential(wanted, outside)?;
+        let ApprovedBirth { mut device, expected, replaces, .. } = approved;
+        if expected.is_none() {
+            device.born = outside.now;
+        }
+        Ok(Born { device, expected, credential, replaces })
+    }
+}
+
+impl ApprovedBirth {
+    /// The device as it shall be, but for the moment of its birth.
+    #[must_use]
+    pub const fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// No extended key usage: IEEE 802.1AR §8.10 leaves an IDevID open to every protocol.
+    fn wanted(&self) -> der::Result<Wanted<'_>> {
+        let serial = &self.device.identifiers.serial;
+        let mut names = vec![urn(&self.device.id)?];
+        if let Some(hw_type) = self.hw_type {
+            names.push(hardware_module(hw_type, serial)?);
+        }
+        Ok(Wanted {
+            kind: CredentialKind::Birth,
+            device: &self.device,
+            requester: self.requester,
+            key: &self.key,
+            subject: self.subject()?,
+            names,
+            usages: Vec::new(),
+            not_after: UnixTime::NEVER_ENDS,
+        })
+    }
+
+    /// Organization, model and serial number: with the model, no two devices of a realm share a subject.
+    fn subject(&self) -> der::Result<Vec<u8>> {
+        let Identifiers { model, serial, .. } = &self.device.identifiers;
+        let parts = [
+            (rfc4519::O, self.organization.as_deref().unwrap_or_default()),
+            (rfc4519::OU, model),
+            (rfc4519::SERIAL_NUMBER, serial),
+        ];
+        let said: Vec<_> = parts.into_iter().filter(|(_, text)| !text.is_empty()).collect();
+        name(&said)
     }
 }

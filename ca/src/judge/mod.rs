@@ -1,12 +1,57 @@
-//! May this leaf exist.
+//! May this leaf exist. Every sentence about joining, renewing and coming back is decided here, each by one rule.
+//!
+//! The order of the rungs is part of the promise: a proof that does not hold learns nothing; then the standing of the
+//! device, since no credential brings a suspended, quarantined or retired one back in; then the key, what was shown,
+//! the door, the identifiers; then the retry, which gets the answer that was lost; and what is left is a grant.
+//! The rungs are in `rung`, and what a grant says of leaf and device in `grant`.
 
-use identity::credential::{Requester};
+mod grant;
+mod rung;
+#[cfg(test)]
+mod tests;
+
+use crate::recognize::Recognized;
+use const_oid::ObjectIdentifier;
+use identity::credential::Requester;
 use identity::door::Door;
 use identity::profile::Profile;
 use identity::token::{Token, TokenId};
 use identity::{Ask, Credential, Device, DeviceId, Refusal, Serial, SpkiHash, UnixTime};
-use const_oid::ObjectIdentifier;
-use crate::recognize::Recognized;
+use rung::Case;
+pub(crate) use rung::{good_standing, unreadable};
+
+/// Says whether a leaf may exist.
+///
+/// # Errors
+/// Why not, and whose move is next.
+pub fn judge(
+    ask: &Ask,
+    recognized: &Recognized,
+    facts: Facts<'_>,
+    rules: &Rules,
+    now: UnixTime,
+) -> Result<Judgement, Refusal> {
+    let case = Case { ask, recognized, facts: &facts, rules, now };
+    let source = case.source()?;
+    let device = case.standing()?;
+    let key = case.key()?;
+    let way = case.way(&source)?;
+    let door = case.door(way)?;
+    let identifiers = case.identifiers(&source, device)?;
+    if let Some(leaf) = case.answered() {
+        return Ok(Judgement::Again(Box::new(leaf.clone())));
+    }
+    let token = case.token_left(&source)?;
+    Ok(Judgement::Grant(Box::new(case.grant(grant::Held {
+        source,
+        device,
+        key,
+        way,
+        door,
+        identifiers,
+        token,
+    }))))
+}
 
 /// What the registry knows about the key of the CSR.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,18 +149,4 @@ impl Approved {
     pub const fn device(&self) -> &Device {
         &self.device
     }
-}
-
-/// Says whether a leaf may exist.
-///
-/// # Errors
-/// Why not, and whose move is next.
-pub fn judge(
-    ask: &Ask,
-    recognized: &Recognized,
-    facts: Facts<'_>,
-    rules: &Rules,
-    now: UnixTime,
-) -> Result<Judgement, Refusal> {
-    todo!()
 }

@@ -7,6 +7,7 @@ mod maker;
 #[cfg(test)]
 mod tests;
 
+use crate::wire::shape::{ANY_USE, CLIENT};
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5280;
 use identity::ask::Shown;
@@ -14,7 +15,10 @@ use identity::authority::{Authority, AuthorityState, Role};
 use identity::credential::Requester;
 use identity::door::Door;
 use identity::token::TokenId;
-use identity::{Certificate, DeviceId, Identifiers, Refusal, RuleId, Serial, SpkiHash, UnixTime};
+use identity::{
+    Certificate, Defect, DeviceId, Identifiers, Refusal, RuleId, Serial, SpkiHash, UnixTime,
+};
+use x509_cert::ext::pkix::KeyUsage;
 
 /// Whom a realm believes.
 #[derive(Clone, Copy)]
@@ -81,10 +85,94 @@ impl Recognized {
 ///
 /// # Errors
 /// Why it is not believed.
-pub fn recognize(
-    shown: &Shown,
-    trust: &Trust<'_>,
-    now: UnixTime,
-) -> Result<Recognized, Refusal> {
-    todo!()
+pub fn recognize(shown: &Shown, trust: &Trust<'_>, now: UnixTime) -> Result<Recognized, Refusal> {
+    if let Some(holder) = shown.chain.first() {
+        if let Some(authority) = issuer(holder, trust.authorities) {
+            return ours(holder, authority, now);
+        }
+        if let Some(found) = maker::recognize(&shown.chain, trust.doors, now)? {
+            return Ok(found);
+        }
+    }
+    match &shown.token {
+        Some(t) => Ok(Recognized::Token { id: t.id.clone(), digest: t.secret.digest() }),
+        None if shown.chain.is_empty() => denied(RuleId::NO_CREDENTIAL),
+        None => denied(RuleId::UNKNOWN_ISSUER),
+    }
+}
+
+/// The authority of ours that signed a certificate, whatever it signs and whether or not it is barred.
+fn issuer<'a>(holder: &Certificate, authorities: &'a [Authority]) -> Option<&'a Authority> {
+    let named = holder.authority_key_id();
+    authorities.iter().find(|a| {
+        let near = named.is_none_or(|id| id == a.id) && holder.issuer() == a.certificate.subject();
+        near && holder.signed_by(&a.certificate).is_ok()
+    })
+}
+
+/// A certificate that an authority of ours signed.
+fn ours(holder: &Certificate, authority: &Authority, now: UnixTime) -> Result<Recognized, Refusal> {
+    if authority.state == AuthorityState::Barred {
+        return denied(RuleId::REVOKED);
+    }
+    check_holder(holder)?;
+    let (Some(serial), Some(device)) = (holder.serial(), holder.device()) else {
+        return denied(RuleId::WRONG_USAGE);
+    };
+    let spki = holder.spki_hash();
+    match authority.role {
+        Role::Root | Role::Service => denied(RuleId::WRONG_USAGE),
+        Role::Birth => {
+            check_dates(holder, now)?;
+            Ok(Recognized::Birth { serial, device, spki })
+        }
+        Role::Operations if now < holder.not_before() => denied(RuleId::NOT_YET_VALID),
+        Role::Operations => Ok(Recognized::Leaf { serial, device, spki }),
+    }
+}
+
+/// Extensions that are looked at here, or that restrict nothing where they stand (certificate policies, for which we
+/// take any: RFC 5280 §6.1.1 d). Name constraints are not among them, so that a critical one is refused.
+const KNOWN: [ObjectIdentifier; 5] = [
+    rfc5280::ID_CE_BASIC_CONSTRAINTS,
+    rfc5280::ID_CE_KEY_USAGE,
+    rfc5280::ID_CE_EXT_KEY_USAGE,
+    rfc5280::ID_CE_SUBJECT_ALT_NAME,
+    rfc5280::ID_CE_CERTIFICATE_POLICIES,
+];
+
+/// A certificate of somebody who may speak as a client: no authority, a key that signs, and usages that allow it where
+/// they are said. IDevIDs mostly say none.
+fn check_holder(holder: &Certificate) -> Result<(), Refusal> {
+    check_critical(holder)?;
+    let usages = holder.usages();
+    let client = usages.is_none_or(|u| u.contains(&CLIENT) || u.contains(&ANY_USE));
+    let usage = holder.x509().tbs_certificate().get_extension::<KeyUsage>().ok().flatten();
+    let signs = usage.is_none_or(|(_, u)| u.digital_signature());
+    if client && signs && holder.authority().is_none() {
+        Ok(())
+    } else {
+        denied(RuleId::WRONG_USAGE)
+    }
+}
+
+fn check_critical(certificate: &Certificate) -> Result<(), Refusal> {
+    match certificate.unknown_critical(&KNOWN).first() {
+        None => Ok(()),
+        Some(oid) => Err(Refusal::Malformed(Defect::new(
+            "critical-extension",
+            format!("the certificate has a critical extension that is not understood here: {oid}"),
+        ))),
+    }
+}
+
+fn check_dates(certificate: &Certificate, now: UnixTime) -> Result<(), Refusal> {
+    if now < certificate.not_before() {
+        return denied(RuleId::NOT_YET_VALID);
+    }
+    if now > certificate.not_after() { denied(RuleId::EXPIRED) } else { Ok(()) }
+}
+
+fn denied<T>(rule: RuleId) -> Result<T, Refusal> {
+    Err(Refusal::Denied(rule))
 }
