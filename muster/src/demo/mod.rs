@@ -6,7 +6,7 @@
 mod scene;
 mod unit;
 
-use crate::caller::CallError;
+use agent::CallError;
 use crate::failure::{Failure, Outcome};
 use crate::progress;
 use crate::session::Session;

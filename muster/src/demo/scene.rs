@@ -1,7 +1,7 @@
 //! What happens in the demo, scene by scene. Each checks what it claims, the refusals too.
 
 use super::unit::{self, Unit};
-use crate::caller::{CallError, Dialer, Exchange, Heard};
+use agent::{CallError, Dialer, Exchange, Heard};
 use crate::credential::OperatorFile;
 use crate::rest::Rest;
 use api::birth::{BirthBatch, BirthOutcome, BirthResults};

@@ -1,6 +1,6 @@
 //! One device of the demo: what it holds, and the three things that it can do by itself.
 
-use crate::caller::{CallError, Dialer, Heard, Identity};
+use agent::{CallError, Dialer, Heard, Identity};
 use api::birth::BirthRequest;
 use enroll::est::client::{self, Outgoing};
 use enroll::est::Reply;

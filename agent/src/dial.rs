@@ -1,4 +1,4 @@
-//! The far end of a device's wire, as `demo` and `bench` play it: a TLS connection to the device port, with a
+//! The far end of a device's wire: a TLS connection to the device port, with a
 //! certificate or without one, that carries what `enroll`'s client machine says.
 
 use bytes::Bytes;
@@ -10,28 +10,43 @@ use identity::Certificate;
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use zeroize::Zeroize;
 
 /// What a device shows in a handshake.
-pub(crate) struct Identity {
+pub struct Identity {
     chain: Vec<CertificateDer<'static>>,
     pkcs8: Vec<u8>,
 }
 
 impl Identity {
     /// A certificate chain, the device's own first, and the private key in PKCS#8.
-    pub(crate) fn new(chain: &[Certificate], pkcs8: &[u8]) -> Self {
+    #[must_use]
+    pub fn new(chain: &[Certificate], pkcs8: &[u8]) -> Self {
         let chain = chain.iter().map(|c| CertificateDer::from(c.der().to_vec())).collect();
         Self { chain, pkcs8: pkcs8.to_vec() }
     }
 }
 
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Identity({} certificates, ..)", self.chain.len())
+    }
+}
+
+impl Drop for Identity {
+    fn drop(&mut self) {
+        self.pkcs8.zeroize();
+    }
+}
+
 /// Which key exchange a caller offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exchange {
+pub enum Exchange {
     /// X25519, as small devices do.
     X25519,
     /// X25519MLKEM768, safe against a later quantum computer.
@@ -39,19 +54,22 @@ pub(crate) enum Exchange {
 }
 
 /// Dials the device port of a server on this machine.
-#[derive(Clone)]
-pub(crate) struct Dialer {
+#[derive(Clone, Debug)]
+pub struct Dialer {
     at: SocketAddr,
     roots: Arc<RootCertStore>,
     provider: Arc<CryptoProvider>,
 }
 
 /// Why a call did not get an answer.
-pub(crate) type CallError = Box<dyn std::error::Error + Send + Sync>;
+pub type CallError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Dialer {
     /// A dialer that trusts one root.
-    pub(crate) fn new(port: u16, root: &Certificate, exchange: Exchange) -> Result<Self, CallError> {
+    ///
+    /// # Errors
+    /// Where the root cannot be a trust anchor.
+    pub fn new(port: u16, root: &Certificate, exchange: Exchange) -> Result<Self, CallError> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from(root.der().to_vec()))?;
         let group: &'static dyn SupportedKxGroup = match exchange {
@@ -64,7 +82,10 @@ impl Dialer {
     }
 
     /// What a handshake as `who` (or as nobody) is configured by. Worth keeping where many calls follow.
-    pub(crate) fn config(&self, who: Option<&Identity>) -> Result<Arc<ClientConfig>, CallError> {
+    ///
+    /// # Errors
+    /// Where the key is not one that TLS can use, or does not belong to the certificate.
+    pub fn config(&self, who: Option<&Identity>) -> Result<Arc<ClientConfig>, CallError> {
         let builder = ClientConfig::builder_with_provider(self.provider.clone())
             .with_safe_default_protocol_versions()?
             .with_root_certificates(self.roots.clone());
@@ -80,7 +101,10 @@ impl Dialer {
     }
 
     /// Opens a line.
-    pub(crate) async fn dial(&self, config: Arc<ClientConfig>) -> Result<Line, CallError> {
+    ///
+    /// # Errors
+    /// Where nobody listens, or the handshake fails.
+    pub async fn dial(&self, config: Arc<ClientConfig>) -> Result<Line, CallError> {
         let tcp = TcpStream::connect(self.at).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("localhost")?;
@@ -92,19 +116,24 @@ impl Dialer {
     }
 
     /// Opens a line as `who`, says one thing and hangs up.
-    pub(crate) async fn call(&self, who: Option<&Identity>, say: Outgoing) -> Result<Heard, CallError> {
+    ///
+    /// # Errors
+    /// Where no answer came; a refusal is an answer.
+    pub async fn call(&self, who: Option<&Identity>, say: Outgoing) -> Result<Heard, CallError> {
         let config = self.config(who)?;
         self.dial(config).await?.say(say).await
     }
 }
 
 /// An open line.
-pub(crate) struct Line {
+#[derive(Debug)]
+pub struct Line {
     sender: SendRequest<Full<Bytes>>,
 }
 
 /// What came back.
-pub(crate) struct Heard {
+#[derive(Debug)]
+pub struct Heard {
     status: u16,
     content_type: Option<String>,
     retry_after: Option<String>,
@@ -113,7 +142,8 @@ pub(crate) struct Heard {
 
 impl Heard {
     /// For the client machine to read.
-    pub(crate) fn incoming(&self) -> Incoming<'_> {
+    #[must_use]
+    pub fn incoming(&self) -> Incoming<'_> {
         Incoming {
             status: self.status,
             content_type: self.content_type.as_deref(),
@@ -125,7 +155,10 @@ impl Heard {
 
 impl Line {
     /// Says one thing and hears the answer.
-    pub(crate) async fn say(&mut self, say: Outgoing) -> Result<Heard, CallError> {
+    ///
+    /// # Errors
+    /// Where no answer came; a refusal is an answer.
+    pub async fn say(&mut self, say: Outgoing) -> Result<Heard, CallError> {
         let mut request = hyper::Request::builder().method(say.method).uri(say.path).header("host", "localhost");
         for (name, value) in &say.headers {
             request = request.header(*name, value);
