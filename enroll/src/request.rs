@@ -1,5 +1,5 @@
-//! Requests (PKCS#10, RFC 2986) as a device makes them: a subject that names it, the key that asks, and what binds
-//! the request to its connection.
+//! Requests (PKCS#10, RFC 2986) as a device makes them: a subject that names it, the key that asks,
+//! and what binds the request to its connection.
 
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc4519, rfc5912};
@@ -16,7 +16,8 @@ use x509_cert::spki::AlgorithmIdentifierOwned;
 /// challengePassword of RFC 2985 §5.4.1.
 const CHALLENGE_PASSWORD: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.7");
 
-/// What a request says beside its key. The server takes names from its registry; these only have to agree with it.
+/// What a request says beside its key. The server takes names from its registry; these only have to
+/// agree with it.
 #[derive(Clone, Debug, Default)]
 pub struct Wish<'a> {
     /// The subject's common name.
@@ -34,7 +35,8 @@ pub struct Wish<'a> {
 pub enum RequestError {
     /// The key did not sign.
     Key(KeyError),
-    /// A value has characters that its ASN.1 type cannot carry: `serial_number` beyond PrintableString.
+    /// A value has characters that its ASN.1 type cannot carry: `serial_number` beyond
+    /// PrintableString.
     Value(der::Error),
 }
 

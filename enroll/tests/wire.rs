@@ -1,4 +1,9 @@
 //! What was written reads back, and what nobody wrote is refused without a panic.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by a panic"
+)]
 
 mod pki;
 

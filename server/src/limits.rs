@@ -22,6 +22,12 @@ pub const PUBLIC_CONNECTIONS_MAX: usize = 4096;
 /// not read goes away. Nobody there proves anything, so nothing else ends it.
 pub const PUBLIC_LIFETIME: Duration = Duration::from_secs(300);
 
+/// Tiles that are read from the database at once; each takes a reader of its pool for some 100 µs.
+pub const PUBLIC_READS_MAX: usize = 4;
+
+/// An OCSP request for one certificate has 120 octets; what is larger asks for many.
+pub const OCSP_OCTETS_MAX: usize = 4096;
+
 /// Connections of one address (one /64 of IPv6) that have not proved anything yet. A site of ten thousand devices
 /// behind one address handshakes in a millisecond each and never has so many open at once; who has more is slow on
 /// purpose, and their oldest makes room for the newest.

@@ -1,8 +1,9 @@
-//! The device's half: makes a request, and reads the answer to it. Used by the agent, the demo and the bench.
+//! The device's half: makes a request, and reads the answer to it. Used by the agent, the demo and
+//! the bench.
 //!
-//! Each operation is a pair: [`cacerts`] and [`read_cacerts`], [`csrattrs`] and [`read_csrattrs`], [`enroll`] and
-//! [`read_leaf`], [`serverkeygen`] and [`read_key_and_leaf`]. What was read is believed only as far as the connection
-//! is: check the chain before use.
+//! Each operation is a pair: [`cacerts`] and [`read_cacerts`], [`csrattrs`] and [`read_csrattrs`],
+//! [`enroll`] and [`read_leaf`], [`serverkeygen`] and [`read_key_and_leaf`]. What was read is
+//! believed only as far as the connection is: check the chain before use.
 
 use super::wire::certs_only::{self, CERTS_ONLY_OCTETS_MAX};
 use super::wire::csrattrs::{CSRATTRS_OCTETS_MAX, CsrAttrs};
@@ -44,7 +45,8 @@ pub struct Incoming<'a> {
 pub enum Reply<T> {
     /// Here it is.
     Done(T),
-    /// Accepted, but somebody has to decide first (202, RFC 7030 §4.2.3): send the same request again, then.
+    /// Accepted, but somebody has to decide first (202, RFC 7030 §4.2.3): send the same request
+    /// again, then.
     Later {
         /// How long to wait.
         after_s: u64,
@@ -62,7 +64,8 @@ pub enum Reply<T> {
 
 /// How long to wait after a 202 that does not say: five minutes are what a person needs to look.
 const LATER_DEFAULT_S: u64 = 300;
-/// The longest wait that we believe: who says more has a clock or a unit wrong, and a leaf would end meanwhile.
+/// The longest wait that we believe: who says more has a clock or a unit wrong, and a leaf would
+/// end meanwhile.
 const RETRY_AFTER_MAX_S: u64 = 7 * 86_400;
 /// A refusal is a sentence; more of it would be somebody's HTML.
 const SENTENCE_CHARS_MAX: usize = 500;
@@ -89,7 +92,8 @@ pub fn enroll(realm: &RealmName, want: Want, csr: &[u8], token: Option<&ShownTok
     post(realm, operation, csr, token)
 }
 
-/// Asks for a key and its leaf. `csr` names the device, signed by a key that is good for nothing else.
+/// Asks for a key and its leaf. `csr` names the device, signed by a key that is good for nothing
+/// else.
 #[must_use]
 pub fn serverkeygen(realm: &RealmName, csr: &[u8], token: Option<&ShownToken>) -> Outgoing {
     post(realm, Operation::ServerKeyGen, csr, token)
@@ -106,7 +110,8 @@ fn post(
     csr: &[u8],
     token: Option<&ShownToken>,
 ) -> Outgoing {
-    // RFC 8951 §3 has receivers ignore the transfer encoding; servers from before it want to see it.
+    // RFC 8951 §3 has receivers ignore the transfer encoding; servers from before it want to see
+    // it.
     let mut headers = vec![
         ("Content-Type", wire::PKCS10.to_owned()),
         ("Content-Transfer-Encoding", "base64".to_owned()),
@@ -143,7 +148,8 @@ pub fn read_csrattrs(incoming: &Incoming<'_>) -> Result<Reply<CsrAttrs>, Defect>
 /// Reads the leaf that was issued to `key`. Servers that send its chain along are understood.
 ///
 /// # Errors
-/// A [`Defect`] of the server: the answer is not what RFC 7030 §4.2.3 has, or no certificate in it is for `key`.
+/// A [`Defect`] of the server: the answer is not what RFC 7030 §4.2.3 has, or no certificate in it
+/// is for `key`.
 pub fn read_leaf(incoming: &Incoming<'_>, key: &PublicKey) -> Result<Reply<Certificate>, Defect> {
     read(incoming, |incoming| {
         let found = certificates(incoming)?;
@@ -156,7 +162,8 @@ pub fn read_leaf(incoming: &Incoming<'_>, key: &PublicKey) -> Result<Reply<Certi
 /// Reads a key that the server made, and its leaf.
 ///
 /// # Errors
-/// A [`Defect`] of the server: the answer is not what RFC 7030 §4.4.2 has, or the two do not belong together.
+/// A [`Defect`] of the server: the answer is not what RFC 7030 §4.4.2 has, or the two do not belong
+/// together.
 pub fn read_key_and_leaf(
     incoming: &Incoming<'_>,
 ) -> Result<Reply<(PrivateKey, Certificate)>, Defect> {
@@ -170,7 +177,8 @@ pub fn read_key_and_leaf(
     })
 }
 
-/// The certificate of `key`. Of a kind that cannot be read here (RSA), the first one is taken: servers put it there.
+/// The certificate of `key`. Of a kind that cannot be read here (RSA), the first one is taken:
+/// servers put it there.
 fn leaf_of(key: &PrivateKey, certificates: Vec<Certificate>) -> Option<Certificate> {
     let public = SoftwareKey::from_pkcs8(key.dangerous_reveal()).map(|k| k.public().clone());
     certificates
@@ -209,7 +217,8 @@ fn read<T>(
     }
 }
 
-/// Seconds of a `Retry-After`. The form with a date needs a clock, which a device may not have: it counts as absent.
+/// Seconds of a `Retry-After`. The form with a date needs a clock, which a device may not have: it
+/// counts as absent.
 fn retry_after(value: &str) -> Option<u64> {
     value.trim().parse().ok().map(|secs: u64| secs.min(RETRY_AFTER_MAX_S))
 }

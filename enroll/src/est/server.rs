@@ -9,7 +9,8 @@ use identity::token::ShownToken;
 use identity::{Ask, Certificate, Csr, RealmName, Refusal, RuleId};
 use std::net::IpAddr;
 
-/// One request, as the host read it from the connection. `Content-Encoding` and the like are the host's to refuse.
+/// One request, as the host read it from the connection. `Content-Encoding` and the like are the
+/// host's to refuse.
 #[derive(Debug)]
 pub struct Request<'a> {
     /// `GET` or `POST`.
@@ -129,7 +130,8 @@ fn ask(request: Request<'_>, want: Want, key: KeySource) -> Result<Ask, Refusal>
     Ok(Ask { want, key, csr, binding, from: request.from, shown: shown(request) })
 }
 
-/// Somebody with nothing else to show means an `Authorization` to be a token; beside a certificate it may be noise.
+/// Somebody with nothing else to show means an `Authorization` to be a token; beside a certificate
+/// it may be noise.
 fn unreadable_token(request: &Request<'_>) -> bool {
     request.chain.is_empty() && request.authorization.is_some() && token(request).is_none()
 }
@@ -175,7 +177,8 @@ fn certificates(found: &[&Certificate]) -> Answer {
     }
 }
 
-/// The answer that carries a private key made here, and its leaf. The host wipes the body once it is sent.
+/// The answer that carries a private key made here, and its leaf. The host wipes the body once it
+/// is sent.
 #[must_use]
 pub fn enrolled_with_key(leaf: &Certificate, pkcs8: &[u8]) -> Answer {
     match certs_only::write(&[leaf]) {
@@ -193,7 +196,8 @@ pub fn csrattrs(profile: &Profile) -> Answer {
     }
 }
 
-/// RFC 8951 §3 wants `Content-Transfer-Encoding` ignored; some clients still refuse an answer without it.
+/// RFC 8951 §3 wants `Content-Transfer-Encoding` ignored; some clients still refuse an answer
+/// without it.
 fn base64_answer(content_type: String, body: Vec<u8>) -> Answer {
     let mut answer = ok(content_type, body);
     answer.headers.push(("Content-Transfer-Encoding", "base64".to_owned()));
@@ -211,7 +215,8 @@ fn too_large() -> Answer {
 
 /// A device that was too fast waits a minute: its limit refills within.
 pub const RETRY_AFTER_RATE_S: u32 = 60;
-/// A fault of ours is a restart, or a disk that somebody has to look at: half a minute keeps a fleet from storming.
+/// A fault of ours is a restart, or a disk that somebody has to look at: half a minute keeps a
+/// fleet from storming.
 pub const RETRY_AFTER_OUTAGE_S: u32 = 30;
 
 /// The answer that turns somebody away: a sentence that says whose move is next.

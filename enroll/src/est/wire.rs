@@ -1,7 +1,7 @@
 //! Bytes to types and back, and every limit of the conversation. The words are the RFCs'.
 //!
-//! Here stand paths, media types, base64 and tokens; below are [`certs_only`] (PKCS#7), [`csrattrs`] (RFC 9908) and
-//! [`multipart`] (`serverkeygen`).
+//! Here stand paths, media types, base64 and tokens; below are [`certs_only`] (PKCS#7),
+//! [`csrattrs`] (RFC 9908) and [`multipart`] (`serverkeygen`).
 
 pub mod certs_only;
 pub mod csrattrs;
@@ -14,13 +14,14 @@ use identity::text::{base64, from_base64};
 use identity::token::{ShownToken, TokenId, TokenSecret};
 use identity::{Csr, RealmName};
 
-/// The largest body of a request: the largest CSR, a third more for base64, and a thirty-second for CR LF after every
-/// 64 characters.
+/// The largest body of a request: the largest CSR, a third more for base64, and a thirty-second for
+/// CR LF after every 64 characters.
 pub const BODY_OCTETS_MAX: usize = CSR_OCTETS_MAX / 8 * 11;
-/// The longest chain that somebody may show: a leaf, its issuer, a root and three cross certificates. Each one more
-/// costs a signature check.
+/// The longest chain that somebody may show: a leaf, its issuer, a root and three cross
+/// certificates. Each one more costs a signature check.
 pub const CHAIN_MAX: usize = 6;
-/// An `Authorization` of ours has 83 octets; longer ones belong to other schemes, whose tickets end at 8 KiB.
+/// An `Authorization` of ours has 83 octets; longer ones belong to other schemes, whose tickets end
+/// at 8 KiB.
 const AUTHORIZATION_OCTETS_MAX: usize = 8 * 1024;
 
 /// RFC 7030 §4.2.1.
@@ -102,7 +103,8 @@ pub struct Place {
 }
 
 impl Place {
-    /// Reads `/.well-known/est/{op}` and `/.well-known/est/{realm}/{op}`; `None` for any other path.
+    /// Reads `/.well-known/est/{op}` and `/.well-known/est/{realm}/{op}`; `None` for any other
+    /// path.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
         let rest = path.strip_prefix(ROOT)?;
@@ -114,7 +116,8 @@ impl Place {
         Some(Self { realm, operation })
     }
 
-    /// The path. The realm `default` is not named, so that clients without a notion of labels meet the same path.
+    /// The path. The realm `default` is not named, so that clients without a notion of labels meet
+    /// the same path.
     #[must_use]
     pub fn path(&self) -> String {
         let name = self.operation.as_str();
@@ -133,7 +136,8 @@ pub fn is_media(content_type: &str, wanted: &str) -> bool {
     essence(content_type).eq_ignore_ascii_case(&essence(wanted))
 }
 
-/// A parameter of a header value, without its quotes: `boundary` of `multipart/mixed; boundary="x"`.
+/// A parameter of a header value, without its quotes: `boundary` of `multipart/mixed;
+/// boundary="x"`.
 #[must_use]
 pub fn parameter<'a>(value: &'a str, name: &str) -> Option<&'a str> {
     value.split(';').skip(1).find_map(|one| {
@@ -151,7 +155,8 @@ pub fn write_body(der: &[u8]) -> Vec<u8> {
 /// Reads a body of base64, with or without line breaks (RFC 8951 §3.1).
 ///
 /// # Errors
-/// A [`Defect`] where it is empty, too large or not base64; the two things that people send instead are named.
+/// A [`Defect`] where it is empty, too large or not base64; the two things that people send instead
+/// are named.
 pub fn read_body(body: &[u8], octets_max: usize) -> Result<Vec<u8>, Defect> {
     if body.len() > octets_max {
         let sentence = format!("a body has at most {octets_max} octets, not {}", body.len());
@@ -177,8 +182,8 @@ fn not_base64(body: &[u8]) -> Defect {
     Defect::new("body-base64", sentence)
 }
 
-/// Reads a request, with line breaks or without; its signature is checked. `Content-Transfer-Encoding` is not looked
-/// at, as RFC 8951 §3 wants it.
+/// Reads a request, with line breaks or without; its signature is checked.
+/// `Content-Transfer-Encoding` is not looked at, as RFC 8951 §3 wants it.
 ///
 /// # Errors
 /// A [`Defect`] for the one who sent it.
@@ -186,8 +191,8 @@ pub fn read_request(body: &[u8]) -> Result<Csr, Defect> {
     Csr::parse(&read_body(body, BODY_OCTETS_MAX)?)
 }
 
-/// Reads an `Authorization` header: Basic `id:secret` (RFC 7617) or Bearer `id.secret` (RFC 6750); `None` where it
-/// carries no join token.
+/// Reads an `Authorization` header: Basic `id:secret` (RFC 7617) or Bearer `id.secret` (RFC 6750);
+/// `None` where it carries no join token.
 #[must_use]
 pub fn read_authorization(header: &str) -> Option<ShownToken> {
     if header.len() > AUTHORIZATION_OCTETS_MAX {
@@ -218,14 +223,16 @@ pub fn dangerous_authorization(token: &ShownToken) -> String {
     format!("Basic {}", base64(pair.as_bytes()))
 }
 
-/// The challenge password that binds a request to its connection: base64 of the 32 octets that the exporter of RFC 9266
-/// gives (label `EXPORTER-Channel-Binding`, no context), in the place that RFC 7030 §3.5 has for `tls-unique`.
+/// The challenge password that binds a request to its connection: base64 of the 32 octets that the
+/// exporter of RFC 9266 gives (label `EXPORTER-Channel-Binding`, no context), in the place that RFC
+/// 7030 §3.5 has for `tls-unique`.
 #[must_use]
 pub fn challenge_password(exporter: &[u8; 32]) -> String {
     base64(exporter)
 }
 
-/// Whether `csr` is bound to the connection with this exporter value; without one (TLS 1.2) nothing can be bound.
+/// Whether `csr` is bound to the connection with this exporter value; without one (TLS 1.2) nothing
+/// can be bound.
 #[must_use]
 pub fn binding(csr: &Csr, exporter: Option<&[u8; 32]>) -> Binding {
     match (csr.challenge_password(), exporter) {

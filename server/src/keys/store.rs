@@ -77,6 +77,21 @@ impl KeyStore {
         Self { dir: dir.to_owned(), ..self }
     }
 
+    /// Whether new keys would be encrypted.
+    #[must_use]
+    pub fn encrypts(&self) -> bool {
+        self.passphrase.is_some()
+    }
+
+    /// The key that systemd delivers under `muster-NAME-key`, where it does.
+    ///
+    /// # Errors
+    /// Where it is there and is no key.
+    pub fn delivered(&self, name: &str) -> Result<Option<SoftwareKey>, KeyTrouble> {
+        let path = self.credentials.as_ref().map(|c| c.join(format!("muster-{name}-key")));
+        path.filter(|p| p.exists()).map(|p| parse(&p)).transpose()
+    }
+
     /// Writes a new key: encrypted where there is a passphrase, else plain.
     ///
     /// # Errors
@@ -99,9 +114,8 @@ impl KeyStore {
     /// # Errors
     /// Where no place has it, it does not open, or others may read a plain one.
     pub fn load(&self, name: &str) -> Result<Loaded, KeyTrouble> {
-        let credential = self.credentials.as_ref().map(|c| c.join(format!("muster-{name}-key")));
-        if let Some(path) = credential.filter(|p| p.exists()) {
-            return Ok(Loaded { key: parse(&path)?, keeping: Keeping::Credential });
+        if let Some(key) = self.delivered(name)? {
+            return Ok(Loaded { key, keeping: Keeping::Credential });
         }
         if self.encrypted(name).exists() {
             return Ok(Loaded { key: self.load_encrypted(name)?, keeping: Keeping::Encrypted });

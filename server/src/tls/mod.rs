@@ -6,7 +6,9 @@
 
 mod possession;
 mod served;
+pub mod service;
 
+pub use service::Service;
 pub use served::{Served, ServedError, own};
 
 use rustls::crypto::aws_lc_rs::{self, kx_group};
@@ -62,3 +64,5 @@ fn finish(mut config: ServerConfig) -> Arc<ServerConfig> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod world;

@@ -1,8 +1,9 @@
-//! The degenerate SignedData of PKCS#7 (RFC 5652 §5, RFC 5272 §4.1): certificates, and nobody who signs.
+//! The degenerate SignedData of PKCS#7 (RFC 5652 §5, RFC 5272 §4.1): certificates, and nobody who
+//! signs.
 
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5911::{ID_DATA, ID_SIGNED_DATA};
-use der::asn1::{AnyRef, SetOfVec};
+use der::asn1::AnyRef;
 use der::{
     Decode, DecodeValue, Encode, EncodeValue, FixedTag, Header, Length, Reader, SliceReader, Tag,
     Writer,
@@ -11,10 +12,11 @@ use identity::Certificate;
 use identity::ask::Defect;
 use identity::certificate::CERTIFICATE_OCTETS_MAX;
 
-/// Certificates in one answer: every authority of a realm with its predecessors; 24 are six roll-overs of four.
+/// Certificates in one answer: every authority of a realm with its predecessors; 24 are six
+/// roll-overs of four.
 pub const CERTIFICATES_MAX: usize = 24;
-/// The largest answer of `cacerts`: authorities have some 700 octets each, so this is far above 24 of them, and far
-/// below what would hurt a device's agent.
+/// The largest answer of `cacerts`: authorities have some 700 octets each, so this is far above 24
+/// of them, and far below what would hurt a device's agent.
 pub const CERTS_ONLY_OCTETS_MAX: usize = 4 * CERTIFICATE_OCTETS_MAX;
 
 #[derive(der::Sequence)]
@@ -27,7 +29,7 @@ struct ContentInfo<'a> {
 #[derive(der::Sequence)]
 struct SignedData<'a> {
     version: u8,
-    digest_algorithms: SetOfVec<AnyRef<'a>>,
+    digest_algorithms: Bag<'a>,
     content: EncapsulatedContent<'a>,
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true", optional = "true")]
     certificates: Option<Bag<'a>>,
@@ -43,9 +45,10 @@ struct EncapsulatedContent<'a> {
     content: Option<AnyRef<'a>>,
 }
 
-/// A SET OF whose members stay in the order of their sender, as every implementation writes certificates: the issued
-/// one first, then its issuers. DER would sort them, and nobody signs this.
-pub(super) struct Bag<'a>(pub(super) &'a [u8]);
+/// A SET OF whose members stay in the order of their sender, as every implementation writes
+/// certificates: the issued one first, then its issuers. DER would sort them, and nobody signs
+/// this.
+struct Bag<'a>(&'a [u8]);
 
 impl FixedTag for Bag<'_> {
     const TAG: Tag = Tag::Set;
@@ -77,7 +80,7 @@ pub fn write(certificates: &[&Certificate]) -> der::Result<Vec<u8>> {
     let bag: Vec<u8> = certificates.iter().flat_map(|c| c.der().iter().copied()).collect();
     let content = SignedData {
         version: 1,
-        digest_algorithms: SetOfVec::new(),
+        digest_algorithms: Bag(&[]),
         content: EncapsulatedContent { content_type: ID_DATA, content: None },
         certificates: Some(Bag(&bag)),
         revocations: None,
@@ -86,8 +89,8 @@ pub fn write(certificates: &[&Certificate]) -> der::Result<Vec<u8>> {
     ContentInfo { content_type: ID_SIGNED_DATA, content }.to_der()
 }
 
-/// Reads the certificates of a PKCS#7 in DER, in their order. Who signed it is not looked at: trust comes from the
-/// connection and from the chain.
+/// Reads the certificates of a PKCS#7 in DER, in their order. Who signed it is not looked at: trust
+/// comes from the connection and from the chain.
 ///
 /// # Errors
 /// A [`Defect`] where it is not one, carries none or too many, or one does not parse.

@@ -1,5 +1,5 @@
-//! CSR attributes (RFC 9908): what a server wants to see in a request, both as the list of RFC 7030 §4.5.2 and as the
-//! template that newer clients read instead.
+//! CSR attributes (RFC 9908): what a server wants to see in a request, both as the list of RFC 7030
+//! §4.5.2 and as the template that newer clients read instead.
 
 use const_oid::db::{rfc5280, rfc5912, rfc8410};
 use const_oid::{AssociatedOid, ObjectIdentifier};
@@ -13,10 +13,12 @@ use x509_cert::attr::Attribute;
 use x509_cert::ext::pkix::ExtendedKeyUsage;
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
-/// A list of a dozen attributes with a template has half a kibibyte; eight leave room for other servers' extensions.
+/// A list of a dozen attributes with a template has half a kibibyte; eight leave room for other
+/// servers' extensions.
 pub const CSRATTRS_OCTETS_MAX: usize = 8 * 1024;
 
-/// challengePassword of RFC 2985 §5.4.1: where it is listed, a request has to be bound to its connection.
+/// challengePassword of RFC 2985 §5.4.1: where it is listed, a request has to be bound to its
+/// connection.
 const CHALLENGE_PASSWORD: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.7");
 /// id-aa-certificationRequestInfoTemplate of RFC 9908 §3.4.
 const TEMPLATE: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.61");
@@ -35,7 +37,8 @@ pub struct CsrAttrs {
     pub binding: bool,
 }
 
-/// CertificationRequestInfoTemplate. A subject is never asked for here, and skipped where somebody else asks.
+/// CertificationRequestInfoTemplate. A subject is never asked for here, and skipped where somebody
+/// else asks.
 #[derive(der::Sequence)]
 struct Template<'a> {
     version: u8,
@@ -63,7 +66,8 @@ struct ExtensionTemplate {
 }
 
 impl CsrAttrs {
-    /// What a profile wants. A key is named only where one kind will do: RFC 9908 §3.2 has no way to offer a choice.
+    /// What a profile wants. A key is named only where one kind will do: RFC 9908 §3.2 has no way
+    /// to offer a choice.
     #[must_use]
     pub fn of(profile: &Profile) -> Self {
         let mut kinds = profile.keys.iter().copied();
@@ -74,8 +78,9 @@ impl CsrAttrs {
         Self { key, usages, binding: false }
     }
 
-    /// CsrAttrs in DER: the list, and the template with the same content. A template cannot ask for a challenge
-    /// password, and whoever reads it must ignore the list, so there is none where one is wanted.
+    /// CsrAttrs in DER: the list, and the template with the same content. A template cannot ask for
+    /// a challenge password, and whoever reads it must ignore the list, so there is none where one
+    /// is wanted.
     ///
     /// # Errors
     /// Only where it is larger than DER can say.
@@ -114,8 +119,8 @@ impl CsrAttrs {
         attribute(TEMPLATE, Any::encode_from(&template)?)
     }
 
-    /// Reads CsrAttrs in DER. Where there is a template, only the template is read (RFC 9908 §4); what is not known
-    /// is skipped (RFC 7030 §4.5.2).
+    /// Reads CsrAttrs in DER. Where there is a template, only the template is read (RFC 9908 §4);
+    /// what is not known is skipped (RFC 7030 §4.5.2).
     ///
     /// # Errors
     /// A [`Defect`] where it is too large or not DER.

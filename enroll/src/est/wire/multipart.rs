@@ -1,5 +1,5 @@
-//! The answer of `serverkeygen` (RFC 7030 §4.4.2): a multipart/mixed (RFC 2046 §5.1) of a private key and its
-//! certificate, both in base64.
+//! The answer of `serverkeygen` (RFC 7030 §4.4.2): a multipart/mixed (RFC 2046 §5.1) of a private
+//! key and its certificate, both in base64.
 
 use super::{CERTS_ONLY, certs_only, is_media, parameter, read_body, write_body};
 use identity::Certificate;
@@ -11,7 +11,8 @@ use zeroize::{Zeroize, Zeroizing};
 const BOUNDARY: &str = "muster-key-and-leaf";
 /// RFC 5958.
 const PKCS8: &str = "application/pkcs8";
-/// The largest answer: a certs-only part, and an RSA key of 4096 bits (2.4 KiB) with room for other kinds.
+/// The largest answer: a certs-only part, and an RSA key of 4096 bits (2.4 KiB) with room for other
+/// kinds.
 pub const MULTIPART_OCTETS_MAX: usize = certs_only::CERTS_ONLY_OCTETS_MAX / 8 * 11 + 16 * 1024;
 /// Two parts are wanted; a few more, which would be skipped, are somebody else's idea.
 const PARTS_MAX: usize = 8;
@@ -39,7 +40,7 @@ impl fmt::Debug for PrivateKey {
     }
 }
 
-/// The `Content-Type` of what [`write`] makes.
+/// The `Content-Type` of what `write` makes.
 #[must_use]
 pub fn content_type() -> String {
     format!("multipart/mixed; boundary={BOUNDARY}")
@@ -69,7 +70,8 @@ fn part(out: &mut Vec<u8>, media: &str, body: &[u8]) {
 /// Reads a key and its certificates, in either order, with CR LF or LF.
 ///
 /// # Errors
-/// A [`Defect`] where it is not such a multipart, a part is missing or does not parse, or the key is encrypted.
+/// A [`Defect`] where it is not such a multipart, a part is missing or does not parse, or the key
+/// is encrypted.
 pub fn read(content_type: &str, body: &[u8]) -> Result<(PrivateKey, Vec<Certificate>), Defect> {
     let broken = |sentence: &'static str| Defect::new("multipart", sentence);
     if body.len() > MULTIPART_OCTETS_MAX {
@@ -93,7 +95,8 @@ pub fn read(content_type: &str, body: &[u8]) -> Result<(PrivateKey, Vec<Certific
     key.zip(certificates).ok_or_else(|| broken("the answer lacks the key or its certificate"))
 }
 
-/// The parts between the boundaries: content type and body. What stands before and after is skipped.
+/// The parts between the boundaries: content type and body. What stands before and after is
+/// skipped.
 fn parts<'a>(text: &'a str, boundary: &str) -> Result<Vec<(&'a str, &'a str)>, Defect> {
     let delimiter = format!("--{boundary}");
     let mut pieces = text.split(delimiter.as_str()).skip(1);

@@ -1,0 +1,103 @@
+//! Writes a few good inputs for each target to `seeds/TARGET/`, so that a short run starts behind
+//! the first checks. They are made on the spot: nothing with a date is checked in.
+//!
+//! It is built like a target, since what is instrumented needs libFuzzer's runtime; `-runs=0` writes
+//! and ends.
+#![no_main]
+
+#[path = "../../enroll/tests/pki/mod.rs"]
+mod pki;
+
+use const_oid::ObjectIdentifier;
+use der::asn1::{Any, OctetString};
+use enroll::est::wire::{self, certs_only, csrattrs::CsrAttrs, multipart};
+use enroll::request::{Wish, make};
+use identity::key::Signer;
+use identity::profile::Profile;
+use identity::{Certificate, KeyKind};
+use ledger::{Checkpoint, Class, Entry, Origin, Payload};
+use pki::{certificate, key, pkcs8, with_attribute};
+use std::error::Error;
+use std::path::Path;
+use x509_cert::ext::pkix::name::HardwareModuleName;
+
+libfuzzer_sys::fuzz_target!(init: write().unwrap(), |_bytes: &[u8]| {});
+
+fn write() -> Result<(), Box<dyn Error>> {
+    ledger_seeds()?;
+    let csrs = csrs()?;
+    let leaves: Vec<Certificate> =
+        [1, 2].map(|n| certificate(key(n).public().spki(), "leaf", &key(9))).into();
+    let pkcs7 = certs_only::write(&leaves.iter().collect::<Vec<_>>())?;
+    keep("csr", &csrs)?;
+    keep("certificate", &leaves.iter().map(|c| c.der().to_vec()).collect::<Vec<_>>())?;
+    keep("certs-only", &[pkcs7.clone(), certs_only::write(&[&leaves[0]])?])?;
+    keep("csrattrs", &lists()?)?;
+    keep("multipart", &[multiparts(&pkcs7)])?;
+    keep("est-request", &csrs.iter().map(|csr| request(csr)).collect::<Vec<_>>())
+}
+
+fn keep(target: &str, inputs: &[Vec<u8>]) -> Result<(), Box<dyn Error>> {
+    let place = Path::new("seeds").join(target);
+    std::fs::create_dir_all(&place)?;
+    for (number, input) in inputs.iter().enumerate() {
+        std::fs::write(place.join(number.to_string()), input)?;
+    }
+    Ok(())
+}
+
+fn csrs() -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
+    let bare = make(&key(1), &Wish::default())?;
+    let full = make(
+        &key(1),
+        &Wish {
+            common_name: Some("pump"),
+            serial_number: Some("S1"),
+            challenge_password: Some(&wire::challenge_password(&[7; 32])),
+            hardware_module: Some(HardwareModuleName {
+                hw_type: ObjectIdentifier::new("1.3.6.1.4.1.99999.1")?,
+                hw_serial_num: OctetString::new(*b"HW7")?,
+            }),
+        },
+    )?;
+    let value = Any::encode_from(&OctetString::new([1])?)?;
+    let encrypted = with_attribute(&bare, "1.2.840.113549.1.9.16.2.37", value, &key(1));
+    Ok(vec![bare, full, encrypted])
+}
+
+fn lists() -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
+    let all = CsrAttrs::of(&Profile::standard());
+    let one = CsrAttrs { key: Some(KeyKind::P256), ..all.clone() };
+    let bound = CsrAttrs { key: Some(KeyKind::Rsa), binding: true, ..all.clone() };
+    Ok(vec![all.write()?, one.write()?, bound.write()?])
+}
+
+fn multiparts(pkcs7: &[u8]) -> Vec<u8> {
+    let head = format!("{}\n", multipart::content_type());
+    [head.as_bytes(), &multipart::write(&pkcs8(3), pkcs7)].concat()
+}
+
+fn request(csr: &[u8]) -> Vec<u8> {
+    let (id, secret) = ("i".repeat(16), "s".repeat(43));
+    let head = format!(
+        "POST\n/.well-known/est/plant-7/serverkeygen\napplication/pkcs10\nBearer {id}.{secret}\n"
+    );
+    [head.as_bytes(), &wire::write_body(csr)].concat()
+}
+
+fn ledger_seeds() -> Result<(), Box<dyn Error>> {
+    let payload = Payload::new("join")
+        .with("device", "0190a5b2-7c3d-7e4f-8a1b-2c3d4e5f6071")
+        .with("generation", 7u64)
+        .with("digest", vec![7u8; 32])
+        .encode();
+    let digest = ledger::digest(&[7; 32], &payload);
+    let entry = Entry { index: 7, hours: 500_000, class: Class::Join, digest }.encode();
+    let origin = Origin::new(&[7; 16], 1);
+    let checkpoint = Checkpoint { origin, size: 7, root: [7; 32] };
+    let note = ledger::note::sign(&checkpoint, &key(1)).map_err(|e| e.to_string())?;
+    keep("ledger-payload", &[payload])?;
+    keep("ledger-tile", &[b"tile/0/x001/067.p/8\n".to_vec(), b"tile/entries/000\n".to_vec()])?;
+    keep("ledger-note", &[note.into_bytes()])?;
+    keep("ledger-entry", &[entry])
+}
