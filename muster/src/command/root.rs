@@ -42,8 +42,9 @@ impl RootArgs {
         let path = self.root_key.clone();
         let path = path.unwrap_or_else(|| session.home.join("offline").join("root.key.age"));
         if !path.exists() {
-            return Err(Failure::new(format!("no root key at `{}`", path.display()))
-                .next("bring the medium that it was carried away on, and name it with --root-key"));
+            return Err(Failure::new(format!("no root key at `{}`", path.display())).next(
+                "bring the medium that it was carried away on, and name it with --root-key",
+            ));
         }
         let key = self.unlock(&path)?;
         if key.public() != certificate.key() {

@@ -14,9 +14,9 @@ mod place;
 mod read;
 mod results;
 
-pub(crate) use line::{Line, Summary};
+pub(crate) use line::{Line, Run, Summary};
 pub(crate) use place::{Parcel, write_whole};
-pub(crate) use read::{Survey, Unit, Units, csr_text, survey};
+pub(crate) use read::{Unit, Units, csr_text, survey};
 pub(crate) use results::Results;
 
 /// What names a unit in this realm: SHA-256 over the realm's root and all that the line said. The

@@ -116,9 +116,9 @@ impl Units {
     pub(crate) fn next(&mut self) -> Outcome<Option<Unit>> {
         let found = match &mut self.source {
             Source::Json(lines) => lines.next().and_then(|found| found.map(from_json).transpose()),
-            Source::Csv { records, columns } => records
-                .next()
-                .and_then(|found| found.map(|(l, fields)| from_csv(l, columns, fields)).transpose()),
+            Source::Csv { records, columns } => records.next().and_then(|found| {
+                found.map(|(l, fields)| from_csv(l, columns, fields)).transpose()
+            }),
         };
         let found = found.map_err(|f| named(&self.path, &f))?;
         Ok(found.map(|(line, request)| {
@@ -211,11 +211,7 @@ fn column(line: u64, name: &str) -> Outcome<Column> {
     })
 }
 
-fn from_csv(
-    line: u64,
-    columns: &[Column],
-    fields: Vec<String>,
-) -> Outcome<(u64, BirthRequest)> {
+fn from_csv(line: u64, columns: &[Column], fields: Vec<String>) -> Outcome<(u64, BirthRequest)> {
     if fields.len() != columns.len() {
         let (found, wanted) = (fields.len(), columns.len());
         return Err(Failure::new(format!("line {line}: {found} fields, not {wanted}")));
@@ -227,8 +223,14 @@ fn from_csv(
             Column::Serial => request.serial = field,
             Column::Model => request.model = field,
             // A cell has one value: several addresses are separated as people do it.
-            Column::Mac => request.mac = field.split([';', ',', ' ']).map(str::trim)
-                .filter(|m| !m.is_empty()).map(str::to_owned).collect(),
+            Column::Mac => {
+                request.mac = field
+                    .split([';', ',', ' '])
+                    .map(str::trim)
+                    .filter(|m| !m.is_empty())
+                    .map(str::to_owned)
+                    .collect()
+            }
             Column::Imei => request.imei = Some(field),
             Column::EkDigest => request.ek_digest = Some(field),
             Column::Replace => request.replace = Some(field),
@@ -267,8 +269,11 @@ pub(crate) fn survey(units: &mut Units, done: &Done) -> Outcome<Survey> {
 
 fn twice(path: &Path, line: u64, unit: &Unit) -> Failure {
     let (path, serial) = (path.display(), &unit.request.serial);
-    Failure::new(format!("`{path}` line {}: serial `{serial}` stands in line {line} too", unit.line))
-        .next("each serial number has one unit; another model goes into a run and --out of its own")
+    Failure::new(format!(
+        "`{path}` line {}: serial `{serial}` stands in line {line} too",
+        unit.line
+    ))
+    .next("each serial number has one unit; another model goes into a run and --out of its own")
 }
 
 /// A request from a file or from standard input (`-`), PEM or DER, as the interface takes it.

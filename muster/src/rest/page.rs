@@ -21,8 +21,7 @@ impl Query {
 
     /// The path with the query behind it.
     pub(crate) fn on(&self, path: &str) -> String {
-        let pairs: Vec<String> =
-            self.0.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
+        let pairs: Vec<String> = self.0.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
         if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
     }
 }
@@ -38,15 +37,16 @@ impl Rest {
         let wanted = limit.unwrap_or(usize::MAX);
         let mut rows: Vec<T> = Vec::new();
         let mut after: Option<String> = None;
-        loop {
+        while rows.len() < wanted {
             let left = u32::try_from(wanted - rows.len()).unwrap_or(u32::MAX);
             let page: Page<T> = self.page(path, query, left, after.take()).await?;
             rows.extend(page.items.into_iter().take(wanted - rows.len()));
             match page.next {
-                Some(next) if rows.len() < wanted => after = Some(next),
-                _ => return Ok(rows),
+                Some(next) => after = Some(next),
+                None => break,
             }
         }
+        Ok(rows)
     }
 
     /// One page of a list of at most `limit` rows, behind the one that named `after`.

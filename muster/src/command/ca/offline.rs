@@ -83,22 +83,20 @@ pub(super) fn sign(typed: &Sign, session: &Session) -> Outcome {
     let role = role.ok_or_else(|| {
         Failure::usage("the root signs birth, operations and service authorities, and no root")
     })?;
-    let text = std::fs::read_to_string(&typed.csr)
-        .map_err(|e| Failure::file("read", &typed.csr, &e))?;
+    let text =
+        std::fs::read_to_string(&typed.csr).map_err(|e| Failure::file("read", &typed.csr, &e))?;
     let csr = Csr::parse_pem(&text)
         .map_err(|d| Failure::new(format!("`{}`: {}", typed.csr.display(), d.sentence)))?;
     let root = typed.root.open(session)?;
-    let addresses =
-        Addresses { public_url: typed.public_url.clone(), realm: typed.realm.clone() };
+    let addresses = Addresses { public_url: typed.public_url.clone(), realm: typed.realm.clone() };
     if addresses.public_url.is_none() {
         session.remark(
             "note: without --public-url the certificate says nowhere where the root's CRL is",
         );
     }
     let order = authority::Order { csr: &csr, role, addresses: &addresses };
-    let signed = clock::outside(|outside| {
-        authority::sign(&root.certificate, &root.key, order, outside)
-    });
+    let signed =
+        clock::outside(|outside| authority::sign(&root.certificate, &root.key, order, outside));
     let signed = signed.map_err(Failure::new)?;
     session.remark(&format!("next: muster ca install --role {role} --certificate FILE"));
     let said = serde_json::json!({ "role": role.as_str(), "certificate": signed.pem() });
@@ -139,7 +137,9 @@ fn revoked(said: &str) -> Outcome<Revoked> {
     })?;
     let certificate = one_certificate(path.as_ref())?;
     let serial = certificate.serial().ok_or_else(|| {
-        Failure::new(format!("`{path}` is no authority of ours: its serial number has another form"))
+        Failure::new(format!(
+            "`{path}` is no authority of ours: its serial number has another form"
+        ))
     })?;
     Ok(Revoked { serial, at: clock::now(), reason })
 }
