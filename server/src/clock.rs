@@ -1,9 +1,11 @@
-//! The host's clock and dice: the only places of the server that read time and chance from the system.
+//! The host's clock and dice: the only places of the server that read time and chance from the
+//! system.
 
 use identity::{Dice, Outside, UnixTime};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The moment now. A clock before 1970 reads as 1970: certificates then are not yet valid, and say so.
+/// The moment now. A clock before 1970 reads as 1970: certificates then are not yet valid, and say
+/// so.
 #[must_use]
 pub fn now() -> UnixTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -17,7 +19,8 @@ pub struct SystemDice;
 impl Dice for SystemDice {
     fn fill(&mut self, bytes: &mut [u8]) {
         if aws_lc_rs::rand::fill(bytes).is_err() {
-            // Nothing that needs chance may go on without it: a predictable key is worse than a stopped server.
+            // Nothing that needs chance may go on without it: a predictable key is worse than a
+            // stopped server.
             std::process::abort();
         }
     }

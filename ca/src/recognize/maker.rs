@@ -31,8 +31,7 @@ pub(super) fn recognize(
         let sentence = format!("a chain has at most {CHAIN_MAX} certificates, not {}", chain.len());
         return Err(Refusal::Malformed(Defect::new("chain-too-long", sentence)));
     }
-    let mut climb =
-        Climb { makers: &makers, now, signatures_left: SIGNATURES_MAX, ends: Vec::new() };
+    let mut climb = Climb { makers: &makers, now, checked: Vec::new(), ends: Vec::new() };
     climb.up(holder, &above.iter().collect::<Vec<_>>(), Step { authorities: 0, objection: None });
     choose(&climb.ends, &makers, holder, now)
 }

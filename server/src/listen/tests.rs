@@ -1,11 +1,9 @@
 use super::*;
 use crate::tls::world::{Client, service, stranger};
 use http_body_util::Full;
-use hyper::StatusCode;
 use identity::KeyKind;
 use rustls::crypto::aws_lc_rs::kx_group;
 use rustls::version::TLS13;
-use std::sync::Mutex;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -28,9 +26,7 @@ struct Server {
 fn start(limits: Limits, tls: bool, proxies: &[Cidr]) -> Server {
     let (listener, port) = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
     let (stopper, stop) = Stopper::new();
-    let config = tls.then(|| {
-        crate::tls::device(service(KeyKind::P256).serve().unwrap()).unwrap()
-    });
+    let config = tls.then(|| crate::tls::device(service(KeyKind::P256).serve().unwrap()).unwrap());
     let gate = Gate {
         limits,
         tls: config,
@@ -97,7 +93,8 @@ async fn a_request_sees_who_is_behind_its_connection() {
     let seen = server.seen.recv().await.unwrap();
     assert_eq!(seen.chain[0].der(), certificate.der());
     assert_eq!(seen.version, Some(TlsVersion::Tls13));
-    let exported = stream.get_ref().1.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None);
+    let exported =
+        stream.get_ref().1.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None);
     assert_eq!(seen.exporter, exported.ok());
     assert!(seen.peer.is_loopback());
     let again = server.seen.recv().await.unwrap();
@@ -178,7 +175,8 @@ async fn the_oldest_silent_stranger_makes_room_during_its_handshake() {
 
 #[tokio::test]
 async fn a_trusted_balancer_speaks_for_others_and_nobody_else_does() {
-    let header = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c"[..], &[192, 0, 2, 7, 1, 1, 1, 1, 0, 1, 0, 2]];
+    let header =
+        [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c"[..], &[192, 0, 2, 7, 1, 1, 1, 1, 0, 1, 0, 2]];
     let net = Cidr::parse("127.0.0.0/8").unwrap();
     let mut trusting = start(Limits::PUBLIC, false, &[net]);
     let mut stream = connect(&trusting).await;
@@ -227,4 +225,13 @@ async fn a_taken_port_is_named_and_the_next_place_is_tried() {
     let (_second, other) = bind(&[taken, "127.0.0.1:0".parse().unwrap()]).unwrap();
     assert_ne!(other, port);
     drop(held);
+}
+
+#[test]
+fn connections_leave_descriptors_for_files() {
+    assert!(descriptors().unwrap() > 0);
+    assert_eq!(Limits::DEVICE.within(1024).connections_max, 512);
+    assert_eq!(Limits::OPERATOR.within(1024).connections_max, 128);
+    let plenty = Limits::DEVICE.within(1_048_576).connections_max;
+    assert_eq!(plenty, limits::DEVICE_CONNECTIONS_MAX);
 }

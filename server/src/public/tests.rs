@@ -64,3 +64,40 @@ async fn a_tile_that_is_not_there_is_not_found() {
     let answer = read_tile(view, RealmKey(1), tile).await;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
 }
+
+async fn over_http(requests: &str) -> String {
+    use crate::listen::{Gate, Limits, Stopper, bind, serve as listen};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let (listener, port) = bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+    let (_stopper, stop) = Stopper::new();
+    let gate = Gate {
+        limits: Limits::PUBLIC,
+        tls: None,
+        proxies: [].into(),
+        strangers: Arc::default(),
+        tally: Arc::default(),
+        stop,
+    };
+    let server = tokio::spawn(listen(listener, gate, handler(Arc::new(view()))));
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    stream.write_all(requests.as_bytes()).await.unwrap();
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).await.unwrap();
+    server.abort();
+    String::from_utf8_lossy(&heard).into_owned()
+}
+
+#[tokio::test]
+async fn the_public_port_speaks_http() {
+    let heard = over_http(
+        "HEAD /crl/default/ab.crl HTTP/1.1\r\nHost: x\r\n\r\n\
+         POST /ocsp/default HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc\
+         DELETE /crl/default/ab.crl HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    let statuses: Vec<&str> =
+        heard.split("HTTP/1.1 ").skip(1).filter_map(|answer| answer.get(..3)).collect();
+    assert_eq!(statuses, ["200", "200", "405"], "{heard}");
+    assert!(heard.contains("content-length: 3\r\n"), "{heard}");
+    assert!(heard.contains("allow: GET, HEAD"), "{heard}");
+}

@@ -1,5 +1,5 @@
-//! The server's certificate from the service authority: issued at each start with a new key that is never stored, and
-//! again in the background long before it ends.
+//! The server's certificate from the service authority: issued at each start with a new key that is
+//! never stored, and again in the background long before it ends.
 
 use super::{Served, ServedError};
 use crate::clock;
@@ -82,7 +82,8 @@ impl Service {
         }
     }
 
-    /// P-256 whatever the authorities have: every client verifies it, and it is the smallest that they all do.
+    /// P-256 whatever the authorities have: every client verifies it, and it is the smallest that
+    /// they all do.
     fn issue(&self) -> Result<(Vec<Certificate>, NewKey), ServedError> {
         let unfit = |e: KeyError| ServedError::Unfit(format!("no server certificate: {e}"));
         let key = NewKey::make(KeyKind::P256).map_err(unfit)?;

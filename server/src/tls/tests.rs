@@ -79,10 +79,8 @@ fn a_certificate_without_its_key_is_no_proof() {
         let (certificate, _) = stranger(KeyKind::P256);
         let (_, other) = stranger(KeyKind::P256);
         // A client that signs with another key than the one it shows.
-        let provider = CryptoProvider {
-            kx_groups: vec![kx_group::X25519],
-            ..aws_lc_rs::default_provider()
-        };
+        let provider =
+            CryptoProvider { kx_groups: vec![kx_group::X25519], ..aws_lc_rs::default_provider() };
         let mut forged = Client { group: kx_group::X25519, version, shows: None }.config();
         let key = rustls::pki_types::PrivatePkcs8KeyDer::from(other.dangerous_pkcs8().to_vec());
         let key = provider.key_provider.load_private_key(key.into()).unwrap();

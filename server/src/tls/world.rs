@@ -10,7 +10,9 @@ use identity::authority::Role;
 use identity::{Certificate, Csr, KeyKind, RealmName};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
-use rustls::crypto::{CryptoProvider, SupportedKxGroup, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, SupportedKxGroup, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
@@ -20,7 +22,8 @@ use std::sync::Arc;
 /// A root and a service authority of `kind`.
 pub(crate) fn service(kind: KeyKind) -> Service {
     let root_key = NewKey::make(kind).unwrap().signer().unwrap();
-    let root = clock::outside(|o| authority::root("Muster root 0011223344aa", &root_key, o)).unwrap();
+    let root =
+        clock::outside(|o| authority::root("Muster root 0011223344aa", &root_key, o)).unwrap();
     let key = NewKey::make(kind).unwrap().signer().unwrap();
     let csr = authority::request("Muster service 0011223344aa", &key).unwrap();
     let addresses = Addresses {
