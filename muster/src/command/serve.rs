@@ -51,7 +51,7 @@ pub(crate) struct Serve {
 
 /// Runs the server until it is told to stop.
 pub(super) fn run(typed: Serve, session: &Session) -> Outcome {
-    start(options(typed, session)?)
+    start(options(typed, session)?, session)
 }
 
 fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
@@ -77,8 +77,54 @@ fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
     })
 }
 
-/// The one place where the binary hands over to the server.
-fn start(options: ServeOptions) -> Outcome {
-    let _ = options;
-    Err(Failure::new("this build has no server"))
+/// Runs the server: the one place where the binary hands over to it.
+fn start(options: ServeOptions, session: &Session) -> Outcome {
+    let config = server::serve::log_of(&options).map_err(Failure::new)?;
+    // Somebody else logs already where two servers live in one process, which this one does not.
+    let _begun = server::log::begin(config.level, config.format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(format!("cannot start: {e}")))?;
+    let home = options.home.clone();
+    runtime.block_on(async {
+        let running = server::start(options).await.map_err(|e| Failure::new(e.to_string()))?;
+        session.remark(&guide(&running, &home));
+        server::serve::until_stopped(running).await.map_err(|e| Failure::new(e.to_string()))
+    })
+}
+
+/// What a person should know and do next.
+fn guide(running: &server::Running, home: &std::path::Path) -> String {
+    let (news, ports) = (running.news(), running.ports());
+    let port = |p: Option<u16>| p.map_or_else(|| "-".to_owned(), |p| p.to_string());
+    let home = home.display();
+    let mut out = format!(
+        "muster {} serves {home}\n  devices    https://localhost:{}/.well-known/est\n  \
+         operators  https://localhost:{}/api/v1\n  everybody  http://localhost:{}/\n",
+        env!("CARGO_PKG_VERSION"),
+        port(ports.device),
+        port(ports.operator),
+        port(ports.public),
+    );
+    if news.public_url.is_none() {
+        out.push_str(
+            "No --public-url: certificates carry no addresses of CRL and OCSP. Say it before the first birth.\n",
+        );
+    }
+    if !news.plain_keys.is_empty() {
+        out.push_str(&format!("Keys in plain files (mode 0600): {}\n", news.plain_keys.join(", ")));
+    }
+    if !news.left_behind.is_empty() {
+        out.push_str("Carry the root away from this machine, both files, to two places:\n");
+        news.left_behind.iter().for_each(|p| out.push_str(&format!("  {}\n", p.display())));
+    }
+    if news.founded {
+        out.push_str(&format!(
+            "Next, in another terminal:\n  muster --home {home} birth --csr unit.csr --serial S1   \
+             a birth certificate\n  muster --home {home} token new                          a device without one\n  \
+             muster --home {home} device list                        who is there\n"
+        ));
+    }
+    out
 }
