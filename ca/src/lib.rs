@@ -11,6 +11,8 @@ pub mod birth;
 pub mod crl;
 pub mod issuer;
 pub mod judge;
+#[cfg(test)]
+mod lint;
 pub mod ocsp;
 pub mod recognize;
 mod wire;

@@ -3,6 +3,9 @@
 //! The root signs offline, from a request, and each authority has one role and signs no further authority. The root,
 //! the birth authority and birth certificates never end: a verifier rejects a birth certificate whose issuer has ended.
 
+#[cfg(test)]
+mod tests;
+
 use crate::address::Addresses;
 use crate::issuer::{BACKDATE_S, Issuer};
 use crate::wire::shape::{CERTIFIES, CERTIFIES_AND_ANSWERS, Extensions, SERVER, SIGNS, Shape};

@@ -3,6 +3,9 @@
 //! What is the same in all that an issuer signs (its name, its key identifier, its addresses) is encoded once, when it
 //! is made; a leaf costs its own few fields and the signature.
 
+#[cfg(test)]
+mod tests;
+
 use crate::address::Addresses;
 use crate::judge::Approved;
 use crate::wire::shape::{CLIENT, Extensions, SIGNS, Shape, leaf_subject, urn};
