@@ -1,5 +1,6 @@
 //! Every kind of certificate and list as a file, for other people's linters. By hand:
-//! `cargo test -p ca -- --ignored every_kind`, then pkilint's `lint_pkix_cert lint -s WARNING FILE` and `lint_crl lint`.
+//! `cargo test -p ca -- --ignored every_kind`, then pkilint's `lint_pkix_cert lint -s WARNING` and
+//! `lint_crl lint -s WARNING -t CRL -p PKIX` on each.
 
 use crate::authority::{self, ServerName};
 use crate::birth::{self, BirthJudgement};
@@ -19,8 +20,8 @@ fn write(name: &str, text: &str) {
     std::fs::write(folder.join(name), text).unwrap();
 }
 
-/// A birth with all that one may have, and a leaf of the same device.
-fn devices(world: &mut World, kind: KeyKind) -> [Certificate; 2] {
+/// A birth with all that one may have, a leaf of the same device, and the leaf's shard.
+fn devices(world: &mut World, kind: KeyKind) -> ([Certificate; 2], u16) {
     let mut ask = birth_ask("S1", &key_of(kind, 9));
     ask.identifiers.model = "Pump 7".into();
     let rules = Rules {
@@ -53,11 +54,12 @@ fn devices(world: &mut World, kind: KeyKind) -> [Certificate; 2] {
         usages: Vec::new(),
     };
     let Granted { leaf, .. } = world.issue(approved, &key);
-    [born.credential.der, leaf.der].map(|der| Certificate::parse(&der).unwrap())
+    let made = [born.credential.der, leaf.der].map(|der| Certificate::parse(&der).unwrap());
+    (made, leaf.shard)
 }
 
-fn lists(world: &World, kind: KeyKind) -> [Vec<u8>; 3] {
-    let url = addresses().shard(&world.operations.id(), 0).unwrap();
+fn lists(world: &World, kind: KeyKind, shard: u16) -> [Vec<u8>; 3] {
+    let url = addresses().shard(&world.operations.id(), shard).unwrap();
     let entries: Vec<_> = Reason::ALL
         .iter()
         .zip(1..)
@@ -96,7 +98,7 @@ fn every_kind_of_certificate_and_list_as_a_file() {
             authority::server(&world.service, subject.public(), &names, &mut outside).unwrap();
         let by_address =
             authority::server(&world.service, subject.public(), &names[2..], &mut outside).unwrap();
-        let [birth, leaf] = devices(&mut world, kind);
+        let ([birth, leaf], shard) = devices(&mut world, kind);
         let authorities = world.authorities.iter().map(|a| (a.role.as_str(), &a.certificate));
         let made = [
             ("root", &world.root),
@@ -108,7 +110,7 @@ fn every_kind_of_certificate_and_list_as_a_file() {
         for (name, certificate) in made.into_iter().chain(authorities) {
             write(&format!("{kind}-{name}.pem"), &certificate.pem());
         }
-        for (name, der) in ["shard", "complete", "root"].iter().zip(lists(&world, kind)) {
+        for (name, der) in ["shard", "complete", "root"].iter().zip(lists(&world, kind, shard)) {
             write(&format!("{kind}-{name}.crl"), &pem("X509 CRL", &der));
         }
     }
