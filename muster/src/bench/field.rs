@@ -8,7 +8,6 @@ use crate::rest::Rest;
 use agent::{CallError, Dialer, Exchange, Identity};
 use api::birth::{BirthBatch, BirthRequest, BirthResults};
 use api::path;
-use api::realm::SettingRequest;
 use enroll::est::client::{self, Outgoing};
 use enroll::request::{self, Wish};
 use identity::ask::Want;
@@ -16,7 +15,7 @@ use identity::token::ShownToken;
 use identity::{Certificate, KeyKind, RealmName};
 use server::keys::NewKey;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tempfile::TempDir;
 
 /// Units in one request of the station.
@@ -38,8 +37,8 @@ impl Field {
             .prefix("muster-bench-")
             .tempdir()
             .map_err(|e| Failure::new(format!("no temporary home: {e}")))?;
-        let process = Process::start(home.path()).await?;
-        let credential = OperatorFile::find(None, home.path())?;
+        let process = Process::start(&home.path().join("home")).await?;
+        let credential = OperatorFile::find(None, &home.path().join("home"))?;
         let rest = Rest::new(&credential)?;
         Ok(Self { process, rest, root: credential.root, home })
     }
@@ -48,8 +47,8 @@ impl Field {
     pub(super) async fn restart(self) -> Outcome<Self> {
         let Self { process, home, .. } = self;
         drop(process);
-        let process = Process::start(home.path()).await?;
-        let credential = OperatorFile::find(None, home.path())?;
+        let process = Process::start(&home.path().join("home")).await?;
+        let credential = OperatorFile::find(None, &home.path().join("home"))?;
         let rest = Rest::new(&credential)?;
         Ok(Self { process, rest, root: credential.root, home })
     }
@@ -57,13 +56,6 @@ impl Field {
     /// Dials its device port.
     pub(super) fn dialer(&self, exchange: Exchange) -> Outcome<Dialer> {
         Dialer::new(self.process.device_port()?, &self.root, exchange).map_err(wrong)
-    }
-
-    /// A setting of the realm.
-    pub(super) async fn set(&self, key: &str, value: &str) -> Outcome {
-        let request = SettingRequest { key: key.to_owned(), group: None, value: Some(value.to_owned()) };
-        let done: Outcome<serde_json::Value> = self.rest.put(path::SETTINGS, &request).await;
-        done.map(drop)
     }
 
     /// Starts the clock.
@@ -83,13 +75,6 @@ impl Field {
 pub(super) struct Clock {
     wall: Instant,
     cpu_s: f64,
-}
-
-impl Clock {
-    /// How long the run goes.
-    pub(super) fn elapsed(&self) -> Duration {
-        self.wall.elapsed()
-    }
 }
 
 /// A device that was born, with the request for its first leaf ready to be sent.

@@ -25,7 +25,8 @@ impl Process {
     /// Starts this very program as a server in `home`, and waits until it is ready.
     pub(super) async fn start(home: &Path) -> Outcome<Self> {
         let program = std::env::current_exe().map_err(|e| Failure::new(format!("cannot find this program: {e}")))?;
-        let log = home.join("serve.log");
+        // Beside the home: a first start wants an empty one.
+        let log = home.with_extension("log");
         let log = std::fs::File::create(&log).map_err(|e| Failure::file("write", &log, &e))?;
         let ports = home.join("run/ports.json");
         // A file of the last run would be taken for this one's.
@@ -47,7 +48,8 @@ impl Process {
                 return Ok(process);
             }
             if let Ok(Some(status)) = process.child.try_wait() {
-                return Err(Failure::new(format!("the server ended at its start: {status}")));
+                let said = std::fs::read_to_string(home.with_extension("log")).unwrap_or_default();
+                return Err(Failure::new(format!("the server ended at its start: {status}: {said}")));
             }
             tokio::time::sleep(LOOK).await;
         }

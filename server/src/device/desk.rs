@@ -34,7 +34,7 @@ struct Trace {
 }
 
 /// Carries one wish to its durable answer.
-pub async fn enroll(house: &House, realm: &RealmState, ask: &Ask) -> Answer {
+pub(super) async fn enroll(house: &House, realm: &RealmState, ask: &Ask) -> Answer {
     let mut trace = Trace::default();
     match decide(house, realm, ask, &mut trace).await {
         Ok(Enrolled { leaf, key: None }) => server::enrolled(&leaf),
