@@ -1,4 +1,5 @@
-//! What one command line carries to its verb: options that hold everywhere, and the way to a server.
+//! What one command line carries to its verb: options that hold everywhere, and the way to a
+//! server.
 
 use crate::credential::OperatorFile;
 use crate::failure::Outcome;
