@@ -30,8 +30,6 @@ pub struct Granted {
     pub expected: Option<u64>,
     /// The leaf.
     pub leaf: Credential,
-    /// Whether earlier leaves end at its first use (a join), or after the overlap (a renewal).
-    pub closes: bool,
     /// Unused leaves that it takes the place of.
     pub supersedes: Vec<Serial>,
     /// The token that it spends one use of.
@@ -123,10 +121,11 @@ impl Issuer {
             names: vec![urn(&approved.device.id).map_err(unencodable)?],
             usages,
             not_after: outside.now.plus_secs(approved.lifetime_s),
+            closes: approved.closes,
         };
         let leaf = self.credential(wanted, outside)?;
-        let Approved { device, expected, closes, supersedes, token, .. } = approved;
-        Ok(Granted { device, expected, leaf, closes, supersedes, token })
+        let Approved { device, expected, supersedes, token, .. } = approved;
+        Ok(Granted { device, expected, leaf, supersedes, token })
     }
 
     /// Signs a certificate for a device and makes its record.
@@ -155,6 +154,7 @@ impl Issuer {
             generation: if leaf { wanted.device.generation } else { 0 },
             spki: wanted.key.hash(),
             requester: wanted.requester,
+            closes: wanted.closes,
             shard,
             issued: now,
             not_after: UnixTime::from_secs(shape.not_after.secs()),
@@ -208,6 +208,8 @@ pub(crate) struct Wanted<'a> {
     /// Empty leaves the extension out.
     pub(crate) usages: Vec<ObjectIdentifier>,
     pub(crate) not_after: UnixTime,
+    /// Whether its first use ends the device's earlier leaves at once.
+    pub(crate) closes: bool,
 }
 
 fn common(id: &KeyId, addresses: &Addresses) -> der::Result<Extensions> {

@@ -2,6 +2,8 @@
 //! system.
 
 use identity::{Dice, Outside, UnixTime};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The moment now. A clock before 1970 reads as 1970: certificates then are not yet valid, and say
@@ -10,6 +12,27 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub fn now() -> UnixTime {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     UnixTime::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Where a house takes its time from.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The system's clock.
+    #[default]
+    System,
+    /// Milliseconds since 1970 that somebody sets: then a year passes in a test.
+    Set(Arc<AtomicU64>),
+}
+
+impl Clock {
+    /// The moment.
+    #[must_use]
+    pub fn now(&self) -> UnixTime {
+        match self {
+            Self::System => now(),
+            Self::Set(millis) => UnixTime::from_millis(millis.load(Ordering::Relaxed)),
+        }
+    }
 }
 
 /// The system's randomness.

@@ -2,7 +2,10 @@
 //! below.
 
 pub mod births;
+pub mod checkpoint;
 pub mod clock;
+pub mod crl;
+pub mod device;
 pub mod found;
 pub mod home;
 pub mod house;
@@ -10,14 +13,15 @@ pub mod keys;
 pub mod limits;
 pub mod listen;
 pub mod log;
-<<<<<<< HEAD
 pub mod metrics;
 pub mod operator;
+pub mod public;
 pub mod rate;
 pub mod record;
-=======
-pub mod public;
->>>>>>> refs/heads/host
 pub mod sd;
+pub mod serve;
 pub mod settings;
 pub mod tls;
+
+pub use home::ServeOptions;
+pub use serve::{Running, start};

@@ -171,6 +171,7 @@ fn unborn(id: DeviceId) -> Device {
         generation: 0,
         born: UnixTime::default(),
         enrolled: None,
+        door: None,
         mark: None,
     }
 }
@@ -222,6 +223,7 @@ impl ApprovedBirth {
             names,
             usages: Vec::new(),
             not_after: UnixTime::NEVER_ENDS,
+            closes: false,
         })
     }
 

@@ -51,6 +51,7 @@ impl Case<'_> {
             generation: 0,
             born: self.now,
             enrolled: None,
+            door: None,
             mark: None,
         });
         // A door's groups come with the first join, so that an operator's changes hold; a token's come with the token.
@@ -63,6 +64,8 @@ impl Case<'_> {
         device.version = device.version.saturating_add(1);
         device.enrolled = device.enrolled.or(Some(self.now));
         device.standing = Standing::Enrolled;
+        // A renewal comes back through the door that it is judged by, and stays with it.
+        device.door = held.door.map(|d| d.name.clone()).or(device.door);
         device.assurance = assurance;
         device
     }

@@ -102,7 +102,7 @@ pub(crate) fn realm(row: &Row<'_>) -> Result<Realm> {
 pub(crate) const DEVICE_COLUMNS: &str = "device.id, device.standing, device.assurance, \
     device.version, device.generation, device.born, device.enrolled, device.maker, device.model, \
     device.serial, device.macs, device.imei, device.ek_digest, device.meta, device.group_names, \
-    device.mark";
+    device.mark, device.door";
 
 pub(crate) fn device(row: &Row<'_>) -> Result<Device> {
     Ok(Device {
@@ -123,6 +123,7 @@ pub(crate) fn device(row: &Row<'_>) -> Result<Device> {
             meta: word(row, 13, "device", |packed| Some(text::unpack_pairs(packed).collect()))?,
         },
         groups: groups(row, 14, "device")?,
+        door: row.get(16)?,
         mark: row.get(15)?,
     })
 }
@@ -131,7 +132,8 @@ pub(crate) fn device(row: &Row<'_>) -> Result<Device> {
 pub(crate) const CREDENTIAL_COLUMNS: &str = "credential.serial, credential.kind, \
     credential.device, credential.issuer, credential.generation, credential.spki, \
     credential.requester, credential.shard, credential.issued, credential.not_after, \
-    credential.used, credential.spent, credential.revoked, credential.reason, certificate.der";
+    credential.used, credential.spent, credential.revoked, credential.reason, certificate.der, \
+    credential.closes";
 
 pub(crate) fn credential(row: &Row<'_>) -> Result<Credential> {
     Ok(Credential {
@@ -149,6 +151,7 @@ pub(crate) fn credential(row: &Row<'_>) -> Result<Credential> {
         spent: maybe_moment(row, 11)?,
         revoked: revocation(row, 12)?,
         der: row.get(14)?,
+        closes: row.get(15)?,
     })
 }
 

@@ -56,6 +56,8 @@ CREATE TABLE device (
     ek_digest TEXT,
     meta TEXT NOT NULL,
     group_names TEXT NOT NULL,
+    -- The name of the door by which it last joined.
+    door TEXT,
     mark TEXT,
     PRIMARY KEY (realm, id)
 ) WITHOUT ROWID;
@@ -80,6 +82,8 @@ CREATE TABLE credential (
     generation INTEGER NOT NULL,
     spki BLOB NOT NULL,
     requester BLOB NOT NULL,
+    -- Whether its first use ends earlier leaves at once.
+    closes INTEGER NOT NULL,
     shard INTEGER NOT NULL,
     issued INTEGER NOT NULL,
     not_after INTEGER NOT NULL,

@@ -79,8 +79,8 @@ impl Batch<'_> {
         let credential = granted.credential;
         self.run(
             "INSERT INTO credential (realm, serial, kind, device, issuer, generation, spki, \
-             requester, shard, issued, not_after, used, spent, revoked, reason) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL, NULL, NULL, NULL)",
+             requester, shard, issued, not_after, closes, used, spent, revoked, reason) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL, NULL, NULL, NULL)",
             params![
                 realm.0,
                 credential.serial.octets(),
@@ -93,6 +93,7 @@ impl Batch<'_> {
                 credential.shard,
                 millis(credential.issued),
                 millis(credential.not_after),
+                credential.closes,
             ],
         )?;
         self.run(

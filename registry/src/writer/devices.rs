@@ -230,9 +230,9 @@ impl Batch<'_> {
         let said = &device.identifiers;
         self.run(
             "INSERT INTO device (realm, id, standing, assurance, version, generation, born, \
-             enrolled, due, maker, model, serial, macs, imei, ek_digest, meta, group_names, mark) \
+             enrolled, due, maker, model, serial, macs, imei, ek_digest, meta, group_names, mark, door) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, \
-             ?18)",
+             ?18, ?19)",
             params![
                 realm.0,
                 device.id.octets(),
@@ -252,6 +252,7 @@ impl Batch<'_> {
                 pack_pairs(&said.meta),
                 groups,
                 device.mark,
+                device.door,
             ],
         )?;
         Ok(())
@@ -275,7 +276,7 @@ impl Batch<'_> {
         self.run(
             "UPDATE device SET standing = ?3, assurance = ?4, version = ?5, generation = ?6, \
              enrolled = ?7, due = COALESCE(?8, due), macs = ?9, imei = ?10, ek_digest = ?11, \
-             meta = ?12, group_names = ?13, mark = ?14 WHERE realm = ?1 AND id = ?2",
+             meta = ?12, group_names = ?13, mark = ?14, door = ?15 WHERE realm = ?1 AND id = ?2",
             params![
                 realm.0,
                 device.id.octets(),
@@ -291,6 +292,7 @@ impl Batch<'_> {
                 pack_pairs(&said.meta),
                 groups,
                 device.mark,
+                device.door,
             ],
         )?;
         Ok(())

@@ -15,6 +15,8 @@ pub struct OperatorFile {
     pub url: String,
     /// SHA-256 of the root's SPKI, lower-case hex.
     pub root_pin: String,
+    /// The root itself in PEM: the server never sends it.
+    pub root: String,
     /// The realm that the token is good for.
     pub realm: String,
     /// The bearer token, `id.secret`.

@@ -1,0 +1,96 @@
+//! The server under measurement: a process of its own, so that the kernel's accounting of it holds nothing of ours.
+
+use crate::failure::{Failure, Outcome};
+use server::home::Ports;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A start that takes longer has failed.
+const START_MAX: Duration = Duration::from_secs(60);
+/// How often the ports file is looked for: it bounds the error of a measured start.
+const LOOK: Duration = Duration::from_millis(2);
+/// Clock ticks a second in `/proc/PID/stat` (`USER_HZ`, 100 on every Linux that we run on).
+const TICKS_PER_S: f64 = 100.0;
+
+/// A running server.
+pub(super) struct Process {
+    child: Child,
+    home: PathBuf,
+    ports: Ports,
+    /// From the start of the process to the ports file.
+    pub(super) ready: Duration,
+}
+
+impl Process {
+    /// Starts this very program as a server in `home`, and waits until it is ready.
+    pub(super) async fn start(home: &Path) -> Outcome<Self> {
+        let program = std::env::current_exe().map_err(|e| Failure::new(format!("cannot find this program: {e}")))?;
+        let log = home.join("serve.log");
+        let log = std::fs::File::create(&log).map_err(|e| Failure::file("write", &log, &e))?;
+        let ports = home.join("run/ports.json");
+        // A file of the last run would be taken for this one's.
+        let _absent_is_fine = std::fs::remove_file(&ports);
+        let began = Instant::now();
+        let child = Command::new(program)
+            .args(["serve", "--any-port", "--home"])
+            .arg(home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .map_err(|e| Failure::new(format!("cannot start a server: {e}")))?;
+        let mut process = Self { child, home: home.to_owned(), ports: Ports::default(), ready: Duration::ZERO };
+        while began.elapsed() < START_MAX {
+            if let Some(found) = read_ports(&ports) {
+                process.ready = began.elapsed();
+                process.ports = found;
+                return Ok(process);
+            }
+            if let Ok(Some(status)) = process.child.try_wait() {
+                return Err(Failure::new(format!("the server ended at its start: {status}")));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Err(Failure::new("the server was not ready after a minute"))
+    }
+
+    /// The device port.
+    pub(super) fn device_port(&self) -> Outcome<u16> {
+        self.ports.device.ok_or_else(|| Failure::new("the server has no device port"))
+    }
+
+    /// Where it lives.
+    pub(super) fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Seconds of processor time that it has taken, user and system, all threads.
+    pub(super) fn cpu_s(&self) -> f64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        // The program's name may have blanks; the fields are counted behind its closing parenthesis.
+        let after = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
+        let ticks: f64 = after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
+        ticks / TICKS_PER_S
+    }
+
+    /// Its resident memory in MiB.
+    pub(super) fn rss_mib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
+        let kib: f64 = line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or_default();
+        kib / 1024.0
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It is ours and holds nothing that anybody needs; both fail only where it has ended already.
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn read_ports(path: &Path) -> Option<Ports> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}

@@ -1,0 +1,74 @@
+//! Births: a station sends a batch, and each unit gets its answer.
+
+use super::body::Json;
+use super::openapi::{Idempotent, Problems};
+use super::refuse::Refused;
+use super::said::remark;
+use super::who::Midwife;
+use super::{Answer, State, view};
+use crate::births::{Birth, Station, Unit};
+use crate::house::RealmState;
+use crate::record::rule_name;
+use api::birth::BATCH_MAX;
+use api::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResults};
+use identity::{Identifiers, Refusal};
+
+/// Issues birth certificates. Each unit is answered on its own; a unit that comes again with the
+/// same key and identifiers gets the same certificate.
+#[utoipa::path(post, path = api::path::BIRTHS, tag = "births", params(Idempotent),
+    request_body = BirthBatch, responses((status = 200, body = BirthResults), Problems))]
+pub(crate) async fn births(
+    state: State,
+    Midwife(who): Midwife,
+    Json(batch): Json<BirthBatch>,
+) -> Answer<BirthResults> {
+    if !(1..=BATCH_MAX).contains(&batch.births.len()) {
+        let sentence = format!("a batch has 1 to {BATCH_MAX} births");
+        return Err(Refused::Malformed(sentence));
+    }
+    let units = batch.births.into_iter().map(unit).collect::<Result<Vec<_>, _>>()?;
+    let station = Station { name: &who.name, from: who.from };
+    let results = state.house.births(&who.realm, units, station).await;
+    let results = (0..).zip(results).map(|(index, r)| told(index, r, &who.realm)).collect();
+    Ok(axum::Json(BirthResults { results }))
+}
+
+fn unit(request: BirthRequest) -> Result<Unit, Refused> {
+    let replace = request.replace.map(|r| remark("replace", &r)).transpose()?;
+    let identifiers = Identifiers {
+        maker: String::new(),
+        model: request.model,
+        serial: request.serial,
+        macs: request.mac.into_iter().collect(),
+        imei: request.imei,
+        ek_digest: request.ek_digest,
+        meta: request.meta,
+    };
+    Ok(Unit { csr: request.csr, identifiers, replace })
+}
+
+fn told(index: u32, result: Result<Birth, Refusal>, realm: &RealmState) -> BirthResult {
+    let blank = BirthResult {
+        index,
+        outcome: BirthOutcome::Refused,
+        device: None,
+        certificate: None,
+        certificate_serial: None,
+        rule: None,
+        reason: None,
+    };
+    match result {
+        Ok(birth) => BirthResult {
+            outcome: if birth.again { BirthOutcome::Again } else { BirthOutcome::Issued },
+            device: Some(birth.device.to_string()),
+            certificate: Some(view::chain(&birth.certificate, realm)),
+            certificate_serial: birth.certificate.serial().map(|s| s.to_string()),
+            ..blank
+        },
+        Err(refusal) => BirthResult {
+            rule: Some(rule_name(&refusal).to_owned()),
+            reason: Some(refusal.to_string()),
+            ..blank
+        },
+    }
+}

@@ -1,0 +1,404 @@
+//! Devices: the list with its filters, one of them by any of its names, and what may be done to it.
+
+use super::body::{Asked, MaybeJson, Named};
+use super::openapi::{Idempotent, IfMatch, Problems};
+use super::page::{cursor, limit};
+use super::refuse::Refused;
+use super::said::{group, remark};
+use super::who::{Operating, Viewer, Who};
+use super::{Answer, State, apart, view};
+use api::{CertificateView, DeviceView, Page, StandingRequest};
+use axum::http::HeaderMap;
+use axum::http::header::{ETAG, IF_MATCH};
+use axum::response::{IntoResponse, Response};
+use identity::name::DeviceName;
+use identity::selector::{DEVICE_MEMBERS, Selector};
+use identity::{Device, DeviceId, GroupName, Reason, Standing};
+use ledger::{Class, Payload};
+use registry::{Change, Clash, CommitError, DeviceFilter, Fate};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// How often a change is decided anew because another one crossed it.
+const DECISIONS_MAX: usize = 4;
+/// Groups that one device may be in: each is looked at when its rules and settings are.
+const GROUPS_MAX: usize = 64;
+/// Rows that one request with `where` looks at; a page then ends early, and its `next` goes on.
+const LOOKED_AT_MAX: usize = 20_000;
+/// Certificates of one device that are shown: two a day over a year's history of a bad week.
+const CERTIFICATES_MAX: usize = 1000;
+
+/// Which devices.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Wanted {
+    /// The cursor that the page before gave as `next`.
+    after: Option<String>,
+    /// Rows of a page.
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<u32>,
+    /// In this group.
+    group: Option<String>,
+    /// Standing here.
+    standing: Option<api::Standing>,
+    /// Of this model.
+    model: Option<String>,
+    /// Of this maker; empty for the realm's own births.
+    maker: Option<String>,
+    /// With this serial number.
+    serial: Option<String>,
+    /// A CEL expression over the members of a device: `group == "pumps" && generation > 3`. A page
+    /// may then be short although more follow.
+    #[serde(rename = "where")]
+    selector: Option<String>,
+}
+
+/// Lists devices by UUID, which is by age.
+#[utoipa::path(get, path = api::path::DEVICES, tag = "devices", params(Wanted),
+    responses((status = 200, body = Page<DeviceView>), Problems))]
+pub(crate) async fn list(
+    state: State,
+    Viewer(who): Viewer,
+    Asked(wanted): Asked<Wanted>,
+) -> Answer<Page<DeviceView>> {
+    apart(move || find(&state, &who, wanted).map(axum::Json)).await
+}
+
+fn find(state: &State, who: &Who, wanted: Wanted) -> Result<Page<DeviceView>, Refused> {
+    let limit = limit(wanted.limit)?;
+    let after = cursor(wanted.after.as_deref(), DeviceId::parse)?;
+    let selector = wanted.selector.as_deref().map(selector).transpose()?;
+    let filter = DeviceFilter {
+        group: wanted.group.as_deref().map(group).transpose()?,
+        standing: wanted.standing.map(view::standing_of),
+        model: wanted.model,
+        maker: wanted.maker,
+        serial: wanted.serial,
+    };
+    let (devices, next) = match selector {
+        None => {
+            let rows = state.house.registry.devices(who.realm.key, &filter, after, limit)?;
+            let next = rows.last().filter(|_| rows.len() >= limit).map(|d| d.id.to_string());
+            (rows, next)
+        }
+        Some(selector) => select(state, who, &filter, after, limit, &selector)?,
+    };
+    let view = |device: &Device| {
+        let leaves = state.house.registry.credentials_of(who.realm.key, &device.id, 2)?;
+        Ok(view::device(device, leaves_of(&leaves).as_slice(), false))
+    };
+    Ok(Page { items: devices.iter().map(view).collect::<Result<_, Refused>>()?, next })
+}
+
+fn selector(text: &str) -> Result<Selector, Refused> {
+    let read = Selector::parse(text).and_then(|s| s.check(&DEVICE_MEMBERS));
+    read.map_err(|e| Refused::Malformed(format!("`where`: {e}")))
+}
+
+/// Looks at a bounded number of rows and keeps those that the selector picks.
+#[expect(clippy::too_many_arguments, reason = "the parts of one question")]
+fn select(
+    state: &State,
+    who: &Who,
+    filter: &DeviceFilter,
+    mut after: Option<DeviceId>,
+    limit: usize,
+    selector: &Selector,
+) -> Result<(Vec<Device>, Option<String>), Refused> {
+    let mut picked = Vec::new();
+    let mut looked_at = 0;
+    while looked_at < LOOKED_AT_MAX {
+        let rows = state.house.registry.devices(who.realm.key, filter, after, 1000)?;
+        let full = rows.len() == 1000;
+        looked_at += rows.len();
+        for device in rows {
+            after = Some(device.id);
+            if selector.holds(&device) {
+                picked.push(device);
+            }
+            if picked.len() == limit {
+                return Ok((picked, after.map(|id| id.to_string())));
+            }
+        }
+        if !full {
+            return Ok((picked, None));
+        }
+    }
+    Ok((picked, after.map(|id| id.to_string())))
+}
+
+/// Shows a device, with its newest leaf. The ETag is its version.
+#[utoipa::path(get, path = api::path::DEVICE, tag = "devices",
+    params(("id" = String, Path, description = "UUID, unique prefix of one, `serial:S` or \
+        `serial:MAKER/MODEL/S`")),
+    responses((status = 200, body = DeviceView, headers(("etag" = String))), Problems))]
+pub(crate) async fn show(
+    state: State,
+    Viewer(who): Viewer,
+    Named(name): Named<String>,
+) -> Result<Response, Refused> {
+    let device = resolve(&state, &who, &name)?;
+    shown(&state, &who, &device)
+}
+
+/// Lists the certificates of a device, newest first.
+#[utoipa::path(get, path = api::path::DEVICE_CERTIFICATES, tag = "devices",
+    params(("id" = String, Path, description = "A name of the device")),
+    responses((status = 200, body = Page<CertificateView>), Problems))]
+pub(crate) async fn certificates(
+    state: State,
+    Viewer(who): Viewer,
+    Named(name): Named<String>,
+) -> Answer<Page<CertificateView>> {
+    let device = resolve(&state, &who, &name)?;
+    let rows = state.house.registry.credentials_of(who.realm.key, &device.id, CERTIFICATES_MAX)?;
+    let items = rows.iter().map(|c| view::certificate(c, false)).collect();
+    Ok(axum::Json(Page { items, next: None }))
+}
+
+/// Puts the leaves of a device on hold; no door lets it in until it is resumed.
+#[utoipa::path(post, path = api::path::DEVICE_SUSPEND, tag = "devices",
+    params(("id" = String, Path, description = "A name of the device"), IfMatch, Idempotent),
+    request_body = Option<StandingRequest>,
+    responses((status = 200, body = DeviceView, headers(("etag" = String))), Problems))]
+pub(crate) async fn suspend(
+    state: State,
+    Operating(who): Operating,
+    Named(name): Named<String>,
+    headers: HeaderMap,
+    MaybeJson(why): MaybeJson<StandingRequest>,
+) -> Result<Response, Refused> {
+    stand(&state, &who, &name, &headers, (why, Verb::Suspend)).await
+}
+
+/// Lifts a suspension: the device stands where it stood, and its leaves are good again.
+#[utoipa::path(post, path = api::path::DEVICE_RESUME, tag = "devices",
+    params(("id" = String, Path, description = "A name of the device"), IfMatch, Idempotent),
+    request_body = Option<StandingRequest>,
+    responses((status = 200, body = DeviceView, headers(("etag" = String))), Problems))]
+pub(crate) async fn resume(
+    state: State,
+    Operating(who): Operating,
+    Named(name): Named<String>,
+    headers: HeaderMap,
+    MaybeJson(why): MaybeJson<StandingRequest>,
+) -> Result<Response, Refused> {
+    stand(&state, &who, &name, &headers, (why, Verb::Resume)).await
+}
+
+/// Strikes a device off for good: every certificate is revoked, the birth certificate too.
+#[utoipa::path(post, path = api::path::DEVICE_RETIRE, tag = "devices",
+    params(("id" = String, Path, description = "A name of the device"), IfMatch, Idempotent),
+    request_body = Option<StandingRequest>,
+    responses((status = 200, body = DeviceView, headers(("etag" = String))), Problems))]
+pub(crate) async fn retire(
+    state: State,
+    Operating(who): Operating,
+    Named(name): Named<String>,
+    headers: HeaderMap,
+    MaybeJson(why): MaybeJson<StandingRequest>,
+) -> Result<Response, Refused> {
+    stand(&state, &who, &name, &headers, (why, Verb::Retire)).await
+}
+
+/// Puts a device into a group.
+#[utoipa::path(put, path = api::path::DEVICE_GROUP, tag = "devices",
+    params(("id" = String, Path, description = "A name of the device"),
+        ("group" = String, Path, description = "1 to 64 of letters, digits and `-_.`"), IfMatch),
+    responses((status = 200, body = DeviceView, headers(("etag" = String))), Problems))]
+pub(crate) async fn group_add(
+    state: State,
+    Operating(who): Operating,
+    Named((name, group)): Named<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    regroup(&state, &who, &name, &headers, (&group, true)).await
+}
+
+/// Takes a device out of a group.
+#[utoipa::path(delete, path = api::path::DEVICE_GROUP, tag = "devices",
+    params(("id" = String, Path, description = "A name of the device"),
+        ("group" = String, Path, description = "The group"), IfMatch),
+    responses((status = 200, body = DeviceView, headers(("etag" = String))), Problems))]
+pub(crate) async fn group_remove(
+    state: State,
+    Operating(who): Operating,
+    Named((name, group)): Named<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    regroup(&state, &who, &name, &headers, (&group, false)).await
+}
+
+/// What an operator does to a device's standing.
+#[derive(Clone, Copy)]
+enum Verb {
+    Suspend,
+    Resume,
+    Retire,
+}
+
+/// A change that was decided on, with its entry; `None` where nothing is left to do.
+type Decided = Option<(Change, Class, Payload)>;
+
+impl Verb {
+    const fn entry(self) -> &'static str {
+        match self {
+            Self::Suspend => "device.suspended",
+            Self::Resume => "device.resumed",
+            Self::Retire => "device.retired",
+        }
+    }
+
+    /// Where the device shall stand and what becomes of its certificates; `None` where it stands
+    /// there already.
+    fn step(self, device: &Device) -> Result<Option<(Standing, Fate)>, Refused> {
+        let before = if device.enrolled.is_some() { Standing::Enrolled } else { Standing::Born };
+        match (self, device.standing) {
+            (Self::Retire, Standing::Retired)
+            | (Self::Suspend, Standing::Suspended)
+            | (Self::Resume, Standing::Born | Standing::Enrolled) => Ok(None),
+            (Self::Retire, _) => {
+                Ok(Some((Standing::Retired, Fate::Revoke(Reason::CessationOfOperation))))
+            }
+            (Self::Suspend, Standing::Born | Standing::Enrolled) => {
+                Ok(Some((Standing::Suspended, Fate::Hold)))
+            }
+            (Self::Resume, Standing::Suspended) => Ok(Some((before, Fate::Unhold))),
+            (_, Standing::Retired) => Err(Refused::Rule {
+                rule: "retired",
+                sentence: "the device is retired for good".to_owned(),
+            }),
+            // A suspension would be lifted by `resume`, and with it the demand for a new key.
+            (_, Standing::Quarantined) => Err(Refused::Rule {
+                rule: "quarantined",
+                sentence: "the device is quarantined: it is held already, and is released only \
+                    with a new key"
+                    .to_owned(),
+            }),
+        }
+    }
+}
+
+async fn stand(
+    state: &State,
+    who: &Who,
+    name: &str,
+    headers: &HeaderMap,
+    (why, verb): (StandingRequest, Verb),
+) -> Result<Response, Refused> {
+    let reason = why.reason.as_deref().map(|r| remark("reason", r)).transpose()?;
+    let decide = |device: &Device| {
+        let Some((to, credentials)) = verb.step(device)? else { return Ok(None) };
+        let change = Change::Stood { device: device.id, expected: device.version, to, credentials };
+        let payload = who
+            .payload(verb.entry())
+            .with("device", device.id.to_string())
+            .with("was", device.standing.as_str())
+            .with("standing", to.as_str())
+            .with_some("reason", reason.as_deref());
+        Ok(Some((change, Class::Standing, payload)))
+    };
+    act(state, who, name, headers, decide).await
+}
+
+async fn regroup(
+    state: &State,
+    who: &Who,
+    name: &str,
+    headers: &HeaderMap,
+    (text, into): (&str, bool),
+) -> Result<Response, Refused> {
+    let group: GroupName = group(text)?;
+    let decide = |device: &Device| {
+        let mut groups = device.groups.clone();
+        let changed = if into { groups.insert(group.clone()) } else { groups.remove(&group) };
+        if !changed {
+            return Ok(None);
+        }
+        if groups.len() > GROUPS_MAX {
+            let sentence = format!("a device is in at most {GROUPS_MAX} groups");
+            return Err(Refused::Conflict(sentence));
+        }
+        let payload = who
+            .payload(if into { "group.added" } else { "group.removed" })
+            .with("device", device.id.to_string())
+            .with("group", group.as_str());
+        let change = Change::Grouped { device: device.id, expected: device.version, groups };
+        Ok(Some((change, Class::Group, payload)))
+    };
+    act(state, who, name, headers, decide).await
+}
+
+/// Reads, decides and commits; decides anew where another change crossed it, unless the caller
+/// insisted on a version.
+async fn act(
+    state: &State,
+    who: &Who,
+    name: &str,
+    headers: &HeaderMap,
+    decide: impl Fn(&Device) -> Result<Decided, Refused>,
+) -> Result<Response, Refused> {
+    for _ in 0..DECISIONS_MAX {
+        let device = resolve(state, who, name)?;
+        if_match(headers, device.version)?;
+        let Some((change, class, payload)) = decide(&device)? else {
+            return shown(state, who, &device);
+        };
+        match state.house.commit(who.realm.key, change, class, payload).await {
+            Err(CommitError::Conflict(Clash::DeviceVersion)) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => {
+                let device = resolve(state, who, &device.id.to_string())?;
+                return shown(state, who, &device);
+            }
+        }
+    }
+    Err(Refused::Busy("the device changes too fast to be changed"))
+}
+
+/// Looks up a device by any of its names.
+pub(crate) fn resolve(state: &State, who: &Who, name: &str) -> Result<Device, Refused> {
+    let parsed = DeviceName::parse(name).ok_or_else(|| {
+        Refused::Malformed(
+            "a device is named by its UUID, by 6 or more hex digits of one, or as `serial:S`"
+                .to_owned(),
+        )
+    })?;
+    let mut found = state.house.registry.devices_named(who.realm.key, &parsed)?;
+    match found.len() {
+        0 => Err(Refused::Missing { what: "device", name: name.to_owned() }),
+        1 => found.pop().ok_or(Refused::Outage("the registry changed its mind")),
+        _ => {
+            let candidates = found.iter().map(|d| d.id.to_string()).collect();
+            Err(Refused::Ambiguous { name: name.to_owned(), candidates })
+        }
+    }
+}
+
+fn shown(state: &State, who: &Who, device: &Device) -> Result<Response, Refused> {
+    let leaves = state.house.registry.credentials_of(who.realm.key, &device.id, 3)?;
+    let view = view::device(device, leaves_of(&leaves).as_slice(), true);
+    Ok(([(ETAG, format!("\"{}\"", device.version))], axum::Json(view)).into_response())
+}
+
+/// The birth certificate has no generation and says nothing of renewals.
+fn leaves_of(credentials: &[identity::Credential]) -> Vec<identity::Credential> {
+    let leaf = |c: &&identity::Credential| c.kind == identity::CredentialKind::Leaf;
+    credentials.iter().filter(leaf).cloned().collect()
+}
+
+/// Holds `If-Match` against the version (RFC 9110 §13.1.1); a weak tag never matches.
+fn if_match(headers: &HeaderMap, version: u64) -> Result<(), Refused> {
+    let mut tags = headers.get_all(IF_MATCH).iter().peekable();
+    if tags.peek().is_none() {
+        return Ok(());
+    }
+    let own = format!("\"{version}\"");
+    let fits = |tag: &str| tag == "*" || tag == own;
+    let said = tags.filter_map(|v| v.to_str().ok());
+    match said.flat_map(|v| v.split(',')).any(|tag| fits(tag.trim())) {
+        true => Ok(()),
+        false => Err(Refused::Stale { version }),
+    }
+}

@@ -1,0 +1,190 @@
+//! Doors: which ways lead in, what must be shown there, and what a device gets.
+
+use super::body::{Json, Named};
+use super::openapi::{Idempotent, Problems};
+use super::refuse::Refused;
+use super::said::{bounded, groups, name};
+use super::who::{Admin, Viewer, Who};
+use super::{Answer, State, view};
+use api::{DoorRequest, DoorView, Maker, Page};
+use identity::device::IDENTIFIER_OCTETS_MAX;
+use identity::door::{Door, DoorKind, MakerRule, SerialPlace};
+use identity::{Assurance, Certificate};
+use ledger::{Class, Value};
+use registry::Change;
+
+/// Anchors of one maker: its roots of two generations and its issuing authorities.
+const ANCHORS_MAX: usize = 16;
+/// Serial numbers of an allow-list: a delivery. What is longer is better a door without a list.
+const ALLOW_MAX: usize = 50_000;
+/// Characters of a pattern around the serial number.
+const PATTERN_CHARS_MAX: usize = 128;
+
+/// Lists the doors by name.
+#[utoipa::path(get, path = api::path::DOORS, tag = "doors",
+    responses((status = 200, body = Page<DoorView>), Problems))]
+pub(crate) async fn list(_: State, Viewer(who): Viewer) -> Answer<Page<DoorView>> {
+    let mut doors: Vec<&Door> = who.realm.doors.iter().collect();
+    doors.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(axum::Json(Page { items: doors.into_iter().map(view::door).collect(), next: None }))
+}
+
+/// Shows a door.
+#[utoipa::path(get, path = api::path::DOOR, tag = "doors",
+    params(("name" = String, Path, description = "Its name")),
+    responses((status = 200, body = DoorView), Problems))]
+pub(crate) async fn show(
+    _: State,
+    Viewer(who): Viewer,
+    Named(name): Named<String>,
+) -> Answer<DoorView> {
+    Ok(axum::Json(view::door(&named(&who, &name)?)))
+}
+
+/// Makes a door, or changes it to be exactly this.
+#[utoipa::path(put, path = api::path::DOOR, tag = "doors",
+    params(("name" = String, Path, description = "1 to 64 of letters, digits and `-_.`")),
+    request_body = DoorRequest, responses((status = 200, body = DoorView), Problems))]
+pub(crate) async fn set(
+    state: State,
+    Admin(who): Admin,
+    Named(called): Named<String>,
+    Json(request): Json<DoorRequest>,
+) -> Answer<DoorView> {
+    let door = fit(&who, name("a door", &called)?, request)?;
+    store(&state, &who, door, "door.set").await
+}
+
+/// Opens a door.
+#[utoipa::path(post, path = api::path::DOOR_OPEN, tag = "doors",
+    params(("name" = String, Path, description = "Its name"), Idempotent),
+    responses((status = 200, body = DoorView), Problems))]
+pub(crate) async fn open(
+    state: State,
+    Admin(who): Admin,
+    Named(name): Named<String>,
+) -> Answer<DoorView> {
+    turn(&state, &who, &name, true).await
+}
+
+/// Closes a door: from now on it refuses everybody.
+#[utoipa::path(post, path = api::path::DOOR_CLOSE, tag = "doors",
+    params(("name" = String, Path, description = "Its name"), Idempotent),
+    responses((status = 200, body = DoorView), Problems))]
+pub(crate) async fn close(
+    state: State,
+    Admin(who): Admin,
+    Named(name): Named<String>,
+) -> Answer<DoorView> {
+    turn(&state, &who, &name, false).await
+}
+
+/// Removes a door; devices that came in there stay.
+#[utoipa::path(delete, path = api::path::DOOR, tag = "doors",
+    params(("name" = String, Path, description = "Its name")),
+    responses((status = 200, body = DoorView), Problems))]
+pub(crate) async fn remove(
+    state: State,
+    Admin(who): Admin,
+    Named(name): Named<String>,
+) -> Answer<DoorView> {
+    let door = named(&who, &name)?;
+    let payload = who.payload("door.removed").with("door", door.name.as_str());
+    state.change(&who, Change::DoorRemoved(door.name.clone()), Class::Door, payload).await?;
+    Ok(axum::Json(view::door(&door)))
+}
+
+fn named(who: &Who, name: &str) -> Result<Door, Refused> {
+    let missing = || Refused::Missing { what: "door", name: name.to_owned() };
+    who.realm.door(name).cloned().ok_or_else(missing)
+}
+
+async fn turn(state: &State, who: &Who, name: &str, open: bool) -> Answer<DoorView> {
+    let door = named(who, name)?;
+    if door.open == open {
+        return Ok(axum::Json(view::door(&door)));
+    }
+    let verb = if open { "door.opened" } else { "door.closed" };
+    store(state, who, Door { open, ..door }, verb).await
+}
+
+async fn store(state: &State, who: &Who, door: Door, verb: &str) -> Answer<DoorView> {
+    let mut payload = who
+        .payload(verb)
+        .with("door", door.name.as_str())
+        .with("kind", door.kind.as_str())
+        .with("open", door.open)
+        .with("groups", door.groups.iter().map(|g| g.as_str()).collect::<Value>())
+        .with("profile", door.profile.as_str())
+        .with("assurance", door.assurance.as_str())
+        .with("binding", door.binding);
+    if let DoorKind::Maker(rule) = &door.kind {
+        let anchors = rule.anchors.iter().map(|a| a.fingerprint().to_vec());
+        payload = payload
+            .with("anchors", anchors.collect::<Value>())
+            .with("place", rule.place.as_str())
+            .with("pattern", rule.pattern.as_str())
+            .with("model", rule.model.as_str())
+            .with_some("allowed", rule.allow.as_ref().map(|a| a.len() as u64));
+    }
+    let view = view::door(&door);
+    state.change(who, Change::DoorSet(door), Class::Door, payload).await?;
+    Ok(axum::Json(view))
+}
+
+fn fit(who: &Who, name: String, request: DoorRequest) -> Result<Door, Refused> {
+    let kind = match (request.kind, request.maker) {
+        (api::DoorKind::Birth, None) => DoorKind::Birth,
+        (api::DoorKind::Token, None) => DoorKind::Token,
+        (api::DoorKind::Maker, Some(maker)) => DoorKind::Maker(Box::new(rule(maker)?)),
+        (api::DoorKind::Maker, None) => return malformed("a maker door needs `maker`"),
+        (_, Some(_)) => return malformed("only a maker door has `maker`"),
+    };
+    // What a door vouches for ends where its proof ends: a token says that somebody vouched, a
+    // certificate that a key is held; what a device runs is not shown at a door.
+    let (most, usual) = match kind {
+        DoorKind::Token => (Assurance::Token, Assurance::Token),
+        DoorKind::Birth | DoorKind::Maker(_) => (Assurance::Hardware, Assurance::Certified),
+    };
+    let assurance = request.assurance.map_or(usual, view::assurance_of);
+    if assurance > most {
+        let sentence = format!("a {} door gives at most `{most}`", kind.as_str());
+        return Err(Refused::Malformed(sentence));
+    }
+    if who.realm.profile(&request.profile).is_none() {
+        return Err(Refused::Missing { what: "profile", name: request.profile });
+    }
+    let groups = groups(&request.group)?;
+    let (open, binding, profile) = (request.open, request.binding, request.profile);
+    Ok(Door { name, kind, open, groups, profile, assurance, binding })
+}
+
+fn rule(maker: Maker) -> Result<MakerRule, Refused> {
+    let anchors = Certificate::parse_pem(&maker.anchors, ANCHORS_MAX)
+        .map_err(|e| Refused::Malformed(format!("`anchors`: {e}")))?;
+    if anchors.is_empty() {
+        return malformed("`anchors` has no certificate");
+    }
+    let place = view::place_of(maker.place);
+    let pattern = bounded("pattern", &maker.pattern, PATTERN_CHARS_MAX)?;
+    if pattern.matches('*').count() != 1 {
+        return malformed("`pattern` has one `*`, where the serial number stands");
+    }
+    if place != SerialPlace::CommonName && pattern != "*" {
+        return malformed("`pattern` is only for `common-name`");
+    }
+    let model = bounded("model", &maker.model, IDENTIFIER_OCTETS_MAX)?;
+    let serial = |s: String| bounded("allow", &s, IDENTIFIER_OCTETS_MAX);
+    let allow = match maker.allow {
+        Some(list) if list.len() > ALLOW_MAX => {
+            return malformed("`allow` has at most 50000 serial numbers");
+        }
+        Some(list) => Some(list.into_iter().map(serial).collect::<Result<_, _>>()?),
+        None => None,
+    };
+    Ok(MakerRule { anchors, place, pattern, model, allow })
+}
+
+fn malformed<T>(sentence: &str) -> Result<T, Refused> {
+    Err(Refused::Malformed(sentence.to_owned()))
+}

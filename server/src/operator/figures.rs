@@ -1,0 +1,178 @@
+//! How the process is: alive, ready, and in figures. The first two answer anybody, since a
+//! supervisor has no credential, and so they name no realm and no device.
+
+use super::openapi::Problems;
+use super::refuse::Refused;
+use super::who::Viewer;
+use super::{State, apart};
+use crate::house::RealmState;
+use crate::metrics::Page;
+use api::{Check, Health, Ready};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use identity::{GroupName, UnixTime};
+use registry::{Overdue, RealmKey};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// How long the overdue leaves are remembered: counting looks at every device, half a second for
+/// a million, and scrapers come every few seconds.
+const OVERDUE_KEPT_S: u64 = 60;
+/// Series of overdue leaves; the rest is one series, since models and groups are free text.
+const OVERDUE_SERIES_MAX: usize = 500;
+/// The unit of times in `/proc` (`USER_HZ`): 100 on every Linux that Rust has a target for.
+const TICKS_PER_S: f64 = 100.0;
+/// The unit of memory in `/proc/self/stat`.
+const PAGE_OCTETS: f64 = 4096.0;
+
+/// The overdue leaves as they were last counted.
+pub(crate) type OverdueSeen = Mutex<HashMap<RealmKey, (UnixTime, Vec<Overdue>)>>;
+
+/// Says that the process lives.
+#[utoipa::path(get, path = api::path::HEALTHZ, tag = "process", security(()),
+    responses((status = 200, body = Health)))]
+pub(crate) async fn health() -> axum::Json<Health> {
+    axum::Json(Health { ok: true, version: env!("CARGO_PKG_VERSION").to_owned() })
+}
+
+/// Says whether the process can do its work, and what is out of order.
+#[utoipa::path(get, path = api::path::READYZ, tag = "process", security(()),
+    responses((status = 200, body = Ready), (status = 503, body = Ready)))]
+pub(crate) async fn ready(state: State) -> (StatusCode, axum::Json<Ready>) {
+    let realms = state.house.realms();
+    let mut checks = vec![registry(&state, &realms), signs(&realms, true), signs(&realms, false)];
+    checks.extend(state.checks.iter().flat_map(|c| c()));
+    let ok = checks.iter().all(|c| c.ok);
+    let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, axum::Json(Ready { ok, checks }))
+}
+
+fn registry(state: &State, realms: &[std::sync::Arc<RealmState>]) -> Check {
+    let read = realms.iter().try_for_each(|r| state.house.registry.head(r.key).map(drop));
+    Check {
+        name: "registry".to_owned(),
+        ok: read.is_ok(),
+        detail: read.map_or_else(|e| e.to_string(), |()| "the registry can be read".to_owned()),
+    }
+}
+
+fn signs(realms: &[std::sync::Arc<RealmState>], birth: bool) -> Check {
+    let (name, what) =
+        if birth { ("birth-authority", "births") } else { ("operations-authority", "leaves") };
+    let has = |r: &std::sync::Arc<RealmState>| {
+        if birth { r.birth.is_some() } else { r.operations.is_some() }
+    };
+    let ok = realms.iter().all(has);
+    let detail = match ok {
+        true => format!("{what} can be signed"),
+        false => format!("no active authority signs {what}: install one with `muster ca`"),
+    };
+    Check { name: name.to_owned(), ok, detail }
+}
+
+/// Gives the figures of the credential's realm in Prometheus' text form.
+#[utoipa::path(get, path = api::path::METRICS, tag = "process",
+    responses((status = 200, body = String, content_type = "text/plain"), Problems))]
+pub(crate) async fn metrics(state: State, Viewer(who): Viewer) -> Result<Response, Refused> {
+    apart(move || {
+        let realm = who.realm.name().as_str();
+        let mut page = Page::default();
+        state.house.metrics.write(realm, &mut page);
+        fleet(&state, &who.realm, &mut page)?;
+        process(&mut page);
+        let media = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+        Ok((media, page.text()).into_response())
+    })
+    .await
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a count past 2^53 is not reached")]
+fn fleet(state: &State, realm: &RealmState, page: &mut Page) -> Result<(), Refused> {
+    let name = realm.name().as_str();
+    let registry = &state.house.registry;
+    let counts = registry.counts(realm.key);
+    page.family("muster_devices", "gauge", "Devices by where they stand.");
+    for (standing, count) in [
+        ("born", counts.born),
+        ("enrolled", counts.enrolled),
+        ("quarantined", counts.quarantined),
+        ("suspended", counts.suspended),
+        ("retired", counts.retired),
+    ] {
+        page.row("muster_devices", &[("realm", name), ("standing", standing)], count as f64);
+    }
+    page.family("muster_leaves_overdue", "gauge", "Devices whose leaf is past its renewal.");
+    for row in overdue(state, realm.key)? {
+        let group = row.group.as_ref().map_or("", GroupName::as_str);
+        let labels = [("realm", name), ("model", row.model.as_str()), ("group", group)];
+        page.row("muster_leaves_overdue", &labels, row.count as f64);
+    }
+    page.family("muster_ledger_entries", "gauge", "Entries of the ledger.");
+    let size = registry.head(realm.key)?.size;
+    page.row("muster_ledger_entries", &[("realm", name)], size as f64);
+    page.family("muster_roll_keys", "gauge", "Keys in the roll, of all realms.");
+    page.row("muster_roll_keys", &[], registry.roll().len() as f64);
+    page.family("muster_roll_bytes", "gauge", "Memory of the roll.");
+    page.row("muster_roll_bytes", &[], registry.roll().octets() as f64);
+    Ok(())
+}
+
+fn overdue(state: &State, realm: RealmKey) -> Result<Vec<Overdue>, Refused> {
+    let now = state.house.clock.now();
+    let mut seen = state.overdue.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((at, rows)) = seen.get(&realm)
+        && now.secs_since(*at) < OVERDUE_KEPT_S
+    {
+        return Ok(rows.clone());
+    }
+    let mut rows = state.house.registry.overdue(realm, now)?;
+    rows.sort_by_key(|r| std::cmp::Reverse(r.count));
+    let rest: u64 = rows.iter().skip(OVERDUE_SERIES_MAX).map(|r| r.count).sum();
+    rows.truncate(OVERDUE_SERIES_MAX);
+    if rest > 0 {
+        rows.push(Overdue { model: "other".to_owned(), group: None, count: rest });
+    }
+    seen.insert(realm, (now, rows.clone()));
+    Ok(rows)
+}
+
+/// What every process tells, under the names that Prometheus' own clients give it.
+fn process(page: &mut Page) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The name of the program stands in parentheses and may hold anything; what follows is numbers.
+    let fields: Vec<f64> = stat
+        .rsplit_once(')')
+        .map(|(_, rest)| rest.split_whitespace().map(|f| f.parse().unwrap_or(0.0)).collect())
+        .unwrap_or_default();
+    // Fields of proc(5), counted from the state, which is its third.
+    let field = |number: usize| fields.get(number - 3).copied().unwrap_or_default();
+    let mut row = |name: &str, kind: &str, help: &str, value: f64| {
+        page.family(name, kind, help);
+        page.row(name, &[], value);
+    };
+    let cpu_s = (field(14) + field(15)) / TICKS_PER_S;
+    row("process_cpu_seconds_total", "counter", "CPU time, user and system.", cpu_s);
+    row("process_virtual_memory_bytes", "gauge", "Virtual memory.", field(23));
+    row("process_resident_memory_bytes", "gauge", "Memory.", field(24) * PAGE_OCTETS);
+    row("process_threads", "gauge", "Threads.", field(20));
+    let start_s = booted_s() + field(22) / TICKS_PER_S;
+    row("process_start_time_seconds", "gauge", "When it started, since 1970.", start_s);
+    if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
+        let count = u32::try_from(open.count()).unwrap_or(u32::MAX);
+        row("process_open_fds", "gauge", "Open file descriptors.", count.into());
+    }
+    row("process_max_fds", "gauge", "File descriptors that may be open.", fds_max());
+}
+
+fn booted_s() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let line = stat.lines().find_map(|l| l.strip_prefix("btime "));
+    line.and_then(|l| l.trim().parse().ok()).unwrap_or_default()
+}
+
+fn fds_max() -> f64 {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let line = limits.lines().find_map(|l| l.strip_prefix("Max open files"));
+    line.and_then(|l| l.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}

@@ -1,0 +1,254 @@
+//! Writes happen once. A write runs to its end even if its caller hangs up, so that what was
+//! committed is also read anew; and a POST that carries an `Idempotency-Key` is answered for 24
+//! hours with the answer of its first time.
+//!
+//! What is kept may hold a secret (a join token is shown once), so it is sealed under a key that
+//! only the bearer of the credential and the idempotency key can make: the database alone does not
+//! tell it. A refusal changed nothing and is not kept. If the process dies between the commit and
+//! the note, a repeated request runs again: births answer the same, and a second token or
+//! operator shows in the lists.
+
+use super::State;
+use super::body::{BATCH_OCTETS_MAX, BODY_OCTETS_MAX, bounded};
+use super::refuse::Refused;
+use super::who::Who;
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use identity::UnixTime;
+use identity::key::sha256;
+use registry::RealmKey;
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::oneshot;
+
+/// Where the registry keeps the answers.
+const SPACE: &str = "idempotency";
+/// How long an answer is kept: a caller that lost it retries within a working day.
+const KEPT_S: u64 = 86_400;
+/// A longer answer is not kept. Only lists of births are longer, and a repeated birth answers the
+/// same by itself.
+const ANSWER_OCTETS_MAX: usize = 64 * 1024;
+/// Characters of a key: a UUID has 36, a digest in hex 64.
+const KEY_OCTETS_MAX: usize = 255;
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const REPLAYED: &str = "idempotency-replayed";
+
+/// The keyed requests that are under way, and when the kept answers were last swept.
+#[derive(Default)]
+pub(crate) struct Flights {
+    keys: Mutex<HashSet<Slot>>,
+    swept_hour: AtomicU64,
+}
+
+type Slot = (RealmKey, [u8; 32]);
+
+/// One keyed request under way; over when dropped.
+struct Flight {
+    flights: Arc<Flights>,
+    slot: Slot,
+}
+
+impl Flight {
+    fn begin(flights: &Arc<Flights>, slot: Slot) -> Result<Self, Refused> {
+        let mut keys = flights.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        if !keys.insert(slot) {
+            return Err(Refused::KeyBusy);
+        }
+        Ok(Self { flights: Arc::clone(flights), slot })
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.flights.keys.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.slot);
+    }
+}
+
+/// What a keyed request is known by.
+struct Keyed {
+    who: Who,
+    slot: Slot,
+    /// Digest of method, address and body.
+    request: [u8; 32],
+    /// Seals the answer.
+    seal: [u8; 32],
+    /// Whether the answer is long and repeats by itself.
+    repeats: bool,
+}
+
+/// An answer as it is kept, sealed.
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+/// The middleware: bounds the body of a write, runs the write apart from its connection, and
+/// answers a key that comes again.
+pub(crate) async fn once(
+    axum::extract::State(state): axum::extract::State<State>,
+    request: Request,
+    next: Next,
+) -> Response {
+    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return next.run(request).await;
+    }
+    // Detached, so that a caller who hangs up cannot stop a write between its commit and what
+    // follows it.
+    let write = tokio::spawn(write(state, request, next));
+    match write.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(refused)) => refused.into_response(),
+        Err(_) => Refused::Outage("the request failed within the server").into_response(),
+    }
+}
+
+async fn write(state: State, request: Request, next: Next) -> Result<Response, Refused> {
+    let births = request.uri().path() == api::path::BIRTHS;
+    let octets_max = if births { BATCH_OCTETS_MAX } else { BODY_OCTETS_MAX };
+    let (parts, body) = request.into_parts();
+    let body = bounded(body, octets_max).await?;
+    let keyed = (parts.method == Method::POST).then(|| keyed(&parts, &body, births)).transpose()?;
+    let request = Request::from_parts(parts, Body::from(body));
+    let Some(keyed) = keyed.flatten() else { return Ok(next.run(request).await) };
+
+    let _flight = Flight::begin(&state.flights, keyed.slot)?;
+    if let Some(response) = kept(&state, &keyed)? {
+        return Ok(response);
+    }
+    let response = next.run(request).await;
+    if !response.status().is_success() {
+        return Ok(response);
+    }
+    keep(&state, &keyed, response).await
+}
+
+fn keyed(
+    parts: &axum::http::request::Parts,
+    body: &Bytes,
+    repeats: bool,
+) -> Result<Option<Keyed>, Refused> {
+    let Some(key) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let who = parts.extensions.get::<Who>().cloned().ok_or(Refused::NoCredential)?;
+    let key = key.as_bytes();
+    let fit = (1..=KEY_OCTETS_MAX).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
+    if !fit {
+        let sentence =
+            format!("`Idempotency-Key` is 1 to {KEY_OCTETS_MAX} visible ASCII characters");
+        return Err(Refused::Malformed(sentence));
+    }
+    let address = parts.uri.path_and_query().map_or("", |p| p.as_str());
+    let slot = sha256(&[who.id.as_str().as_bytes(), b"\0", key]);
+    let seal = sha256(&[b"muster/idempotency/v1\0", &who.seal, key]);
+    let method = parts.method.as_str().as_bytes();
+    let request = sha256(&[method, b"\0", address.as_bytes(), b"\0", body]);
+    Ok(Some(Keyed { slot: (who.realm.key, slot), who, request, seal, repeats }))
+}
+
+/// The answer that is kept for this key; `None` where it is new or has to run again.
+fn kept(state: &State, keyed: &Keyed) -> Result<Option<Response>, Refused> {
+    let (realm, slot) = &keyed.slot;
+    let Some(row) = state.house.registry.noted(*realm, SPACE, slot)? else { return Ok(None) };
+    let Some((at, request, sealed)) = parse(&row) else { return Ok(None) };
+    if state.house.clock.now().secs_since(at) >= KEPT_S {
+        return Ok(None);
+    }
+    if request != keyed.request {
+        return Err(Refused::KeyReused);
+    }
+    Ok(open(&keyed.seal, sealed).and_then(replay))
+}
+
+async fn keep(state: &State, keyed: &Keyed, response: Response) -> Result<Response, Refused> {
+    let (parts, body) = response.into_parts();
+    let body = bounded(body, usize::MAX).await?;
+    let now = state.house.clock.now();
+    let fits = !keyed.repeats && body.len() <= ANSWER_OCTETS_MAX;
+    let sealed = if fits { seal(&keyed.seal, &parts.headers, parts.status, &body) } else { None };
+    let row = format(now, &keyed.request, sealed.as_deref().unwrap_or_default());
+    note(state, keyed.slot.0, keyed.slot.1.to_vec(), Some(row)).await;
+    sweep(state, keyed.slot.0, now);
+    tracing::debug!(by = keyed.who.name, "kept the answer of a keyed request");
+    Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+/// Notes and waits. A note that cannot be written costs only the replay, so it is logged.
+async fn note(state: &State, realm: RealmKey, key: Vec<u8>, value: Option<Vec<u8>>) {
+    let (answer, answered) = oneshot::channel();
+    let tell = move |result| {
+        let _gone = answer.send(result);
+    };
+    state.house.registry.note(realm, SPACE, &key, value, Box::new(tell));
+    match answered.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!("an idempotency key could not be noted: {error}"),
+        Err(_) => tracing::warn!("an idempotency key could not be noted: the registry is closed"),
+    }
+}
+
+/// Once an hour what has ended goes.
+fn sweep(state: &State, realm: RealmKey, now: UnixTime) {
+    if state.flights.swept_hour.swap(now.hours(), Ordering::Relaxed) == now.hours() {
+        return;
+    }
+    let Ok(rows) = state.house.registry.noted_all(realm, SPACE) else { return };
+    let ended = |row: &[u8]| parse(row).is_none_or(|(at, ..)| now.secs_since(at) >= KEPT_S);
+    for (key, _) in rows.into_iter().filter(|(_, row)| ended(row)) {
+        state.house.registry.note(realm, SPACE, &key, None, Box::new(|_| {}));
+    }
+}
+
+/// When, which request, and the sealed answer.
+fn format(at: UnixTime, request: &[u8; 32], sealed: &[u8]) -> Vec<u8> {
+    [&at.millis().to_be_bytes(), request.as_slice(), sealed].concat()
+}
+
+fn parse(row: &[u8]) -> Option<(UnixTime, [u8; 32], &[u8])> {
+    let (at, rest) = row.split_first_chunk::<8>()?;
+    let (request, sealed) = rest.split_first_chunk::<32>()?;
+    Some((UnixTime::from_millis(u64::from_be_bytes(*at)), *request, sealed))
+}
+
+fn seal(key: &[u8; 32], headers: &HeaderMap, status: StatusCode, body: &Bytes) -> Option<Vec<u8>> {
+    let text = |(name, value): (&HeaderName, &HeaderValue)| {
+        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    };
+    let answer = Answer {
+        status: status.as_u16(),
+        headers: headers.iter().filter_map(text).collect(),
+        body: String::from_utf8(body.to_vec()).ok()?,
+    };
+    let mut octets = serde_json::to_vec(&answer).ok()?;
+    let key = RandomizedNonceKey::new(&AES_256_GCM, key).ok()?;
+    let nonce = key.seal_in_place_append_tag(Aad::empty(), &mut octets).ok()?;
+    Some([nonce.as_ref().as_slice(), &octets].concat())
+}
+
+fn open(key: &[u8; 32], sealed: &[u8]) -> Option<Answer> {
+    let (nonce, octets) = sealed.split_first_chunk::<12>()?;
+    let key = RandomizedNonceKey::new(&AES_256_GCM, key).ok()?;
+    let mut octets = octets.to_vec();
+    let nonce = Nonce::assume_unique_for_key(*nonce);
+    let plain = key.open_in_place(nonce, Aad::empty(), &mut octets).ok()?;
+    serde_json::from_slice(plain).ok()
+}
+
+fn replay(answer: Answer) -> Option<Response> {
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = StatusCode::from_u16(answer.status).ok()?;
+    for (name, value) in answer.headers {
+        let name = HeaderName::try_from(name).ok()?;
+        response.headers_mut().insert(name, HeaderValue::try_from(value).ok()?);
+    }
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    Some(response)
+}

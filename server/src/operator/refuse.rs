@@ -1,0 +1,298 @@
+//! Why the operators' interface says no, and the one place where a status code is chosen.
+//!
+//! A handler answers [`Refused`]; the response carries it as an extension, and [`finish`] writes the
+//! `problem+json` (RFC 9457) with the path that was asked for. So every refusal, whoever made it,
+//! has the same members, and each is counted.
+
+use api::Problem;
+use api::page::LIMIT_MAX;
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use registry::{Clash, CommitError, ReadError, Role};
+
+/// Why a request is refused, sorted by whose move is next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// No bearer credential was shown.
+    NoCredential,
+    /// The one that was shown is unknown, or its secret is wrong.
+    BadCredential,
+    /// The credential's role may not do this.
+    Role { has: Role, needs: &'static str },
+    /// There is no such address.
+    NoSuchPath,
+    /// The address does not take this method.
+    NoSuchMethod,
+    /// There is no such row.
+    Missing { what: &'static str, name: String },
+    /// The name fits several devices.
+    Ambiguous { name: String, candidates: Vec<String> },
+    /// The body, a parameter or a header is not what the contract says.
+    Malformed(String),
+    /// The body is of another media type.
+    MediaType,
+    /// The body is too large.
+    TooLarge { octets_max: usize },
+    /// The row has changed since the caller read it.
+    Stale { version: u64 },
+    /// What was asked for does not fit what is there.
+    Conflict(String),
+    /// A rule of the house says no.
+    Rule { rule: &'static str, sentence: String },
+    /// The idempotency key was used for another request.
+    KeyReused,
+    /// The first request with this idempotency key is still under way.
+    KeyBusy,
+    /// Too many of something at once.
+    Busy(&'static str),
+    /// Ours: the caller may retry unchanged.
+    Outage(&'static str),
+}
+
+/// How a kind of refusal is told, the same for each occurrence.
+struct Told {
+    status: StatusCode,
+    rule: &'static str,
+    title: &'static str,
+    next: &'static str,
+}
+
+const fn told(
+    status: StatusCode,
+    rule: &'static str,
+    title: &'static str,
+    next: &'static str,
+) -> Told {
+    Told { status, rule, title, next }
+}
+
+impl Refused {
+    #[expect(clippy::too_many_lines, reason = "one line for each refusal; a table, not a function")]
+    fn told(&self) -> Told {
+        use StatusCode as S;
+        match self {
+            Self::NoCredential => told(
+                S::UNAUTHORIZED,
+                "no-credential",
+                "no credential",
+                "send `Authorization: Bearer ID.SECRET` with the token of an operator",
+            ),
+            Self::BadCredential => told(
+                S::UNAUTHORIZED,
+                "bad-credential",
+                "unknown credential",
+                "check the token, or ask an admin for a new one with `muster operator add`",
+            ),
+            Self::Role { .. } => told(
+                S::FORBIDDEN,
+                "role",
+                "the role does not allow it",
+                "ask an admin to do it, or for a credential with that role",
+            ),
+            Self::NoSuchPath => told(
+                S::NOT_FOUND,
+                "no-such-path",
+                "no such address",
+                "read /api/v1/openapi.json for every address",
+            ),
+            Self::NoSuchMethod => told(
+                S::METHOD_NOT_ALLOWED,
+                "no-such-method",
+                "the address does not take this method",
+                "use one of the methods in the `Allow` header",
+            ),
+            Self::Missing { .. } => told(
+                S::NOT_FOUND,
+                "missing",
+                "not found",
+                "check the name against the list, `muster device list` or alike",
+            ),
+            Self::Ambiguous { .. } => told(
+                S::CONFLICT,
+                "ambiguous",
+                "the name fits several devices",
+                "name one of the candidates by its UUID",
+            ),
+            Self::Malformed(_) => told(
+                S::BAD_REQUEST,
+                "malformed",
+                "the request is malformed",
+                "correct the request; /api/v1/openapi.json says what is expected",
+            ),
+            Self::MediaType => told(
+                S::UNSUPPORTED_MEDIA_TYPE,
+                "media-type",
+                "the body is not JSON",
+                "send the body with `Content-Type: application/json`",
+            ),
+            Self::TooLarge { .. } => told(
+                S::PAYLOAD_TOO_LARGE,
+                "too-large",
+                "the body is too large",
+                "send less at once",
+            ),
+            Self::Stale { .. } => told(
+                S::PRECONDITION_FAILED,
+                "stale",
+                "changed since it was read",
+                "read it again, look at what changed, and try again with the new ETag",
+            ),
+            Self::Conflict(_) => told(
+                S::CONFLICT,
+                "conflict",
+                "it does not fit what is there",
+                "read it again and decide anew",
+            ),
+            Self::Rule { rule, .. } => {
+                told(S::CONFLICT, rule, "a rule says no", "the detail says who must act")
+            }
+            Self::KeyReused => told(
+                S::UNPROCESSABLE_ENTITY,
+                "idempotency-key-reused",
+                "the idempotency key belongs to another request",
+                "use a new key for a new request",
+            ),
+            Self::KeyBusy => told(
+                S::CONFLICT,
+                "idempotency-key-busy",
+                "the first request with this idempotency key is under way",
+                "wait for its answer, or try again in a second",
+            ),
+            Self::Busy(_) => told(
+                S::SERVICE_UNAVAILABLE,
+                "busy",
+                "too much at once",
+                "try again in a few seconds",
+            ),
+            Self::Outage(_) => told(
+                S::SERVICE_UNAVAILABLE,
+                "outage",
+                "the server cannot do it now",
+                "try again unchanged; /readyz and the server's log say what is out of order",
+            ),
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::NoCredential => "the request carries no bearer token".to_owned(),
+            Self::BadCredential => "the bearer token is unknown, or was taken away".to_owned(),
+            Self::Role { has, needs } => {
+                format!("this needs the role {needs}, and the credential has `{has}`")
+            }
+            Self::NoSuchPath => "nothing is served here".to_owned(),
+            Self::NoSuchMethod => "something is served here, but not for this method".to_owned(),
+            Self::Missing { what, name } => format!("there is no {what} `{}`", short(name)),
+            Self::Ambiguous { name, candidates } => {
+                let more = if candidates.len() >= 10 { " or more" } else { "" };
+                format!("`{}` fits {}{more} devices", short(name), candidates.len())
+            }
+            Self::Malformed(sentence) | Self::Conflict(sentence) => sentence.clone(),
+            Self::Rule { sentence, .. } => sentence.clone(),
+            Self::MediaType => "the body must be JSON in UTF-8".to_owned(),
+            Self::TooLarge { octets_max } => format!("a body here has at most {octets_max} octets"),
+            Self::Stale { version } => format!("it is at version {version} now"),
+            Self::KeyReused => {
+                "this `Idempotency-Key` came within 24 hours with another request".to_owned()
+            }
+            Self::KeyBusy => "this `Idempotency-Key` came a moment ago".to_owned(),
+            Self::Busy(what) | Self::Outage(what) => (*what).to_owned(),
+        }
+    }
+
+    /// The status and the name of the rule, for the record.
+    pub(crate) fn rule(&self) -> &'static str {
+        self.told().rule
+    }
+
+    fn problem(&self, instance: &str) -> Problem {
+        let Told { status, rule, title, next } = self.told();
+        let candidates = match self {
+            Self::Ambiguous { candidates, .. } => candidates.clone(),
+            _ => Vec::new(),
+        };
+        Problem {
+            kind: format!("{}{rule}", api::problem::TYPE_PREFIX),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: self.detail(),
+            instance: instance.to_owned(),
+            rule: rule.to_owned(),
+            next: next.to_owned(),
+            candidates,
+        }
+    }
+}
+
+/// What somebody sent comes back shortened: a problem is for reading.
+fn short(text: &str) -> String {
+    text.chars().take(80).collect()
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut response = self.told().status.into_response();
+        let headers = response.headers_mut();
+        match self.told().status {
+            StatusCode::UNAUTHORIZED => {
+                let challenge = HeaderValue::from_static("Bearer realm=\"muster\"");
+                headers.insert(WWW_AUTHENTICATE, challenge);
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            _ => {}
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Writes the body of a refusal, now that the path is known, and gives the rule that said no.
+pub(crate) fn finish(mut response: Response, path: &str) -> (Response, Option<&'static str>) {
+    let Some(refused) = response.extensions_mut().remove::<Refused>() else {
+        return (response, None);
+    };
+    let problem = refused.problem(&short(path));
+    // A problem is made of text and a number, which JSON always holds.
+    let body = serde_json::to_vec(&problem).unwrap_or_default();
+    let media = HeaderValue::from_static(api::problem::MEDIA_TYPE);
+    response.headers_mut().insert(CONTENT_TYPE, media);
+    response.headers_mut().remove(axum::http::header::CONTENT_LENGTH);
+    *response.body_mut() = Body::from(body);
+    (response, Some(refused.rule()))
+}
+
+impl From<ReadError> for Refused {
+    fn from(error: ReadError) -> Self {
+        tracing::error!("operator: {error}");
+        Self::Outage("the registry cannot be read")
+    }
+}
+
+impl From<CommitError> for Refused {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Conflict(clash) => Self::from(clash),
+            CommitError::Busy => Self::Busy("more changes are waiting than can be written"),
+            CommitError::Storage(cause) => {
+                tracing::error!("operator: the registry cannot be written: {cause}");
+                Self::Outage("the registry cannot be written")
+            }
+            CommitError::Closed => Self::Outage("the server is stopping"),
+        }
+    }
+}
+
+impl From<Clash> for Refused {
+    fn from(clash: Clash) -> Self {
+        Self::Conflict(clash.to_string())
+    }
+}
+
+/// A limit that is out of its bounds.
+pub(crate) fn limit_out_of_bounds() -> Refused {
+    Refused::Malformed(format!("`limit` is a whole number from 1 to {LIMIT_MAX}"))
+}
