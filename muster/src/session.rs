@@ -25,8 +25,9 @@ pub(crate) struct Everywhere {
     /// The home of the server [default: /var/lib/muster where readable, else ./muster-home].
     #[arg(long, value_name = "DIR", global = true, env = "MUSTER_HOME", hide_env_values = true)]
     home: Option<PathBuf>,
-    /// When to use colours.
+    /// When to use colours: auto (on a terminal, unless NO_COLOR is set), always, never.
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto", global = true)]
+    #[arg(hide_possible_values = true)]
     color: Color,
 }
 
