@@ -54,11 +54,6 @@ impl Field {
         Ok(Self { process, rest, root: credential.root, home })
     }
 
-    /// Where the server lives.
-    pub(super) fn home(&self) -> &Path {
-        self.home.path()
-    }
-
     /// Dials its device port.
     pub(super) fn dialer(&self, exchange: Exchange) -> Outcome<Dialer> {
         Dialer::new(self.process.device_port()?, &self.root, exchange).map_err(wrong)
@@ -66,7 +61,8 @@ impl Field {
 
     /// A setting of the realm.
     pub(super) async fn set(&self, key: &str, value: &str) -> Outcome {
-        let request = SettingRequest { key: key.to_owned(), group: None, value: Some(value.to_owned()) };
+        let request =
+            SettingRequest { key: key.to_owned(), group: None, value: Some(value.to_owned()) };
         let done: Outcome<serde_json::Value> = self.rest.put(path::SETTINGS, &request).await;
         done.map(drop)
     }
@@ -109,8 +105,10 @@ pub(super) async fn newborns(field: &Field, from: usize, count: usize) -> Outcom
     let mut at = from;
     while born.len() < count {
         let size = BATCH.min(count - born.len());
-        let keys: Vec<NewKey> =
-            (0..size).map(|_| NewKey::make(KeyKind::P256)).collect::<Result<_, _>>().map_err(wrong)?;
+        let keys: Vec<NewKey> = (0..size)
+            .map(|_| NewKey::make(KeyKind::P256))
+            .collect::<Result<_, _>>()
+            .map_err(wrong)?;
         let births = keys
             .iter()
             .enumerate()
@@ -119,7 +117,9 @@ pub(super) async fn newborns(field: &Field, from: usize, count: usize) -> Outcom
             .map_err(wrong)?;
         let answer: BirthResults = field.rest.post(path::BIRTHS, &BirthBatch { births }).await?;
         for (key, result) in keys.iter().zip(answer.results) {
-            let pem = result.certificate.ok_or_else(|| Failure::new(format!("no birth: {:?}", result.reason)))?;
+            let pem = result
+                .certificate
+                .ok_or_else(|| Failure::new(format!("no birth: {:?}", result.reason)))?;
             let chain = Certificate::parse_pem(&pem, 4).map_err(|d| Failure::new(d.sentence))?;
             let identity = Identity::new(&chain, key.dangerous_pkcs8());
             born.push(Newborn { identity, join: join(None).map_err(wrong)? });
@@ -132,12 +132,19 @@ pub(super) async fn newborns(field: &Field, from: usize, count: usize) -> Outcom
 /// One unit of a production run.
 pub(super) fn birth_request(key: &NewKey, number: usize) -> Result<BirthRequest, CallError> {
     let serial = format!("B{number:09}");
-    let csr = request::make(&key.signer()?, &Wish { serial_number: Some(&serial), ..Wish::default() })?;
+    let csr =
+        request::make(&key.signer()?, &Wish { serial_number: Some(&serial), ..Wish::default() })?;
     Ok(BirthRequest {
         csr: identity::text::base64(&csr),
         serial,
         model: "bench".to_owned(),
-        mac: vec![format!("02:00:{:02x}:{:02x}:{:02x}:{:02x}", number >> 24 & 255, number >> 16 & 255, number >> 8 & 255, number & 255)],
+        mac: vec![format!(
+            "02:00:{:02x}:{:02x}:{:02x}:{:02x}",
+            number >> 24 & 255,
+            number >> 16 & 255,
+            number >> 8 & 255,
+            number & 255
+        )],
         ..BirthRequest::default()
     })
 }

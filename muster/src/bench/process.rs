@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use server::home::Ports;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,6 @@ const TICKS_PER_S: f64 = 100.0;
 /// A running server.
 pub(super) struct Process {
     child: Child,
-    home: PathBuf,
     ports: Ports,
     /// From the start of the process to the ports file.
     pub(super) ready: Duration,
@@ -25,7 +24,8 @@ pub(super) struct Process {
 impl Process {
     /// Starts this very program as a server in `home`, and waits until it is ready.
     pub(super) async fn start(home: &Path) -> Outcome<Self> {
-        let program = std::env::current_exe().map_err(|e| Failure::new(format!("cannot find this program: {e}")))?;
+        let program = std::env::current_exe()
+            .map_err(|e| Failure::new(format!("cannot find this program: {e}")))?;
         let log = home.join("serve.log");
         let log = std::fs::File::create(&log).map_err(|e| Failure::file("write", &log, &e))?;
         let ports = home.join("run/ports.json");
@@ -40,7 +40,7 @@ impl Process {
             .stderr(log)
             .spawn()
             .map_err(|e| Failure::new(format!("cannot start a server: {e}")))?;
-        let mut process = Self { child, home: home.to_owned(), ports: Ports::default(), ready: Duration::ZERO };
+        let mut process = Self { child, ports: Ports::default(), ready: Duration::ZERO };
         while began.elapsed() < START_MAX {
             if let Some(found) = read_ports(&ports) {
                 process.ready = began.elapsed();
@@ -60,25 +60,24 @@ impl Process {
         self.ports.device.ok_or_else(|| Failure::new("the server has no device port"))
     }
 
-    /// Where it lives.
-    pub(super) fn home(&self) -> &Path {
-        &self.home
-    }
-
     /// Seconds of processor time that it has taken, user and system, all threads.
     pub(super) fn cpu_s(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         // The program's name may have blanks; the fields are counted behind its closing parenthesis.
         let after = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-        let ticks: f64 = after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
+        let ticks: f64 =
+            after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
         ticks / TICKS_PER_S
     }
 
     /// Its resident memory in MiB.
     pub(super) fn rss_mib(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .unwrap_or_default();
         let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
-        let kib: f64 = line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or_default();
+        let kib: f64 =
+            line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or_default();
         kib / 1024.0
     }
 }

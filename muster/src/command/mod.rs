@@ -9,7 +9,7 @@ mod cert;
 mod completion;
 mod device;
 mod door;
-mod ledger;
+pub(crate) mod ledger;
 mod operator;
 mod profile;
 mod realm;
@@ -66,6 +66,9 @@ enum Noun {
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     Completion(completion::Completion),
+    Demo(crate::demo::Demo),
+    #[command(subcommand)]
+    Bench(crate::bench::Bench),
 }
 
 /// Reads the command line; wrong usage ends the process with exit code 2.
@@ -82,6 +85,8 @@ impl Typed {
             // These two bring their own runtime, or need none.
             Noun::Serve(serve) => serve::run(serve, &session),
             Noun::Completion(completion) => completion::run(&completion),
+            Noun::Demo(demo) => many()?.block_on(crate::demo::run(demo, &session)),
+            Noun::Bench(bench) => many()?.block_on(crate::bench::run(bench, &session)),
             noun => tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
@@ -89,6 +94,12 @@ impl Typed {
                 .block_on(ask(noun, &session)),
         }
     }
+}
+
+/// A runtime for verbs that play many devices at once.
+fn many() -> Outcome<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|e| Failure::new(format!("cannot start: {e}")))
 }
 
 async fn ask(noun: Noun, session: &Session) -> Outcome {
@@ -103,7 +114,7 @@ async fn ask(noun: Noun, session: &Session) -> Outcome {
         Noun::Realm(realm) => realm::run(realm, session).await,
         Noun::Operator(operator) => operator::run(operator, session).await,
         Noun::Ledger(ledger) => ledger::run(ledger, session).await,
-        Noun::Serve(_) | Noun::Completion(_) => Ok(()),
+        Noun::Serve(_) | Noun::Completion(_) | Noun::Demo(_) | Noun::Bench(_) => Ok(()),
     }
 }
 

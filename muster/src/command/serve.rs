@@ -2,17 +2,11 @@
 
 use super::words::word;
 use crate::failure::{Failure, Outcome};
-use crate::output::Paint;
 use crate::session::Session;
-use crate::table::members;
 use api::KeyKind;
 use clap::{Args, ValueEnum};
-use server::home::{Config, Home, ServeOptions};
-use server::log::{self, Level};
-use server::sd::{self, State};
-use server::serve::{self, Running};
-use std::path::Path;
-use tokio::signal::unix::{SignalKind, signal};
+use server::home::ServeOptions;
+use server::log::Level;
 
 /// Run the server; on an empty home, make a complete and safe system first.
 ///
@@ -88,97 +82,8 @@ impl LevelWord {
 
 /// Runs the server until it is told to stop.
 pub(super) fn run(typed: Serve, session: &Session) -> Outcome {
-    let level = typed.log;
-    let options = options(typed, session)?;
-    let config = Home::open(&options.home).and_then(|home| Config::read(&home));
-    let config = config.map_err(Failure::new)?;
-    // Only another server in this process could have begun already, and then its log has both.
-    let _ = log::begin(level.map_or(config.log.level, LevelWord::level), config.log.format);
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|e| Failure::new(format!("cannot start: {e}")))?
-        .block_on(until_told(options, session))
-}
-
-async fn until_told(options: ServeOptions, session: &Session) -> Outcome {
-    let listening = |e| Failure::new(format!("cannot listen to signals: {e}"));
-    let mut term = signal(SignalKind::terminate()).map_err(listening)?;
-    let mut int = signal(SignalKind::interrupt()).map_err(listening)?;
-    let mut hup = signal(SignalKind::hangup()).map_err(listening)?;
-    let home = options.home.clone();
-    let running = serve::start(options).await.map_err(Failure::new)?;
-    sd::notify(State::Ready("serving"));
-    greet(&running, &home, session)?;
-    loop {
-        tokio::select! {
-            _ = term.recv() => break,
-            _ = int.recv() => break,
-            _ = hup.recv() => {
-                sd::notify(State::Reloading(uptime_us()));
-                running.reload();
-                sd::notify(State::Ready("serving"));
-            }
-        }
-    }
-    sd::notify(State::Stopping);
-    running.stop().await;
-    Ok(())
-}
-
-/// Microseconds since the machine started, rounded up: systemd takes a moment for an answer to its
-/// signal that is not earlier than the signal, and the file counts in hundredths of a second.
-fn uptime_us() -> u64 {
-    let text = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let hundredths: String =
-        text.split(' ').next().unwrap_or_default().chars().filter(|c| *c != '.').collect();
-    hundredths.parse::<u64>().unwrap_or_default().saturating_add(1).saturating_mul(10_000)
-}
-
-/// Says where it listens, what to carry away, and what to type next.
-fn greet(running: &Running, home: &Path, session: &Session) -> Outcome {
-    let (ports, news) = (running.ports(), running.news());
-    let said = serde_json::json!({
-        "home": home.display().to_string(),
-        "ports": ports,
-        "founded": news.founded,
-        "public_url": news.public_url,
-        "plain_keys": news.plain_keys,
-        "left_behind": news.left_behind.iter().map(|p| p.display().to_string()).collect::<Vec<_>>(),
-    });
-    session.show(&said, |_, paint| words(running, home, paint))
-}
-
-fn words(running: &Running, home: &Path, paint: Paint) -> String {
-    let (ports, news) = (running.ports(), running.news());
-    let port = |port: Option<u16>| port.map(|p| p.to_string());
-    let mut out = match news.founded {
-        true => format!("A new Muster is in {}.\n", home.display()),
-        false => format!("Muster serves {}.\n", home.display()),
-    };
-    out.push_str(&members(
-        paint,
-        [
-            ("devices", port(ports.device)),
-            ("operators", port(ports.operator)),
-            ("everybody", port(ports.public)),
-        ],
-    ));
-    out.push_str("\n\n");
-    for path in &news.left_behind {
-        out.push_str(&paint.bad("carry away: "));
-        out.push_str(&format!("{}\n", path.display()));
-    }
-    if news.public_url.is_none() {
-        out.push_str("note: without --public-url certificates say nowhere where their CRL is\n");
-    }
-    if !news.plain_keys.is_empty() {
-        let keys = news.plain_keys.join(", ");
-        out.push_str(&format!("note: these keys lie in plain files (0600): {keys}\n"));
-    }
-    out.push_str(&paint.strong("next: "));
-    out.push_str(&format!("muster --home {} token new", home.display()));
-    out
+    let level = typed.log.map(LevelWord::level);
+    start(options(typed, session)?, level, session)
 }
 
 fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
@@ -202,4 +107,57 @@ fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
         root_passphrase,
         key_kind,
     })
+}
+
+/// Runs the server: the one place where the binary hands over to it.
+fn start(options: ServeOptions, level: Option<Level>, session: &Session) -> Outcome {
+    let config = server::serve::log_of(&options).map_err(Failure::new)?;
+    // Somebody else logs already where two servers live in one process, which this one does not.
+    let _begun = server::log::begin(level.unwrap_or(config.level), config.format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(format!("cannot start: {e}")))?;
+    let home = options.home.clone();
+    runtime.block_on(async {
+        let running = server::start(options).await.map_err(|e| Failure::new(e.to_string()))?;
+        session.remark(&guide(&running, &home));
+        server::serve::until_stopped(running).await.map_err(|e| Failure::new(e.to_string()))
+    })
+}
+
+/// What a person should know and do next.
+fn guide(running: &server::Running, home: &std::path::Path) -> String {
+    let (news, ports) = (running.news(), running.ports());
+    let port = |p: Option<u16>| p.map_or_else(|| "-".to_owned(), |p| p.to_string());
+    let home = home.display();
+    let mut out = format!(
+        "muster {} serves {home}\n  devices    https://localhost:{}/.well-known/est\n  \
+         operators  https://localhost:{}/api/v1\n  everybody  http://localhost:{}/\n",
+        env!("CARGO_PKG_VERSION"),
+        port(ports.device),
+        port(ports.operator),
+        port(ports.public),
+    );
+    if news.public_url.is_none() {
+        out.push_str(
+            "No --public-url: certificates carry no addresses of CRL and OCSP. Say it before the \
+             first birth.\n",
+        );
+    }
+    if !news.plain_keys.is_empty() {
+        out.push_str(&format!("Keys in plain files (mode 0600): {}\n", news.plain_keys.join(", ")));
+    }
+    if !news.left_behind.is_empty() {
+        out.push_str("Carry the root away from this machine, both files, to two places:\n");
+        news.left_behind.iter().for_each(|p| out.push_str(&format!("  {}\n", p.display())));
+    }
+    if news.founded {
+        out.push_str(&format!(
+            "Next, in another terminal:\n  muster --home {home} birth --csr unit.csr --serial S1   \
+             a birth certificate\n  muster --home {home} token new                          \
+             a device without one\n  muster --home {home} device list                        who is there\n"
+        ));
+    }
+    out
 }

@@ -88,6 +88,7 @@ mod tests {
         let first = OperatorFile {
             url: "https://localhost:9443".into(),
             root_pin: "00".repeat(32),
+            root: "-----BEGIN CERTIFICATE-----\n".into(),
             realm: "default".into(),
             token: "id.secret".into(),
         };

@@ -13,6 +13,7 @@ use crate::home::{Config, Home, HomeError, Lock, Ports, ServeOptions, Settings};
 use crate::house::House;
 use crate::listen::Stopper;
 use crate::public::PublicView;
+use crate::sd::{self, State};
 use crate::tls::ServedError;
 use health::Health;
 use workshop::HomeWorkshop;
@@ -20,6 +21,7 @@ use registry::{OpenError, ReadError};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 /// Why a server did not start. Every one is the operator's to mend, and says how.
@@ -207,4 +209,48 @@ impl Running {
             tracing::warn!("the ports file could not be taken away: {error}");
         }
     }
+}
+
+/// What is logged and how, read before there is anything to log.
+///
+/// # Errors
+/// A sentence about `muster.toml`.
+pub fn log_of(options: &ServeOptions) -> Result<crate::home::config::Log, String> {
+    let home = Home::open(&options.home).map_err(|e| e.to_string())?;
+    Ok(Config::read(&home).map_err(|e| e.to_string())?.log)
+}
+
+/// Serves until SIGTERM or SIGINT, reads again on SIGHUP, and tells systemd.
+///
+/// # Errors
+/// Where signals cannot be heard.
+pub async fn until_stopped(running: Running) -> std::io::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut hup = signal(SignalKind::hangup())?;
+    let status = format!("devices at port {}", running.ports.device.unwrap_or_default());
+    sd::notify(State::Ready(&status));
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            _ = hup.recv() => {
+                sd::notify(State::Reloading(monotonic_micros()));
+                running.reload();
+                tracing::info!("read again");
+                sd::notify(State::Ready(&status));
+            }
+        }
+    }
+    sd::notify(State::Stopping);
+    tracing::info!("stopping: requests in flight end first");
+    running.stop().await;
+    Ok(())
+}
+
+/// What systemd compares a reload by: the time since boot, as the kernel's monotonic clock has it.
+fn monotonic_micros() -> u64 {
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let secs: f64 = uptime.split(' ').next().and_then(|s| s.parse().ok()).unwrap_or_default();
+    (secs * 1e6) as u64
 }

@@ -1,6 +1,6 @@
 //! The ledger: what happened, and the proof that nobody changed it since.
 
-mod verify;
+pub(crate) mod verify;
 
 use crate::failure::Outcome;
 use crate::output::{self, Paint, plain};

@@ -25,9 +25,9 @@ const ROWS: usize = 1000;
 
 /// What is now known of a ledger.
 #[derive(Debug, Serialize)]
-pub(super) struct Proof {
+pub(crate) struct Proof {
     pub(super) origin: Option<String>,
-    pub(super) size: u64,
+    pub(crate) size: u64,
     pub(super) root: String,
     pub(super) erased: u64,
     /// Whether a checkpoint signed by the ledger's key says the same.
@@ -40,6 +40,11 @@ struct Course {
     /// Checkpoints from earlier, the largest first: each is met on the way.
     earlier: Vec<Checkpoint>,
     met: usize,
+}
+
+/// Computes the ledger of a server again, believing only the key that comes with it.
+pub(crate) async fn over_rest(rest: &Rest) -> Outcome<Proof> {
+    from_server(&Verify { files: Vec::new(), checkpoint: Vec::new(), key: None }, rest).await
 }
 
 /// Does what was typed.
@@ -269,3 +274,6 @@ fn is_database(path: &Path) -> Outcome<bool> {
     File::open(path).map_err(failed)?.take(16).read_to_end(&mut front).map_err(failed)?;
     Ok(front == b"SQLite format 3\0")
 }
+
+#[cfg(test)]
+mod tests;
