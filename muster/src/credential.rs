@@ -1,4 +1,5 @@
-//! The operator's credential: a file that says where Muster is, whom to believe there, and who asks.
+//! The operator's credential: a file that says where Muster is, whom to believe there, and who
+//! asks.
 //!
 //! ```toml
 //! url = "https://muster.example:9443"
@@ -8,8 +9,8 @@
 //! realm = "default"
 //! ```
 //!
-//! The server never sends its root, so the file carries it, or a `root.pem` lies beside the file; the pin says that it is
-//! the right one.
+//! The server never sends its root, so the file carries it, or a `root.pem` lies beside the file;
+//! the pin says that it is the right one.
 
 use crate::failure::{Failure, Outcome};
 use identity::Certificate;

@@ -1,4 +1,5 @@
-//! What one command line carries to its verb: options that hold everywhere, and the way to a server.
+//! What one command line carries to its verb: options that hold everywhere, and the way to a
+//! server.
 
 use crate::credential::OperatorFile;
 use crate::failure::Outcome;
@@ -24,8 +25,9 @@ pub(crate) struct Everywhere {
     /// The home of the server [default: /var/lib/muster where readable, else ./muster-home].
     #[arg(long, value_name = "DIR", global = true, env = "MUSTER_HOME", hide_env_values = true)]
     home: Option<PathBuf>,
-    /// When to use colours.
+    /// When to use colours: auto (on a terminal, unless NO_COLOR is set), always, never.
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto", global = true)]
+    #[arg(hide_possible_values = true)]
     color: Color,
 }
 

@@ -132,7 +132,12 @@ async fn closed_loop(
     Ok(Line::new(format!("{name}, {} clients", enroll.clients), latencies, &taken))
 }
 
-async fn open_loop(field: &Field, enroll: &Enroll, dialer: Dialer, prepared: Vec<Prepared>) -> Outcome<Line> {
+async fn open_loop(
+    field: &Field,
+    enroll: &Enroll,
+    dialer: Dialer,
+    prepared: Vec<Prepared>,
+) -> Outcome<Line> {
     let failed = Arc::new(AtomicU64::new(0));
     let (clock, began) = (field.start_clock(), tokio::time::Instant::now());
     let mut calls = JoinSet::new();
@@ -201,7 +206,12 @@ async fn call(dialer: &Dialer, one: Prepared) -> Result<Heard, CallError> {
 }
 
 /// Counts a leaf that came as one operation, and all else as a failure.
-fn count(heard: Result<Heard, CallError>, at: Instant, latencies: &mut Latencies, failed: &AtomicU64) {
+fn count(
+    heard: Result<Heard, CallError>,
+    at: Instant,
+    latencies: &mut Latencies,
+    failed: &AtomicU64,
+) {
     let took = at.elapsed();
     let leaf = heard.as_ref().ok().and_then(|h| client::read_cacerts(&h.incoming()).ok());
     if matches!(leaf, Some(Reply::Done(_))) {

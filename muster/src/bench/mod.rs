@@ -46,8 +46,9 @@ pub(crate) async fn run(bench: Bench, session: &Session) -> Outcome {
     };
     let report = Report { machine: machine(), version: env!("CARGO_PKG_VERSION"), lines };
     session.show(&report, |report, paint| {
-        let mut table =
-            Table::new(&["RUN", "COUNT", "FAILED", "RATE/S", "CPU µs", "P50 ms", "P99 ms", "RSS MiB"]);
+        let mut table = Table::new(&[
+            "RUN", "COUNT", "FAILED", "RATE/S", "CPU µs", "P50 ms", "P99 ms", "RSS MiB",
+        ]);
         for line in &report.lines {
             table.row([
                 line.name.clone(),
@@ -67,7 +68,8 @@ pub(crate) async fn run(bench: Bench, session: &Session) -> Outcome {
 /// The processor, how many of it, and the kernel.
 fn machine() -> String {
     let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find(|l| l.starts_with("model name")).and_then(|l| l.split(": ").nth(1));
+    let model =
+        cpuinfo.lines().find(|l| l.starts_with("model name")).and_then(|l| l.split(": ").nth(1));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!("{cores} × {}, Linux {}", model.unwrap_or("unknown processor"), kernel.trim())

@@ -163,13 +163,15 @@ async fn one(
             "`muster device show serial:{serial}` says what is known; rework takes --replace WHY"
         )));
     }
-    if let Some(parcel) = parcel {
-        parcel.put_one(result.certificate.as_deref().unwrap_or_default())?;
-    }
+    let chain = result.certificate.clone().unwrap_or_default();
+    let told = match &parcel {
+        Some(parcel) => parcel.put_one(&chain)?,
+        None => chain,
+    };
     if result.outcome == BirthOutcome::Again {
         session.remark("note: this unit was born before, with the same key: the same certificate");
     }
-    session.show(&result, |result: &BirthResult, _| result.certificate.clone().unwrap_or_default())
+    session.show(&result, |_: &BirthResult, _| told)
 }
 
 async fn many(

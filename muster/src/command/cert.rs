@@ -1,6 +1,6 @@
 //! Certificates that devices were given.
 
-use super::words::word;
+use super::words::{device, word};
 use crate::failure::Outcome;
 use crate::output::Paint;
 use crate::rest::Query;
@@ -26,7 +26,7 @@ pub(crate) enum Cert {
 #[command(after_help = "Example:\n  muster cert list --device serial:P7-000123")]
 pub(crate) struct List {
     /// Only those of this device, newest first.
-    #[arg(long, value_name = "DEVICE")]
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
     device: Option<String>,
     /// At most so many [default: all].
     #[arg(long, value_name = "N")]

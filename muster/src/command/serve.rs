@@ -4,8 +4,9 @@ use super::words::word;
 use crate::failure::{Failure, Outcome};
 use crate::session::Session;
 use api::KeyKind;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use server::home::ServeOptions;
+use server::log::Level;
 
 /// Run the server; on an empty home, make a complete and safe system first.
 ///
@@ -47,11 +48,42 @@ pub(crate) struct Serve {
     /// At the first start: the kind of the authorities' keys [default: p256].
     #[arg(long, value_name = "KIND", value_parser = word!(KeyKind))]
     key_kind: Option<KeyKind>,
+    /// How much is logged, on standard error [default: what muster.toml says, else info].
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    log: Option<LevelWord>,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LevelWord {
+    /// What somebody must look at.
+    Error,
+    /// What somebody should look at.
+    Warn,
+    /// What happened.
+    Info,
+    /// How it happened.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+impl LevelWord {
+    const fn level(self) -> Level {
+        match self {
+            Self::Error => Level::Error,
+            Self::Warn => Level::Warn,
+            Self::Info => Level::Info,
+            Self::Debug => Level::Debug,
+            Self::Trace => Level::Trace,
+        }
+    }
 }
 
 /// Runs the server until it is told to stop.
 pub(super) fn run(typed: Serve, session: &Session) -> Outcome {
-    start(options(typed, session)?, session)
+    let level = typed.log.map(LevelWord::level);
+    start(options(typed, session)?, level, session)
 }
 
 fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
@@ -78,10 +110,10 @@ fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
 }
 
 /// Runs the server: the one place where the binary hands over to it.
-fn start(options: ServeOptions, session: &Session) -> Outcome {
+fn start(options: ServeOptions, level: Option<Level>, session: &Session) -> Outcome {
     let config = server::serve::log_of(&options).map_err(Failure::new)?;
     // Somebody else logs already where two servers live in one process, which this one does not.
-    let _begun = server::log::begin(config.level, config.format);
+    let _begun = server::log::begin(level.unwrap_or(config.level), config.format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -109,7 +141,8 @@ fn guide(running: &server::Running, home: &std::path::Path) -> String {
     );
     if news.public_url.is_none() {
         out.push_str(
-            "No --public-url: certificates carry no addresses of CRL and OCSP. Say it before the first birth.\n",
+            "No --public-url: certificates carry no addresses of CRL and OCSP. Say it before the \
+             first birth.\n",
         );
     }
     if !news.plain_keys.is_empty() {
@@ -122,8 +155,8 @@ fn guide(running: &server::Running, home: &std::path::Path) -> String {
     if news.founded {
         out.push_str(&format!(
             "Next, in another terminal:\n  muster --home {home} birth --csr unit.csr --serial S1   \
-             a birth certificate\n  muster --home {home} token new                          a device without one\n  \
-             muster --home {home} device list                        who is there\n"
+             a birth certificate\n  muster --home {home} token new                          \
+             a device without one\n  muster --home {home} device list                        who is there\n"
         ));
     }
     out

@@ -1,5 +1,7 @@
 //! Words of the contract as values of an option: listed in `--help`, offered by the shell.
 
+use identity::name::DeviceName;
+
 /// A value parser for an enum of `api` that has `ALL`, `as_str` and `FromStr`.
 macro_rules! word {
     ($name:ty) => {{
@@ -24,6 +26,13 @@ pub(super) fn seconds(text: &str) -> Result<u64, String> {
     count.checked_mul(unit).filter(|s| *s > 0).ok_or_else(refused)
 }
 
+/// Reads the name of a device, and keeps it as it was typed.
+pub(super) fn device(text: &str) -> Result<String, String> {
+    DeviceName::parse(text).map(|_| text.to_owned()).ok_or_else(|| {
+        format!("`{text}` is no UUID, no 6 or more hex digits of one, and no serial:S")
+    })
+}
+
 /// Reads `KEY=VALUE`.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is no KEY=VALUE"))?;
@@ -44,6 +53,16 @@ mod tests {
         assert_eq!(seconds("30d"), Ok(2_592_000));
         for refused in ["", "h", "0", "1w", "-1h", "1.5h", "99999999999999999999d", "é"] {
             assert!(seconds(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_device_has_one_of_the_names_of_the_contract() {
+        for name in ["01a20452-aa29-7a12-be9b-c991181dbae5", "01a204", "serial:S", "serial:a//S"] {
+            assert_eq!(device(name).as_deref(), Ok(name));
+        }
+        for refused in ["", "01a20", "pump-7", "serial:"] {
+            assert!(device(refused).is_err(), "{refused}");
         }
     }
 

@@ -6,10 +6,10 @@
 mod scene;
 mod unit;
 
-use agent::CallError;
 use crate::failure::{Failure, Outcome};
 use crate::progress;
 use crate::session::Session;
+use agent::CallError;
 use clap::Args;
 use scene::Stage;
 use serde::Serialize;
@@ -47,8 +47,12 @@ struct Report {
 /// Runs the demo.
 pub(crate) async fn run(demo: Demo, session: &Session) -> Outcome {
     let began = Instant::now();
-    let home = tempfile::Builder::new().prefix("muster-demo-").tempdir().map_err(|e| Failure::new(e.to_string()))?;
-    let mut stage = Stage::open(home.path(), demo.devices as usize).await.map_err(failed("the start"))?;
+    let home = tempfile::Builder::new()
+        .prefix("muster-demo-")
+        .tempdir()
+        .map_err(|e| Failure::new(e.to_string()))?;
+    let mut stage =
+        Stage::open(home.path(), demo.devices as usize).await.map_err(failed("the start"))?;
     let bar = progress::bar(Some(scene::ALL.len() as u64), "scenes");
     let mut scenes = Vec::new();
     for scene in scene::ALL {
@@ -65,11 +69,17 @@ pub(crate) async fn run(demo: Demo, session: &Session) -> Outcome {
 }
 
 fn failed(scene: &'static str) -> impl Fn(CallError) -> Failure {
-    move |error| Failure::new(format!("{scene}: {error}")).next("run it again; if it fails again, it is a bug of ours")
+    move |error| {
+        Failure::new(format!("{scene}: {error}"))
+            .next("run it again; if it fails again, it is a bug of ours")
+    }
 }
 
 fn summary(report: &Report) -> String {
-    let mut out = format!("A fleet of {} devices, from birth on, in {:.1} s.\n\n", report.devices, report.seconds);
+    let mut out = format!(
+        "A fleet of {} devices, from birth on, in {:.1} s.\n\n",
+        report.devices, report.seconds
+    );
     for held in &report.scenes {
         out.push_str(&format!("  {:<12} {:>7.2} s   {}\n", held.scene, held.seconds, held.told));
     }
