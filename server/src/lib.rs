@@ -13,6 +13,7 @@ pub mod limits;
 pub mod listen;
 pub mod log;
 pub mod metrics;
+pub mod operator;
 pub mod public;
 pub mod rate;
 pub mod record;

@@ -76,7 +76,6 @@ impl Metrics {
     }
 
     /// Writes what was counted for `realm`, and what belongs to none.
-    #[expect(dead_code, reason = "read by the operator interface, which comes next")]
     pub(crate) fn write(&self, realm: &str, page: &mut Page) {
         page.counters("muster_enrollments_total", "Leaves asked for.", realm, &self.enrollments);
         page.counters("muster_refusals_total", "Requests turned away.", realm, &self.refusals);

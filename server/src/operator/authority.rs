@@ -9,7 +9,6 @@ use super::{Answer, State, view};
 use api::{AuthorityInstall, AuthorityStateRequest, AuthorityView, Page};
 use identity::Certificate;
 use identity::authority::{Authority, AuthorityState, Role};
-use identity::text::hex;
 use ledger::Class;
 use registry::Change;
 
@@ -91,7 +90,8 @@ pub(crate) async fn change(
     Ok(axum::Json(view::authority(&authority)))
 }
 
-fn named<'a>(who: &'a Who, id: &str) -> Result<&'a Authority, Refused> {
+/// The authority of that identifier.
+pub(crate) fn named<'a>(who: &'a Who, id: &str) -> Result<&'a Authority, Refused> {
     let of_that_name = |a: &&Authority| a.id.to_string() == id;
     let missing = || Refused::Missing { what: "authority", name: id.to_owned() };
     who.realm.authorities.iter().find(of_that_name).ok_or_else(missing)
@@ -99,29 +99,35 @@ fn named<'a>(who: &'a Who, id: &str) -> Result<&'a Authority, Refused> {
 
 /// The authority that a certificate makes, if the realm's root signed it as one.
 fn fit(state: &State, who: &Who, request: &AuthorityInstall) -> Result<Authority, Refused> {
-    let malformed = |what: &dyn std::fmt::Display| Refused::Malformed(format!("`certificate`: {what}"));
-    let certificates =
-        Certificate::parse_pem(&request.certificate, 1).map_err(|e| malformed(&e))?;
-    let certificate =
-        certificates.into_iter().next().ok_or_else(|| malformed(&"there is none"))?;
-    let role = view::authority_role_of(request.role);
-    let signed = |root: &&Authority| {
-        root.role == Role::Root && certificate.signed_by(&root.certificate).is_ok()
+    let malformed =
+        |what: &dyn std::fmt::Display| Err(Refused::Malformed(format!("`certificate`: {what}")));
+    let read = Certificate::parse_pem(&request.certificate, 1);
+    let certificate = match read.map(|all| all.into_iter().next()) {
+        Ok(Some(certificate)) => certificate,
+        Ok(None) => return malformed(&"there is none"),
+        Err(defect) => return malformed(&defect),
     };
-    if role == Role::Root || !who.realm.authorities.iter().any(|a| signed(&a)) {
+    if certificate.not_after() <= state.house.clock.now() {
+        return malformed(&"it has ended");
+    }
+    let known = &who.realm.authorities;
+    let signed =
+        |a: &&Authority| a.role == Role::Root && certificate.signed_by(&a.certificate).is_ok();
+    let Some(root) = known.iter().find(signed) else {
         let sentence = "it is not signed by the root of this realm".to_owned();
         return Err(Refused::Rule { rule: "not-signed-by-root", sentence });
+    };
+    let role = view::authority_role_of(request.role);
+    if role == Role::Root || certificate.authority() != Some(Some(0)) {
+        return malformed(&"it is not one of an authority below the root");
     }
-    if certificate.authority() != Some(Some(0)) {
-        return Err(malformed(&"it is not one of an authority with path length 0"));
-    }
-    if certificate.not_after() <= state.house.clock.now() {
-        return Err(malformed(&"it has ended"));
-    }
-    let id = certificate.subject_key_id().unwrap_or_else(|| certificate.key().key_id());
-    if who.realm.authorities.iter().any(|a| a.id == id) {
-        let sentence = format!("the authority `{}` is installed already", hex(id.octets()));
+    let authority = match ca::authority::admit(certificate, role, &root.certificate) {
+        Ok(authority) => authority,
+        Err(refusal) => return malformed(&refusal),
+    };
+    if known.iter().any(|a| a.id == authority.id) {
+        let sentence = format!("the authority `{}` is installed already", authority.id);
         return Err(Refused::Conflict(sentence));
     }
-    Ok(Authority { id, role, state: AuthorityState::Active, certificate })
+    Ok(authority)
 }

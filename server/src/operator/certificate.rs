@@ -24,7 +24,7 @@ pub(crate) async fn list(
     let limit = limit(asked.limit)?;
     let after = cursor(asked.after.as_deref(), serial)?;
     apart(move || {
-        let rows = state.house.registry.credentials(who.realm.key, after, limit + 1)?;
+        let rows = state.house.registry.credentials(who.realm.key, after, limit)?;
         let view = |c: &Credential| view::certificate(c, false);
         Ok(axum::Json(page(rows, limit, |c| c.serial.to_string(), view)))
     })

@@ -1,8 +1,8 @@
 //! Devices: the list with its filters, one of them by any of its names, and what may be done to it.
 
 use super::body::{Asked, MaybeJson, Named};
-use super::openapi::{IfMatch, Idempotent, Problems};
-use super::page::{cursor, limit, page};
+use super::openapi::{Idempotent, IfMatch, Problems};
+use super::page::{cursor, limit};
 use super::refuse::Refused;
 use super::said::{group, remark};
 use super::who::{Operating, Viewer, Who};
@@ -78,9 +78,9 @@ fn find(state: &State, who: &Who, wanted: Wanted) -> Result<Page<DeviceView>, Re
     };
     let (devices, next) = match selector {
         None => {
-            let rows = state.house.registry.devices(who.realm.key, &filter, after, limit + 1)?;
-            let page = page(rows, limit, |d| d.id.to_string(), Device::clone);
-            (page.items, page.next)
+            let rows = state.house.registry.devices(who.realm.key, &filter, after, limit)?;
+            let next = rows.last().filter(|_| rows.len() >= limit).map(|d| d.id.to_string());
+            (rows, next)
         }
         Some(selector) => select(state, who, &filter, after, limit, &selector)?,
     };
@@ -290,8 +290,7 @@ async fn stand(
     let reason = why.reason.as_deref().map(|r| remark("reason", r)).transpose()?;
     let decide = |device: &Device| {
         let Some((to, credentials)) = verb.step(device)? else { return Ok(None) };
-        let change =
-            Change::Stood { device: device.id, expected: device.version, to, credentials };
+        let change = Change::Stood { device: device.id, expected: device.version, to, credentials };
         let payload = who
             .payload(verb.entry())
             .with("device", device.id.to_string())
@@ -313,8 +312,7 @@ async fn regroup(
     let group: GroupName = group(text)?;
     let decide = |device: &Device| {
         let mut groups = device.groups.clone();
-        let changed =
-            if into { groups.insert(group.clone()) } else { groups.remove(&group) };
+        let changed = if into { groups.insert(group.clone()) } else { groups.remove(&group) };
         if !changed {
             return Ok(None);
         }

@@ -42,7 +42,7 @@ pub(crate) async fn health() -> axum::Json<Health> {
 pub(crate) async fn ready(state: State) -> (StatusCode, axum::Json<Ready>) {
     let realms = state.house.realms();
     let mut checks = vec![registry(&state, &realms), signs(&realms, true), signs(&realms, false)];
-    checks.extend((state.checks)());
+    checks.extend(state.checks.iter().flat_map(|c| c()));
     let ok = checks.iter().all(|c| c.ok);
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, axum::Json(Ready { ok, checks }))

@@ -79,7 +79,13 @@ pub(crate) async fn head(state: State, Viewer(who): Viewer) -> Answer<HeadView> 
             Refused::Outage("the ledger key does not sign")
         })?);
     }
-    Ok(axum::Json(HeadView { origin, size: head.size, root: hex(&head.root), checkpoint, verifier }))
+    Ok(axum::Json(HeadView {
+        origin,
+        size: head.size,
+        root: hex(&head.root),
+        checkpoint,
+        verifier,
+    }))
 }
 
 fn stretch<V>(
@@ -103,14 +109,8 @@ fn stretch<V>(
     if i64::try_from(from).is_err() {
         return Ok(Page { items: Vec::new(), next: None });
     }
-    let mut rows = state.house.registry.entries(who.realm.key, from, limit)?;
-    let size = state.house.registry.head(who.realm.key)?.size;
-    let more = rows.last().is_some_and(|r| r.index + 1 < size);
-    rows.truncate(limit);
-    let mut page = page(rows, limit, |r| r.index.to_string(), |r| (r.index, view(r)));
-    page.next = page.items.last().filter(|_| more).map(|(index, _)| index.to_string());
-    let items = page.items.into_iter().map(|(_, view)| view).collect();
-    Ok(Page { items, next: page.next })
+    let rows = state.house.registry.entries(who.realm.key, from, limit)?;
+    Ok(page(rows, limit, |r| r.index.to_string(), view))
 }
 
 /// An entry as people read it.

@@ -31,6 +31,9 @@ mod tests;
 mod token;
 mod view;
 mod who;
+mod workshop;
+
+pub use workshop::Workshop;
 
 use crate::clock::SystemDice;
 use crate::house::House;
@@ -63,16 +66,23 @@ pub struct Peer {
 /// Further checks for `/readyz`, made anew at each reading; they must be quick.
 pub type Checks = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
 
-/// The interface of a house.
-#[must_use]
-pub fn router(house: Arc<House>) -> Router {
-    router_with(house, Arc::new(Vec::new))
+/// What the host of a home adds to the interface.
+#[derive(Clone, Default)]
+pub struct Fittings {
+    /// What else `/readyz` looks at.
+    pub checks: Option<Checks>,
+    /// Who makes keys and publishes what was signed offline.
+    pub workshop: Option<Arc<dyn Workshop>>,
 }
 
-/// The interface of a house, with what else `/readyz` shall look at.
-#[must_use]
-pub fn router_with(house: Arc<House>, checks: Checks) -> Router {
-    let state = State::new(house, checks);
+/// The interface of a house.
+pub fn router(house: Arc<House>) -> Router {
+    router_with(house, Fittings::default())
+}
+
+/// The interface of a house, with what the host of a home adds.
+pub fn router_with(house: Arc<House>, fittings: Fittings) -> Router {
+    let state = State::new(house, fittings);
     let guarded = devices()
         .merge(rules())
         .merge(records())
@@ -112,6 +122,8 @@ fn devices() -> Router<State> {
 fn rules() -> Router<State> {
     Router::new()
         .route(path::AUTHORITIES, get(authority::list).post(authority::install))
+        .route(path::AUTHORITY_REQUESTS, post(workshop::request))
+        .route(path::AUTHORITY_CRL, put(workshop::publish))
         .route(path::AUTHORITY, get(authority::show).patch(authority::change))
         .route(path::DOORS, get(door::list))
         .route(path::DOOR, get(door::show).put(door::set).delete(door::remove))
@@ -146,15 +158,16 @@ pub(crate) struct State {
     /// Event streams that may still be opened.
     streams: Arc<Semaphore>,
     overdue: Arc<figures::OverdueSeen>,
-    checks: Checks,
+    checks: Option<Checks>,
+    workshop: Option<Arc<dyn Workshop>>,
     document: Arc<str>,
 }
 
 impl State {
-    fn new(house: Arc<House>, checks: Checks) -> Self {
+    fn new(house: Arc<House>, fittings: Fittings) -> Self {
         let tide = Arc::new(watch::Sender::new(0));
         let rises = Arc::clone(&tide);
-        let told = move |_, _| rises.send_modify(|level| *level = level.wrapping_add(1));
+        let told = move |_, _| rises.send_modify(|level: &mut u64| *level = level.wrapping_add(1));
         house.registry.on_entry(Box::new(told));
         Self {
             house,
@@ -162,7 +175,8 @@ impl State {
             tide,
             streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
             overdue: Arc::default(),
-            checks,
+            checks: fittings.checks,
+            workshop: fittings.workshop,
             document: openapi::document().into(),
         }
     }

@@ -218,12 +218,7 @@ fn parse(row: &[u8]) -> Option<(UnixTime, [u8; 32], &[u8])> {
     Some((UnixTime::from_millis(u64::from_be_bytes(*at)), *request, sealed))
 }
 
-fn seal(
-    key: &[u8; 32],
-    headers: &HeaderMap,
-    status: StatusCode,
-    body: &Bytes,
-) -> Option<Vec<u8>> {
+fn seal(key: &[u8; 32], headers: &HeaderMap, status: StatusCode, body: &Bytes) -> Option<Vec<u8>> {
     let text = |(name, value): (&HeaderName, &HeaderValue)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     };

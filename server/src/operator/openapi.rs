@@ -2,7 +2,7 @@
 
 use super::{
     authority, birth, certificate, device, door, events, figures, ledger, operators, profile,
-    realm, token,
+    realm, token, workshop,
 };
 use api::Problem;
 use std::collections::BTreeMap;
@@ -33,6 +33,7 @@ pub(crate) fn document() -> String {
         birth::births,
         certificate::list, certificate::show, certificate::revoke,
         authority::list, authority::show, authority::install, authority::change,
+        workshop::request, workshop::publish,
         token::list, token::show, token::make, token::revoke,
         door::list, door::show, door::set, door::open, door::close, door::remove,
         profile::list, profile::show, profile::set,

@@ -36,17 +36,15 @@ pub(crate) fn cursor<T>(
     after.map(|text| read(text).ok_or_else(wrong)).transpose()
 }
 
-/// Makes a page of rows that were asked for with one row more than fits: the surplus one tells that
-/// more follow.
+/// Makes a page of rows, of which at most `limit` were asked for. A full page has a `next`, which
+/// may turn out to be empty: the registry gives no row more than fits.
 pub(crate) fn page<R, V>(
-    mut rows: Vec<R>,
+    rows: Vec<R>,
     limit: usize,
     key: impl Fn(&R) -> String,
     view: impl Fn(&R) -> V,
 ) -> Page<V> {
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(key);
+    let next = rows.last().filter(|_| rows.len() >= limit).map(key);
     Page { items: rows.iter().map(view).collect(), next }
 }
 
@@ -61,6 +59,7 @@ pub(crate) fn window<R: Clone, V>(
     let later = |row: &&R| asked.after.as_ref().is_none_or(|after| key(row) > *after);
     let mut rows: Vec<R> = rows.iter().filter(later).cloned().collect();
     rows.sort_by_key(&key);
+    rows.truncate(limit);
     Ok(page(rows, limit, key, view))
 }
 

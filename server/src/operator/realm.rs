@@ -9,10 +9,12 @@ use super::who::{Admin, Viewer, Who};
 use super::{Answer, State, apart, view};
 use crate::settings;
 use api::{GroupView, Page, RealmView, SettingRequest, SettingView};
+use identity::GroupName;
 use identity::authority::{AuthorityState, Role};
 use identity::text::{hex, rfc3339};
 use ledger::Class;
-use registry::Change;
+use registry::{Change, DeviceFilter};
+use std::collections::BTreeMap;
 
 /// Characters of a setting's value.
 const VALUE_CHARS_MAX: usize = 256;
@@ -73,8 +75,8 @@ pub(crate) async fn groups(
     Asked(asked): Asked<Window>,
 ) -> Answer<Page<GroupView>> {
     apart(move || {
-        let rows = state.house.registry.groups(who.realm.key)?;
-        let view = |(name, devices): &(identity::GroupName, u64)| GroupView {
+        let rows = members(&state, &who)?;
+        let view = |(name, devices): &(GroupName, u64)| GroupView {
             name: name.to_string(),
             devices: *devices,
         };
@@ -83,13 +85,28 @@ pub(crate) async fn groups(
     .await
 }
 
+/// Groups exist by being named on devices; all of them are looked at.
+fn members(state: &State, who: &Who) -> Result<Vec<(GroupName, u64)>, Refused> {
+    let mut counted: BTreeMap<GroupName, u64> = BTreeMap::new();
+    let (mut after, filter) = (None, DeviceFilter::default());
+    loop {
+        let rows = state.house.registry.devices(who.realm.key, &filter, after, 1000)?;
+        let Some(last) = rows.last() else { return Ok(counted.into_iter().collect()) };
+        after = Some(last.id);
+        for group in rows.into_iter().flat_map(|d| d.groups) {
+            *counted.entry(group).or_default() += 1;
+        }
+    }
+}
+
 /// A setting that is taken back must exist, too.
 fn check(key: &str, value: Option<&str>, by_group: bool) -> Result<(), Refused> {
     let known = settings::KNOWN.iter().any(|k| k.key == key);
     match value {
         None if known => Ok(()),
-        value => settings::check(key, value.unwrap_or_default(), by_group)
-            .map_err(Refused::Malformed),
+        value => {
+            settings::check(key, value.unwrap_or_default(), by_group).map_err(Refused::Malformed)
+        }
     }
 }
 

@@ -178,9 +178,7 @@ impl Refused {
     fn detail(&self) -> String {
         match self {
             Self::NoCredential => "the request carries no bearer token".to_owned(),
-            Self::BadCredential => {
-                "the bearer token is unknown, or was taken away".to_owned()
-            }
+            Self::BadCredential => "the bearer token is unknown, or was taken away".to_owned(),
             Self::Role { has, needs } => {
                 format!("this needs the role {needs}, and the credential has `{has}`")
             }

@@ -2,7 +2,7 @@
 
 use super::body::{Asked, Json, Named};
 use super::openapi::{Idempotent, Problems};
-use super::page::{Window, window};
+use super::page::{Window, cursor, limit, page};
 use super::refuse::Refused;
 use super::said::{bounded, groups, within};
 use super::who::{Operating, Viewer, Who};
@@ -27,9 +27,10 @@ pub(crate) async fn list(
     Asked(asked): Asked<Window>,
 ) -> Answer<Page<TokenView>> {
     let now = state.house.clock.now();
-    let tokens = state.house.registry.tokens(who.realm.key)?;
-    let page = window(&tokens, &asked, |t| t.id.to_string(), |t| view::token(t, now))?;
-    Ok(axum::Json(page))
+    let limit = limit(asked.limit)?;
+    let after = cursor(asked.after.as_deref(), TokenId::parse)?;
+    let rows = state.house.registry.tokens(who.realm.key, after.as_ref(), limit)?;
+    Ok(axum::Json(page(rows, limit, |t| t.id.to_string(), |t| view::token(t, now))))
 }
 
 /// Shows a join token, without its secret.

@@ -19,7 +19,6 @@ macro_rules! mirror {
             match word { $(<$inner>::$variant => <$outer>::$as),+ }
         }
 
-        #[expect(dead_code, reason = "some words only go out")]
         pub(crate) const fn $back(word: $outer) -> $inner {
             match word { $(<$outer>::$as => <$inner>::$variant),+ }
         }
@@ -43,7 +42,6 @@ mirror!(reason, reason_of: identity::Reason => Reason {
 mirror!(key_kind, key_kind_of: identity::KeyKind => KeyKind {
     P256 = P256, P384 = P384, Ed25519 = Ed25519, Rsa = Rsa,
 });
-mirror!(kind, kind_of: identity::CredentialKind => CertificateKind { Birth = Birth, Leaf = Leaf });
 mirror!(authority_role, authority_role_of: identity::authority::Role => AuthorityRole {
     Root = Root, Birth = Birth, Operations = Operations, Service = Service,
 });
@@ -57,6 +55,13 @@ mirror!(place, place_of: identity::door::SerialPlace => SerialPlace {
 mirror!(role, role_of: registry::Role => Role {
     Viewer = Viewer, Station = Station, Operator = Operator, Admin = Admin,
 });
+
+const fn kind(word: identity::CredentialKind) -> CertificateKind {
+    match word {
+        identity::CredentialKind::Birth => CertificateKind::Birth,
+        identity::CredentialKind::Leaf => CertificateKind::Leaf,
+    }
+}
 
 /// A device with its newest leaves, the newest first.
 pub(crate) fn device(device: &Device, leaves: &[Credential], pem: bool) -> DeviceView {
