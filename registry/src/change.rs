@@ -184,6 +184,9 @@ pub enum CommitError {
     Closed,
 }
 
+/// Who is told what became of a change, once; mostly the sending half of a channel.
+pub type Told<T> = Box<dyn FnOnce(Result<T, CommitError>) + Send>;
+
 /// Which precondition did not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clash {

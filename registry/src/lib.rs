@@ -20,7 +20,7 @@ mod schema;
 mod shared;
 mod writer;
 
-pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Fate};
+pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Fate, Told};
 pub use fault::{OpenError, ReadError};
 pub use integrity::Finding;
 pub use read::{DeviceFilter, EntryRow, Head, Overdue, RevokedRow};
@@ -37,7 +37,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use writer::{Answer, Job, Writer};
+use writer::{Answer, Commit, Job, Note, Writer};
 
 /// How a registry is opened.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ impl Default for Options {
 pub struct Registry(Arc<Inner>);
 
 struct Inner {
-    queue: SyncSender<Box<Job>>,
+    queue: SyncSender<Job>,
     writer: Mutex<Option<JoinHandle<()>>>,
     shared: Arc<Shared>,
     pool: Pool,
@@ -114,9 +114,10 @@ impl Registry {
         realm: RealmKey,
         change: Change,
         draft: Draft,
-        answer: Box<dyn FnOnce(Result<Committed, CommitError>) + Send>,
+        answer: Told<Committed>,
     ) {
-        self.0.offer(Job::Commit { realm, change, draft, answer: Answer::new(answer) });
+        let answer = Answer::new(answer);
+        self.0.offer(Job::Commit(Box::new(Commit { realm, change, draft, answer })));
     }
 
     /// Writes a change and waits until it is durable. Waits also where [`Registry::commit`] would say `Busy`. Not from
@@ -130,21 +131,22 @@ impl Registry {
         change: Change,
         draft: Draft,
     ) -> Result<Committed, CommitError> {
-        self.0.wait(|answer| Job::Commit { realm, change, draft, answer })
+        self.0.wait(|answer| Job::Commit(Box::new(Commit { realm, change, draft, answer })))
     }
 
     /// Sets (`Some`) or takes away (`None`) a note: bookkeeping that names no identity and makes no entry. Written in
     /// order with the changes, by the same writer. `answer` as in [`Registry::commit`].
+    #[expect(clippy::too_many_arguments, reason = "realm, space and key are one address")]
     pub fn note(
         &self,
         realm: RealmKey,
         space: &str,
         key: &[u8],
         value: Option<Vec<u8>>,
-        answer: Box<dyn FnOnce(Result<(), CommitError>) + Send>,
+        answer: Told<()>,
     ) {
-        let (space, key) = (space.to_owned(), key.to_owned());
-        self.0.offer(Job::Note { realm, space, key, value, answer: Answer::new(answer) });
+        let (space, key, answer) = (space.to_owned(), key.to_owned(), Answer::new(answer));
+        self.0.offer(Job::Note(Box::new(Note { realm, space, key, value, answer })));
     }
 
     /// Sets or takes away a note and waits until that is durable.
@@ -159,7 +161,7 @@ impl Registry {
         value: Option<Vec<u8>>,
     ) -> Result<(), CommitError> {
         let (space, key) = (space.to_owned(), key.to_owned());
-        self.0.wait(|answer| Job::Note { realm, space, key, value, answer })
+        self.0.wait(|answer| Job::Note(Box::new(Note { realm, space, key, value, answer })))
     }
 
     /// Adds one to be told of every [`Cut`], from the writer's thread, after the roll knows and before the answers.
@@ -201,7 +203,7 @@ impl fmt::Debug for Registry {
     }
 }
 
-fn spawn(writer: Writer, jobs: Receiver<Box<Job>>) -> Result<JoinHandle<()>, OpenError> {
+fn spawn(writer: Writer, jobs: Receiver<Job>) -> Result<JoinHandle<()>, OpenError> {
     std::thread::Builder::new()
         .name("registry-writer".to_owned())
         .spawn(move || writer.run(&jobs))
@@ -210,7 +212,7 @@ fn spawn(writer: Writer, jobs: Receiver<Box<Job>>) -> Result<JoinHandle<()>, Ope
 
 impl Inner {
     fn offer(&self, job: Job) {
-        match self.queue.try_send(Box::new(job)) {
+        match self.queue.try_send(job) {
             Ok(()) => {}
             Err(TrySendError::Full(job)) => job.refuse(CommitError::Busy),
             Err(TrySendError::Disconnected(job)) => job.refuse(CommitError::Closed),
@@ -226,7 +228,7 @@ impl Inner {
             // Whoever waited is gone only with its whole thread.
             let _ = told.send(result);
         }));
-        self.queue.send(Box::new(job(answer))).map_err(|_| CommitError::Closed)?;
+        self.queue.send(job(answer)).map_err(|_| CommitError::Closed)?;
         heard.recv().unwrap_or(Err(CommitError::Closed))
     }
 
@@ -234,7 +236,7 @@ impl Inner {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(writer) = writer else { return };
         // An error says that the writer has ended already.
-        let _ = self.queue.send(Box::new(Job::Stop));
+        let _ = self.queue.send(Job::Stop);
         // A callback that holds the last handle closes from the writer's own thread, which cannot wait for itself.
         if writer.thread().id() != std::thread::current().id() {
             let _ = writer.join();

@@ -2,7 +2,7 @@
 //! the last ones end. The root's comes from `HOME/offline`, signed by hand.
 
 use crate::house::{House, RealmState, SHARDS};
-use crate::public::{CrlFile, PublicView};
+use crate::public::{Kind, PublicFile, PublicView};
 use ca::crl::{self, Crl, Revoked, Scope};
 use identity::authority::{Authority, AuthorityState, Role};
 use identity::{Signer, UnixTime};
@@ -77,7 +77,11 @@ async fn publish(
         let next_update = now.plus_secs(GOOD_S);
         let crl = Crl { number, this_update: now, next_update, scope, entries };
         match crl::sign(&authority.certificate, key, crl) {
-            Ok(der) => view.put_crl(CrlFile { realm: realm.name(), issuer: authority.id, shard, der, made: now }),
+            Ok(der) => {
+                let shard = shard.map(|s| format!("/{s}")).unwrap_or_default();
+                let path = format!("/crl/{}/{}{shard}.crl", realm.name(), authority.id);
+                view.show(&path, PublicFile::new(Kind::Crl, der, now));
+            }
             Err(error) => tracing::error!(issuer = %authority.id, "a CRL was not signed: {error}"),
         }
     }

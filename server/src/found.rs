@@ -1,17 +1,19 @@
 //! The first start: an empty home becomes a complete and safe system, or stays empty.
 //!
-//! This runs in the command line's part of the process, before there is a server: the root's private key is made,
-//! signs three authorities and a CRL, is encrypted and forgotten. The server never sees it.
+//! This runs in the command line's part of the process, before there is a server: the root's
+//! private key is made, signs three authorities and a CRL, is encrypted and forgotten. The server
+//! never sees it.
 //!
 //! What happens if we crash *here*?
-//! 1. While `HOME/.founding` is being filled: nothing in it has been seen by anybody. The next start throws it away,
-//!    root key and all, and founds again.
-//! 2. At the rename of `.founding` to `.founded`, after everything in it was synced: that is the commit. Either name is
-//!    there, never both halves.
-//! 3. While the pieces are moved from `.founded` to their places: each move is one rename, and the next start goes on
-//!    with those that are left. Nothing is made anew, so no key that somebody may have copied is ever replaced.
-//! 4. A home that has keys but neither database nor `.founded` was damaged by somebody else: it is refused, since
-//!    founding it again would replace keys that devices out there trust.
+//! 1. While `HOME/.founding` is being filled: nothing in it has been seen by anybody. The next
+//!    start throws it away, root key and all, and founds again.
+//! 2. At the rename of `.founding` to `.founded`, after everything in it was synced: that is the
+//!    commit. Either name is there, never both halves.
+//! 3. While the pieces are moved from `.founded` to their places: each move is one rename, and the
+//!    next start goes on with those that are left. Nothing is made anew, so no key that somebody
+//!    may have copied is ever replaced.
+//! 4. A home that has keys but neither database nor `.founded` was damaged by somebody else: it is
+//!    refused, since founding it again would replace keys that devices out there trust.
 
 mod make;
 
@@ -99,8 +101,8 @@ pub struct Founded {
     pub passphrase_beside: bool,
 }
 
-/// Founds the home where it is empty; `None` where it was founded before. The lock is asked for as a proof that nobody
-/// else does the same.
+/// Founds the home where it is empty; `None` where it was founded before. The lock is asked for as
+/// a proof that nobody else does the same.
 ///
 /// # Errors
 /// [`FoundError`]; the home is then as empty as it was.
@@ -160,8 +162,8 @@ fn refuse_unless_empty(home: &Home) -> Result<(), HomeError> {
     let Some(foreign) = foreign else { return Ok(()) };
     let (root, foreign) = (home.root().display(), foreign.display());
     Err(HomeError::Wrong(format!(
-        "`{root}` has no muster.db but is not empty (`{foreign}`): bring its database back, or give \
-         an empty directory; a new root would lock out every device that trusts the old one"
+        "`{root}` has no muster.db but is not empty (`{foreign}`): bring its database back, or \
+         give an empty directory; a new root would lock out every device that trusts the old one"
     )))
 }
 
@@ -179,7 +181,8 @@ fn remove_dir(path: &Path) -> Result<(), HomeError> {
     }
 }
 
-/// Files were synced as they were written; this makes their names durable, and what the database closed with.
+/// Files were synced as they were written; this makes their names durable, and what the database
+/// closed with.
 fn sync_tree(path: &Path) -> Result<(), HomeError> {
     if path.is_dir() {
         for child in children(path)? {

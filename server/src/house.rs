@@ -182,7 +182,7 @@ impl House {
         let mut fit: Vec<&Authority> = authorities.iter().filter(signs).collect();
         fit.sort_by_key(|a| a.certificate.not_before());
         let (authority, key) = fit.iter().rev().find_map(|a| Some((a, self.signer(&a.id)?)))?;
-        let addresses = Addresses { public_url: self.public_url.clone(), realm: realm.clone() };
+        let addresses = self.addresses_of(realm);
         Some(Issuer::new(authority.certificate.clone(), key, addresses, SHARDS))
     }
 
@@ -192,10 +192,14 @@ impl House {
         self.keyring.get(id).cloned()
     }
 
-    /// Where the public port is reached from outside.
+    /// The public addresses of a realm, as its certificates carry them.
     #[must_use]
-    pub fn public_url(&self) -> Option<&str> {
-        self.public_url.as_deref()
+    pub fn addresses(&self, realm: &RealmState) -> Addresses {
+        self.addresses_of(realm.name())
+    }
+
+    fn addresses_of(&self, realm: &RealmName) -> Addresses {
+        Addresses { public_url: self.public_url.clone(), realm: realm.clone() }
     }
 
     /// Commits a change with its entry and waits until both are durable.

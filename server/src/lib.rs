@@ -1,4 +1,5 @@
-//! The host: sockets, files, clock and chance around the decisions that are made on the floors below.
+//! The host: sockets, files, clock and chance around the decisions that are made on the floors
+//! below.
 
 pub mod births;
 pub mod checkpoint;

@@ -1,15 +1,16 @@
-//! Every limit of the host in one place, each with its reason. What a protocol allows (sizes of requests, of keys, of
-//! certificates) stands with its protocol; here is what one process gives to those who connect.
+//! Every limit of the host in one place, each with its reason. What a protocol allows (sizes of
+//! requests, of keys, of certificates) stands with its protocol; here is what one process gives to
+//! those who connect.
 
 use std::time::Duration;
 
-/// Connections that the kernel completes before we accept them. A fleet that lost power comes back within seconds:
-/// with less, the kernel drops SYNs and devices wait out their retransmission timers. (`net.core.somaxconn` is 4096
-/// on current kernels and caps it.)
+/// Connections that the kernel completes before we accept them. A fleet that lost power comes back
+/// within seconds: with less, the kernel drops SYNs and devices wait out their retransmission
+/// timers. (`net.core.somaxconn` is 4096 on current kernels and caps it.)
 pub const BACKLOG: u32 = 4096;
 
-/// Open connections of the device port. One costs about 40 KiB while it is open (TLS buffers, task, socket), so
-/// 16,384 stay below 700 MiB; those who come later wait in the backlog.
+/// Open connections of the device port. One costs about 40 KiB while it is open (TLS buffers, task,
+/// socket), so 16,384 stay below 700 MiB; those who come later wait in the backlog.
 pub const DEVICE_CONNECTIONS_MAX: usize = 16_384;
 
 /// Open connections of the operator port: consoles, stations and event streams.
@@ -18,8 +19,8 @@ pub const OPERATOR_CONNECTIONS_MAX: usize = 1024;
 /// Open connections of the public port: everybody may come, nothing is kept.
 pub const PUBLIC_CONNECTIONS_MAX: usize = 4096;
 
-/// How long a connection of the public port lives: the largest CRL crosses a slow link in it, and a reader that does
-/// not read goes away. Nobody there proves anything, so nothing else ends it.
+/// How long a connection of the public port lives: the largest CRL crosses a slow link in it, and a
+/// reader that does not read goes away. Nobody there proves anything, so nothing else ends it.
 pub const PUBLIC_LIFETIME: Duration = Duration::from_secs(300);
 
 /// Tiles that are read from the database at once; each takes a reader of its pool for some 100 µs.
@@ -28,20 +29,20 @@ pub const PUBLIC_READS_MAX: usize = 4;
 /// An OCSP request for one certificate has 120 octets; what is larger asks for many.
 pub const OCSP_OCTETS_MAX: usize = 4096;
 
-/// Connections of one address (one /64 of IPv6) that have not proved anything yet. A site of ten thousand devices
-/// behind one address handshakes in a millisecond each and never has so many open at once; who has more is slow on
-/// purpose, and their oldest makes room for the newest.
+/// Connections of one address (one /64 of IPv6) that have not proved anything yet. A site of ten
+/// thousand devices behind one address handshakes in a millisecond each and never has so many open
+/// at once; who has more is slow on purpose, and their oldest makes room for the newest.
 pub const STRANGERS_PER_ADDRESS_MAX: usize = 256;
 
 /// Requests that strangers of one address may make at once (a burst), before the rate below binds.
 pub const STRANGER_BURST: u32 = 40;
 
-/// Requests a second that strangers of one address may make after the burst: enough for a line of operators who try a
-/// token by hand, too few to guess or to flood a log.
+/// Requests a second that strangers of one address may make after the burst: enough for a line of
+/// operators who try a token by hand, too few to guess or to flood a log.
 pub const STRANGER_PER_S: u32 = 4;
 
-/// Addresses whose strangers are remembered. An entry has some 100 octets, so the table ends at a few MiB; when it is
-/// full, the ones without an open connection are forgotten.
+/// Addresses whose strangers are remembered. An entry has some 100 octets, so the table ends at a
+/// few MiB; when it is full, the ones without an open connection are forgotten.
 pub const ADDRESSES_MAX: usize = 32_768;
 
 /// A TLS handshake takes four packets. Ten seconds let one cross a GPRS link with two lost packets.
@@ -50,11 +51,13 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The PROXY header comes from our own balancer, in the first packet.
 pub const PROXY_HEADER: Duration = Duration::from_secs(3);
 
-/// A PROXY v2 header with all the TLVs that balancers send (a TLS subject, a VPC id) stays below one Ethernet frame.
+/// A PROXY v2 header with all the TLVs that balancers send (a TLS subject, a VPC id) stays below
+/// one Ethernet frame.
 pub const PROXY_HEADER_OCTETS_MAX: usize = 1500;
 
-/// From one request's end, or the handshake's, to the end of the next request's header: it bounds a slow header and an
-/// idle connection alike. A device that says nothing for so long reconnects as cheaply as it would be kept.
+/// From one request's end, or the handshake's, to the end of the next request's header: it bounds a
+/// slow header and an idle connection alike. A device that says nothing for so long reconnects as
+/// cheaply as it would be kept.
 pub const HEADER: Duration = Duration::from_secs(30);
 
 /// Request line and headers. A Basic token and a few cookies of a console need less than 4 KiB.
@@ -63,18 +66,20 @@ pub const HEADER_OCTETS_MAX: usize = 16 * 1024;
 /// Header fields of a request; browsers send some twenty.
 pub const HEADERS_MAX: usize = 64;
 
-/// A request's body, from the end of its header. A CSR has 2 KiB at most: over a 9,600 bit/s modem two seconds.
+/// A request's body, from the end of its header. A CSR has 2 KiB at most: over a 9,600 bit/s modem
+/// two seconds.
 pub const BODY: Duration = Duration::from_secs(20);
 
-/// How long requests in flight may take to end after a stop was asked for. Below systemd's 90 s, and enough for the
-/// slowest body above.
+/// How long requests in flight may take to end after a stop was asked for. Below systemd's 90 s,
+/// and enough for the slowest body above.
 pub const DRAIN: Duration = Duration::from_secs(25);
 
-/// Certificates of a client chain that are read: leaf, two intermediates and a root that need not be there.
+/// Certificates of a client chain that are read: leaf, two intermediates and a root that need not
+/// be there.
 pub const CHAIN_MAX: usize = 4;
 
-/// A server certificate ends after 90 days (`ca`), and is renewed when a third of that is left, so that a start
-/// in between is no news to anybody.
+/// A server certificate ends after 90 days (`ca`), and is renewed when a third of that is left, so
+/// that a start in between is no news to anybody.
 pub const SERVER_CERTIFICATE_LEFT_S: u64 = 30 * 86_400;
 
 /// How often the age of the server certificate is looked at.
@@ -85,3 +90,9 @@ pub const FILE_OCTETS_MAX: u64 = 256 * 1024;
 
 /// The wait after the kernel has no more file descriptors: somebody must close first.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How often that is told: it happens as often as somebody connects.
+pub const ACCEPT_TOLD: Duration = Duration::from_secs(60);
+
+/// How often a full table of addresses is looked through, which takes some 300 µs.
+pub const ADDRESSES_SWEEP: Duration = Duration::from_secs(1);

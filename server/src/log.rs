@@ -1,5 +1,5 @@
-//! Structured logs on standard error: for people where a terminal is, else one JSON object a line. What is logged
-//! names devices, certificates and reasons; secrets have no `Display` and cannot be.
+//! Structured logs on standard error: for people where a terminal is, else one JSON object a line.
+//! What is logged names devices, certificates and reasons; secrets have no `Display` and cannot be.
 
 use serde::Deserialize;
 use std::io::{IsTerminal, stderr};

@@ -1,5 +1,6 @@
-//! What systemd wants to hear (`sd_notify(3)`): one datagram to the socket that `$NOTIFY_SOCKET` names. Without the
-//! variable nobody listens, and nothing is sent; a lost datagram is no reason to stop.
+//! What systemd wants to hear (`sd_notify(3)`): one datagram to the socket that `$NOTIFY_SOCKET`
+//! names. Without the variable nobody listens, and nothing is sent; a lost datagram is no reason to
+//! stop.
 
 use std::ffi::OsStr;
 use std::io;
@@ -12,7 +13,8 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 pub enum State<'a> {
     /// Ready to serve; the text is shown by `systemctl status`.
     Ready(&'a str),
-    /// Reading its configuration again; `Ready` follows. Monotonic microseconds, as `Type=notify-reload` wants them.
+    /// Reading its configuration again; `Ready` follows. Monotonic microseconds, as
+    /// `Type=notify-reload` wants them.
     Reloading(u64),
     /// Ending.
     Stopping,

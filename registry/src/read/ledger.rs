@@ -116,9 +116,9 @@ impl Registry {
     pub fn hashes<T>(
         &self,
         realm: RealmKey,
-        ask: impl FnOnce(Head, &dyn Hashes) -> T,
+        ask: impl FnOnce(Head, &StoredHashes<'_, '_>) -> T,
     ) -> Result<T, ReadError> {
-        self.pool().read(|db| Ok(ask(head(db, realm)?, &Stored { db, realm })))
+        self.pool().read(|db| Ok(ask(head(db, realm)?, &StoredHashes { db, realm })))
     }
 }
 
@@ -161,13 +161,13 @@ impl Range {
     }
 }
 
-/// The stored hashes of one ledger.
-pub(crate) struct Stored<'r, 'd> {
+/// The stored hashes of one ledger at one moment.
+pub struct StoredHashes<'r, 'd> {
     pub(crate) db: &'r Reader<'d>,
     pub(crate) realm: RealmKey,
 }
 
-impl Hashes for Stored<'_, '_> {
+impl Hashes for StoredHashes<'_, '_> {
     fn leaf(&self, index: u64) -> Option<Hash> {
         let sql = "SELECT leaf FROM entry WHERE realm = ?1 AND number = ?2";
         self.db.first(sql, (self.realm.0, int(index)), |row| row.get(0)).ok().flatten()

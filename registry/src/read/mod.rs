@@ -11,8 +11,7 @@ mod rules;
 
 pub use credentials::RevokedRow;
 pub use devices::{DeviceFilter, Overdue};
-pub use ledger::EntryRow;
-pub(crate) use ledger::Stored;
+pub use ledger::{EntryRow, StoredHashes};
 pub use ::ledger::tree::Head;
 
 use crate::fault::{OpenError, ReadError};

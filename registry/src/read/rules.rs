@@ -156,9 +156,11 @@ impl Registry {
         &self,
         realm: RealmKey,
         space: &str,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
-        let sql = "SELECT name, value FROM note WHERE realm = ?1 AND space = ?2 ORDER BY name";
-        self.pool()
-            .read(|db| db.all(sql, (realm.0, space), |row| Ok((row.get(0)?, row.get(1)?))))
+    ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, ReadError> {
+        let sql = "SELECT name, value FROM note WHERE realm = ?1 AND space = ?2";
+        self.pool().read(|db| {
+            let notes = db.all(sql, (realm.0, space), |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(notes.into_iter().collect())
+        })
     }
 }

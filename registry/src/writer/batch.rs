@@ -1,7 +1,7 @@
 //! One transaction: jobs go in one after the other, each is checked against what the file and the jobs before it say,
 //! and leaves its rows, its entry, and in [`Pending`] what memory shall learn once all of it is durable.
 
-use super::Job;
+use super::{Job, Note};
 use crate::change::{Change, Clash, Cut, Draft};
 use crate::realm::{Realm, RealmKey};
 use crate::roll::{Roll, Turn};
@@ -75,16 +75,16 @@ impl<'a> Batch<'a> {
     /// Writes one job; the number of its entry, where it has one.
     pub(super) fn take(&mut self, job: &Job) -> Result<Option<u64>, Stop> {
         match job {
-            Job::Commit { realm, change, draft, .. } => {
-                let scene = Scene { realm: *realm, at: draft.at };
-                if !self.knows(*realm) && !founds(change, *realm) {
+            Job::Commit(commit) => {
+                let scene = Scene { realm: commit.realm, at: commit.draft.at };
+                if !self.knows(scene.realm) && !founds(&commit.change, scene.realm) {
                     return Err(Clash::Missing.into());
                 }
-                self.apply(scene, change)?;
-                Ok(Some(self.append(*realm, draft)?))
+                self.apply(scene, &commit.change)?;
+                Ok(Some(self.append(scene.realm, &commit.draft)?))
             }
-            Job::Note { realm, space, key, value, .. } => {
-                self.note(*realm, space, key, value.as_deref())?;
+            Job::Note(note) => {
+                self.note(note)?;
                 Ok(None)
             }
             Job::Stop => Ok(None),
@@ -228,20 +228,20 @@ impl<'a> Batch<'a> {
         Ok(index)
     }
 
-    fn note(&self, realm: RealmKey, space: &str, key: &[u8], value: Option<&[u8]>) -> Step {
-        if !self.knows(realm) {
+    fn note(&self, note: &Note) -> Step {
+        let key = (note.realm.0, &note.space, &note.key);
+        if !self.knows(note.realm) {
             return Err(Clash::Missing.into());
         }
-        match value {
+        match &note.value {
             Some(value) => self.run(
                 "INSERT INTO note (realm, space, name, value) VALUES (?1, ?2, ?3, ?4) \
                  ON CONFLICT (realm, space, name) DO UPDATE SET value = excluded.value",
-                (realm.0, space, key, value),
+                (key.0, key.1, key.2, value),
             )?,
-            None => self.run(
-                "DELETE FROM note WHERE realm = ?1 AND space = ?2 AND name = ?3",
-                (realm.0, space, key),
-            )?,
+            None => {
+                self.run("DELETE FROM note WHERE realm = ?1 AND space = ?2 AND name = ?3", key)?
+            }
         };
         Ok(())
     }

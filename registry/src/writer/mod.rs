@@ -13,7 +13,7 @@ mod credentials;
 mod devices;
 mod rules;
 
-use crate::change::{Change, CommitError, Committed, Draft};
+use crate::change::{Change, CommitError, Committed, Draft, Told};
 use crate::realm::RealmKey;
 use crate::shared::Shared;
 use batch::{Batch, Pending, Stop};
@@ -29,11 +29,28 @@ const BATCH_MAX: usize = 512;
 /// What waits for the writer.
 pub(crate) enum Job {
     /// A change of identity and its entry.
-    Commit { realm: RealmKey, change: Change, draft: Draft, answer: Answer<Committed> },
+    Commit(Box<Commit>),
     /// Bookkeeping without an entry.
-    Note { realm: RealmKey, space: String, key: Vec<u8>, value: Option<Vec<u8>>, answer: Answer<()> },
+    Note(Box<Note>),
     /// Finish what came before, and end.
     Stop,
+}
+
+/// A change of identity that waits.
+pub(crate) struct Commit {
+    pub(crate) realm: RealmKey,
+    pub(crate) change: Change,
+    pub(crate) draft: Draft,
+    pub(crate) answer: Answer<Committed>,
+}
+
+/// A note that waits.
+pub(crate) struct Note {
+    pub(crate) realm: RealmKey,
+    pub(crate) space: String,
+    pub(crate) key: Vec<u8>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) answer: Answer<()>,
 }
 
 impl Job {
@@ -44,10 +61,10 @@ impl Job {
 }
 
 /// Whom to tell. It is told [`CommitError::Closed`] if nobody ever gets around to it.
-pub(crate) struct Answer<T>(Option<Box<dyn FnOnce(Result<T, CommitError>) + Send>>);
+pub(crate) struct Answer<T>(Option<Told<T>>);
 
 impl<T> Answer<T> {
-    pub(crate) fn new(told: Box<dyn FnOnce(Result<T, CommitError>) + Send>) -> Self {
+    pub(crate) fn new(told: Told<T>) -> Self {
         Self(Some(told))
     }
 
@@ -85,10 +102,10 @@ impl Writer {
     }
 
     /// Serves until told to stop or until nobody can ask any more.
-    pub(crate) fn run(mut self, queue: &Receiver<Box<Job>>) {
+    pub(crate) fn run(mut self, queue: &Receiver<Job>) {
         while let Ok(first) = queue.recv() {
-            let mut jobs = vec![*first];
-            jobs.extend(queue.try_iter().take(BATCH_MAX - 1).map(|job| *job));
+            let mut jobs = vec![first];
+            jobs.extend(queue.try_iter().take(BATCH_MAX - 1));
             let stop = jobs.iter().any(|job| matches!(job, Job::Stop));
             self.settle(jobs);
             if stop {
@@ -149,10 +166,11 @@ impl Writer {
 
 fn tell(job: Job, verdict: Verdict) {
     match job {
-        Job::Commit { answer, .. } => {
-            answer.tell(verdict.map(|index| Committed { index: index.unwrap_or_default() }));
+        Job::Commit(commit) => {
+            let committed = |index: Option<u64>| Committed { index: index.unwrap_or_default() };
+            commit.answer.tell(verdict.map(committed));
         }
-        Job::Note { answer, .. } => answer.tell(verdict.map(|_| ())),
+        Job::Note(note) => note.answer.tell(verdict.map(|_| ())),
         Job::Stop => {}
     }
 }

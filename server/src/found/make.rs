@@ -99,16 +99,16 @@ fn authorities(
     let root_key = NewKey::make(kinds.authority)?;
     root::lock(&root_key, lock, offline)?;
     let root_key = root_key.signer()?;
-    let root =
-        clock::outside(|outside| authority::root(&format!("Muster root {mark}"), &root_key, outside))?;
+    let root = clock::outside(|outside| {
+        authority::root(&format!("Muster root {mark}"), &root_key, outside)
+    })?;
     let mut all = vec![active(Role::Root, root.clone())?];
     for role in [Role::Birth, Role::Operations, Role::Service] {
         let key = kinds.key(role.as_str(), kinds.authority)?;
         let request = authority::request(&format!("Muster {role} {mark}"), key.as_ref())?;
         let csr = Csr::parse(&request).map_err(Refusal::Malformed)?;
         let order = Order { csr: &csr, role, addresses };
-        let signed =
-            clock::outside(|outside| authority::sign(&root, &root_key, order, outside))?;
+        let signed = clock::outside(|outside| authority::sign(&root, &root_key, order, outside))?;
         all.push(active(role, signed)?);
     }
     let list = crl::sign(&root, &root_key, root_crl(clock::now()))?;
@@ -170,7 +170,11 @@ fn write_database(
     all.push(Change::ProfileSet(Profile::standard()));
     all.extend(doors().map(Change::DoorSet));
     all.push(Change::OperatorSet(operator));
-    let registry = Registry::open(&building.join("muster.db"), Options::default())?;
+    let path = building.join("muster.db");
+    // The database takes over the mode of a file that is there, and gives it to its log: digests of
+    // tokens and all that the ledger only hints at are in them.
+    file::write(&path, &[], Mode::Private)?;
+    let registry = Registry::open(&path, Options::default())?;
     registry.commit_wait(FIRST, Change::Batch(all), draft)?;
     // The last handle takes the write-ahead log into the file.
     registry.close();

@@ -56,6 +56,7 @@ fn nothing_secret_is_readable_by_others() {
     ensure_in(dir.path(), &ServeOptions::default()).unwrap();
     for name in [
         "operator.toml",
+        "muster.db",
         "keys/birth.key",
         "keys/ledger.key",
         "offline/root.key.age",

@@ -1,6 +1,6 @@
-//! `muster.toml`: only what a process needs to run. Doors, profiles and everything else about devices is in the
-//! database, where each change is an entry. A key that is not known is refused, so that a slip of the pen never
-//! silently leaves a default.
+//! `muster.toml`: only what a process needs to run. Doors, profiles and everything else about
+//! devices is in the database, where each change is an entry. A key that is not known is refused,
+//! so that a slip of the pen never silently leaves a default.
 
 use super::{Home, HomeError, file};
 use crate::keys::Secret;
@@ -93,7 +93,8 @@ pub struct ServeOptions {
     pub public_url: Option<String>,
     /// `--any-port`: free loopback ports for all listeners.
     pub any_port: bool,
-    /// `--root-recipient`: the age recipient that the root's key is encrypted to at the first start.
+    /// `--root-recipient`: the age recipient that the root's key is encrypted to at the first
+    /// start.
     pub root_recipient: Option<String>,
     /// A passphrase that somebody typed for the root's key.
     pub root_passphrase: Option<Secret>,
@@ -215,7 +216,8 @@ fn places(own: Option<SocketAddr>, port: u16, nameless: bool, any_port: bool) ->
     }
 }
 
-/// `http://NAME:PORT` of the public listener. A free port is not known beforehand and changes: then there is none.
+/// `http://NAME:PORT` of the public listener. A free port is not known beforehand and changes: then
+/// there is none.
 fn url_of(name: &str, public: &Places) -> Option<String> {
     let port = public.first()?.port();
     let host = match name.parse::<Ipv6Addr>() {
@@ -225,7 +227,8 @@ fn url_of(name: &str, public: &Places) -> Option<String> {
     (port != 0).then(|| format!("http://{host}:{port}"))
 }
 
-/// Certificates live long and are read by parsers of all kinds, so an address in them is plain ASCII and short.
+/// Certificates live long and are read by parsers of all kinds, so an address in them is plain
+/// ASCII and short.
 fn check_url(url: &str) -> Result<String, HomeError> {
     let url = url.trim_end_matches('/');
     let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));

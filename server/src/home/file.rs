@@ -41,8 +41,8 @@ pub fn make_dir(path: &Path) -> Result<(), HomeError> {
         .map_err(|e| HomeError::io("make the directory", path, e))
 }
 
-/// Writes a file whole or not at all: a crash leaves the old file or the new one, and perhaps a `.new` beside it, which
-/// the next write takes away.
+/// Writes a file whole or not at all: a crash leaves the old file or the new one, and perhaps a
+/// `.new` beside it, which the next write takes away.
 ///
 /// # Errors
 /// What the system said.
@@ -55,7 +55,8 @@ pub fn write(path: &Path, bytes: &[u8], mode: Mode) -> Result<(), HomeError> {
         Err(e) if e.kind() != ErrorKind::NotFound => return Err(failed(e)),
         _ => {}
     }
-    // `create_new` and the mode at creation: at no moment is a secret in a file that others may open.
+    // `create_new` and the mode at creation: at no moment is a secret in a file that others may
+    // open.
     let mut options = OpenOptions::new();
     let mut file =
         options.write(true).create_new(true).mode(mode.bits()).open(beside).map_err(failed)?;
@@ -72,7 +73,8 @@ pub fn sync_dir(path: &Path) -> Result<(), HomeError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(|e| HomeError::io("sync", path, e))
 }
 
-/// Reads a file that is not larger than a file of a home can be; what was read is wiped when dropped.
+/// Reads a file that is not larger than a file of a home can be; what was read is wiped when
+/// dropped.
 ///
 /// # Errors
 /// What the system said, or that it is too large.

@@ -1,5 +1,6 @@
-//! A home: the one directory that a server has. Where things lie in it, who may read them, and that only one process
-//! has it at a time. Read on in [`config`] for `muster.toml`, in [`crate::found`] for how an empty home is filled.
+//! A home: the one directory that a server has. Where things lie in it, who may read them, and that
+//! only one process has it at a time. Read on in [`config`] for `muster.toml`, in [`crate::found`]
+//! for how an empty home is filled.
 //!
 //! ```text
 //! HOME/muster.toml       what the process needs; may be absent
@@ -103,8 +104,8 @@ impl Home {
         Ok(Self { root })
     }
 
-    /// Takes the home for this process. A kernel lock and not a file with a number in it: nothing is left behind by a
-    /// process that was killed.
+    /// Takes the home for this process. A kernel lock and not a file with a number in it: nothing
+    /// is left behind by a process that was killed.
     ///
     /// # Errors
     /// [`HomeError::Taken`] where another process has it.
@@ -173,7 +174,8 @@ impl Home {
         self.run().join("ports.json")
     }
 
-    /// What of the root still lies here and should be carried away: `readyz` and `serve` warn until it is empty.
+    /// What of the root still lies here and should be carried away: `readyz` and `serve` warn until
+    /// it is empty.
     #[must_use]
     pub fn left_behind(&self) -> Vec<PathBuf> {
         ["root.key.age", "root.passphrase"]

@@ -1,4 +1,5 @@
-//! `operator.toml`: what a verb needs to speak to a server. Where it is, the pin of its root, and the token.
+//! `operator.toml`: what a verb needs to speak to a server. Where it is, the pin of its root, and
+//! the token.
 
 use super::{HomeError, file};
 use serde::{Deserialize, Serialize};
@@ -44,10 +45,11 @@ impl OperatorFile {
         file::write(path, text.as_bytes(), file::Mode::Private)
     }
 
-    /// Points the file at `url`, where it names another: a server with free ports calls this at each start.
+    /// Points the file at `url`, where it names another: a server with free ports calls this at
+    /// each start.
     ///
-    /// # Errors
-    /// What the system said; [`HomeError::is_absent`] where the file was moved elsewhere, which is fine.
+    /// # Errors What the system said; [`HomeError::is_absent`] where the file was moved elsewhere,
+    /// which is fine.
     pub fn point(path: &Path, url: &str) -> Result<(), HomeError> {
         let mut found = Self::read(path)?;
         if found.url == url {

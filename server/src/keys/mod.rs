@@ -1,16 +1,19 @@
-//! Private keys as they lie in a home, and how a process gets at them. The root's is another matter: see
-//! [`root`](self::root), it is never on the server's way.
+//! Private keys as they lie in a home, and how a process gets at them. The root's is another
+//! matter: see [`root`](self::root), it is never on the server's way.
 //!
 //! An online key comes from the first of these that is there:
 //! 1. the systemd credential `muster-NAME-key` (PKCS#8 in DER or PEM),
-//! 2. `keys/NAME.key.age`, encrypted with the passphrase of the systemd credential `muster-key-passphrase`,
+//! 2. `keys/NAME.key.age`, encrypted with the passphrase of the systemd credential
+//!    `muster-key-passphrase`,
 //! 3. `keys/NAME.key`, PKCS#8 in PEM with mode 0600, which is announced as plain.
 
+mod online;
 pub mod root;
 mod seal;
 mod secret;
 mod store;
 
+pub use online::Online;
 pub use root::{Unlock, unlock_root};
 pub use secret::Secret;
 pub use store::{Keeping, KeyStore, Loaded};
@@ -33,7 +36,8 @@ pub enum KeyTrouble {
     Home(HomeError),
     /// The key itself does not work.
     Key(KeyError),
-    /// The passphrase or identity does not open the file, or there is none; the sentence says which file.
+    /// The passphrase or identity does not open the file, or there is none; the sentence says which
+    /// file.
     Locked(String),
 }
 
@@ -75,7 +79,8 @@ impl NewKey {
         let pkcs8 = match kind {
             KeyKind::P256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING)?,
             KeyKind::P384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING)?,
-            // Version 1 of PKCS#8: OpenSSL and Go do not read the version 2 that Ed25519 could have.
+            // Version 1 of PKCS#8: OpenSSL and Go do not read the version 2 that Ed25519 could
+            // have.
             KeyKind::Ed25519 => {
                 let pair = Ed25519KeyPair::generate().map_err(|_| KeyError::Unreadable)?;
                 let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair);
@@ -94,7 +99,8 @@ impl NewKey {
         SoftwareKey::from_pkcs8(&self.pkcs8)
     }
 
-    /// The private key itself, PKCS#8 in DER: to be stored, or given to the device that it was made for.
+    /// The private key itself, PKCS#8 in DER: to be stored, or given to the device that it was made
+    /// for.
     #[must_use]
     pub fn dangerous_pkcs8(&self) -> &[u8] {
         &self.pkcs8

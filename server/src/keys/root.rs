@@ -1,5 +1,6 @@
-//! The root's private key: made at the first start by the part of the process that is not the server, encrypted at
-//! once, and carried away. What needs it later (`muster ca sign`, the root's CRL) takes it by path.
+//! The root's private key: made at the first start by the part of the process that is not the
+//! server, encrypted at once, and carried away. What needs it later (`muster ca sign`, the root's
+//! CRL) takes it by path.
 
 use super::seal::{self, WORK_RANDOM, WORK_TYPED};
 use super::{KeyTrouble, NewKey, Secret};
@@ -14,7 +15,8 @@ pub enum Lock<'a> {
     Recipient(&'a str),
     /// With a passphrase that a person typed.
     Typed(&'a Secret),
-    /// With a random passphrase that is put into a file beside it, until somebody carries both away.
+    /// With a random passphrase that is put into a file beside it, until somebody carries both
+    /// away.
     Random,
 }
 

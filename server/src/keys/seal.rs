@@ -1,4 +1,5 @@
-//! Encryption of key files with age, and the one question that it asks: how guessable is the passphrase?
+//! Encryption of key files with age, and the one question that it asks: how guessable is the
+//! passphrase?
 
 use super::Secret;
 use age::scrypt;
@@ -7,8 +8,8 @@ use zeroize::Zeroizing;
 
 /// Scrypt work (log2 of N) for a passphrase that a person chose: half a second and 128 MiB a guess.
 pub(super) const WORK_TYPED: u8 = 17;
-/// Scrypt work for a passphrase of at least 160 random bits: one that cannot be guessed needs no slow guesses, and a
-/// first start has a second in all.
+/// Scrypt work for a passphrase of at least 160 random bits: one that cannot be guessed needs no
+/// slow guesses, and a first start has a second in all.
 pub(super) const WORK_RANDOM: u8 = 10;
 /// The most that a file may ask of us before its passphrase is even tried: 4 s and 1 GiB.
 const WORK_MAX: u8 = 20;
@@ -25,7 +26,8 @@ impl fmt::Display for Shut {
 
 /// Encrypts with a passphrase.
 pub(super) fn with_passphrase(plain: &[u8], secret: &Secret, work: u8) -> Result<Vec<u8>, Shut> {
-    // `Recipient::new` measures the machine for a work factor of its own; that costs up to a tenth of a second.
+    // `Recipient::new` measures the machine for a work factor of its own; that costs up to a tenth
+    // of a second.
     let mut recipient = scrypt::Recipient::new(secret.for_age());
     recipient.set_work_factor(work);
     age::encrypt(&recipient, plain).map_err(|e| Shut(e.to_string()))

@@ -11,8 +11,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// A passphrase that opens all online keys is made by a machine for a machine. With at least this many characters it is
-/// taken to be random, and scrypt need not be slow four times at each start.
+/// A passphrase that opens all online keys is made by a machine for a machine. With at least this
+/// many characters it is taken to be random, and scrypt need not be slow four times at each start.
 const PASSPHRASE_LENGTH_MIN: usize = 32;
 
 /// How a key is kept.

@@ -31,9 +31,8 @@ impl std::error::Error for BodyError {}
 
 /// Reads a whole body of at most `octets_max` octets within `time`.
 ///
-/// # Errors
-/// Which of the two ended first, or that the body is broken. The connection cannot be used further then: answer with
-/// `Connection: close`.
+/// # Errors Which of the two ended first, or that the body is broken. The connection cannot be used
+/// further then: answer with `Connection: close`.
 pub async fn read_body<B>(body: B, octets_max: usize, time: Duration) -> Result<Bytes, BodyError>
 where
     B: Body<Data = Bytes> + Unpin,

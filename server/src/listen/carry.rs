@@ -22,9 +22,6 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-/// No connection lives for a year.
-const ENDLESS: Duration = Duration::from_secs(366 * 86_400);
-
 pub(super) async fn carry<A, R, B>(mut stream: TcpStream, peer: SocketAddr, gate: Gate, answer: A)
 where
     A: Fn(Arc<Connection>, Request<Incoming>) -> R + Clone + Send + Sync + 'static,
@@ -104,7 +101,7 @@ where
             return;
         }
         () = stop.asked() => {}
-        () = tokio::time::sleep(gate.limits.lifetime.unwrap_or(ENDLESS)) => {}
+        () = age(gate.limits.lifetime) => {}
     }
     // What is in flight may end; a connection between two requests ends at once.
     served.as_mut().graceful_shutdown();
@@ -114,6 +111,13 @@ where
             if let Ok(ended) = ended { log_end(&connection, ended); }
         }
         () = Arc::clone(&connection).until_cut() => gate.tally.count_end(&connection),
+    }
+}
+
+async fn age(lifetime: Option<Duration>) {
+    match lifetime {
+        Some(lifetime) => tokio::time::sleep(lifetime).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,5 +1,5 @@
-//! Who is at the other end of a connection, as far as the handshake says. Possession of the key is proved; chain, dates
-//! and standing are judged on every request, by others.
+//! Who is at the other end of a connection, as far as the handshake says. Possession of the key is
+//! proved; chain, dates and standing are judged on every request, by others.
 
 use super::strangers::Line;
 use crate::limits::CHAIN_MAX;
@@ -57,14 +57,14 @@ impl Connection {
         Self { chain, defect, exporter, version: Some(version), ..Self::plain(line) }
     }
 
-    /// Says that this client is no stranger: its credential was found valid. The limits of its address no longer bind
-    /// it.
+    /// Says that this client is no stranger: its credential was found valid. The limits of its
+    /// address no longer bind it.
     pub fn prove(&self) {
         self.line.prove();
     }
 
-    /// Takes one request from the allowance of the strangers of this address; `false` where it is used up. To be asked
-    /// only for requests that showed no valid credential.
+    /// Takes one request from the allowance of the strangers of this address; `false` where it is
+    /// used up. To be asked only for requests that showed no valid credential.
     #[must_use]
     pub fn stranger_may_ask(&self) -> bool {
         self.line.may_ask(std::time::Instant::now())

@@ -1,8 +1,10 @@
-//! Sockets: accept, limit, shake hands, serve HTTP/1.1, stop in order. What is said over a connection is the business
-//! of the one who hands in `answer`; who is behind it is in the [`Connection`] that comes with every request.
+//! Sockets: accept, limit, shake hands, serve HTTP/1.1, stop in order. What is said over a
+//! connection is the business of the one who hands in `answer`; who is behind it is in the
+//! [`Connection`] that comes with every request.
 //!
-//! Order of a connection: a place among [`Limits::connections_max`], the PROXY header where a balancer is trusted, a
-//! place among the strangers of its address, the TLS handshake, requests. Read on in [`carry`](self::carry).
+//! Order of a connection: a place among [`Limits::connections_max`], the PROXY header where a
+//! balancer is trusted, a place among the strangers of its address, the TLS handshake, requests.
+//! Read on in [`carry`](self::carry).
 
 mod body;
 mod carry;
@@ -25,7 +27,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
 
@@ -38,21 +40,48 @@ pub struct Limits {
     pub strangers: bool,
     /// How long a connection may live at most, whatever it does.
     pub lifetime: Option<Duration>,
+    /// How many eighths of the process's file descriptors it may take.
+    pub eighths: usize,
 }
 
 impl Limits {
     /// Of the device port.
-    pub const DEVICE: Self =
-        Self { connections_max: limits::DEVICE_CONNECTIONS_MAX, strangers: true, lifetime: None };
+    pub const DEVICE: Self = Self {
+        connections_max: limits::DEVICE_CONNECTIONS_MAX,
+        strangers: true,
+        lifetime: None,
+        eighths: 4,
+    };
     /// Of the operator port.
-    pub const OPERATOR: Self =
-        Self { connections_max: limits::OPERATOR_CONNECTIONS_MAX, strangers: true, lifetime: None };
+    pub const OPERATOR: Self = Self {
+        connections_max: limits::OPERATOR_CONNECTIONS_MAX,
+        strangers: true,
+        lifetime: None,
+        eighths: 1,
+    };
     /// Of the public port.
     pub const PUBLIC: Self = Self {
         connections_max: limits::PUBLIC_CONNECTIONS_MAX,
         strangers: false,
         lifetime: Some(limits::PUBLIC_LIFETIME),
+        eighths: 1,
     };
+
+    /// The same, where the process has only so many file descriptors: connections beyond them wait
+    /// in the backlog, and none is accepted that we could not open a file for.
+    #[must_use]
+    pub fn within(self, descriptors: usize) -> Self {
+        let share = (descriptors / 8).saturating_mul(self.eighths).max(1);
+        Self { connections_max: self.connections_max.min(share), ..self }
+    }
+}
+
+/// How many file descriptors this process may have, as the kernel tells it.
+#[must_use]
+pub fn descriptors() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 /// What became of the connections of a listener, for metrics.
@@ -158,6 +187,7 @@ where
 {
     let places = Arc::new(Semaphore::new(gate.limits.connections_max));
     let mut stop = gate.stop.clone();
+    let mut told: Option<Instant> = None;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -173,7 +203,10 @@ where
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                if told.is_none_or(|at| at.elapsed() > limits::ACCEPT_TOLD) {
+                    tracing::warn!(%error, "connections cannot be accepted");
+                    told = Some(Instant::now());
+                }
                 tokio::time::sleep(limits::ACCEPT_PAUSE).await;
             }
         }

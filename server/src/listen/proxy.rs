@@ -1,6 +1,7 @@
-//! The PROXY protocol, version 2, binary (haproxy.org, proxy-protocol.txt §2.2): a balancer says whose connection it
-//! passes on. It is read only from networks that `[proxy] from` names, and there it is demanded: a receiver must not
-//! guess, since the first octets of a stranger could be a header too.
+//! The PROXY protocol, version 2, binary (haproxy.org, proxy-protocol.txt §2.2): a balancer says
+//! whose connection it passes on. It is read only from networks that `[proxy] from` names, and
+//! there it is demanded: a receiver must not guess, since the first octets of a stranger could be a
+//! header too.
 
 use crate::limits::PROXY_HEADER_OCTETS_MAX;
 use std::io;

@@ -1,11 +1,14 @@
-//! Limits per address, which bind only those who proved nothing: whole sites of devices sit behind one address, and
-//! none of them may be locked out by a neighbour.
+//! Limits per address, which bind only those who proved nothing: whole sites of devices sit behind
+//! one address, and none of them may be locked out by a neighbour.
 //!
-//! A connection is a stranger until somebody says [`Line::prove`]. The strangers of one address have a number of
-//! connections, and the oldest makes room for a newer one: a device needs a millisecond to prove itself, who needs
-//! longer is slow on purpose. They also share an allowance of requests that lead to nothing.
+//! A connection is a stranger until somebody says [`Line::prove`]. The strangers of one address
+//! have a number of connections, and the oldest makes room for a newer one: a device needs a
+//! millisecond to prove itself, who needs longer is slow on purpose. They also share an allowance
+//! of requests that lead to nothing.
 
-use crate::limits::{ADDRESSES_MAX, STRANGER_BURST, STRANGER_PER_S, STRANGERS_PER_ADDRESS_MAX};
+use crate::limits::{
+    ADDRESSES_MAX, ADDRESSES_SWEEP, STRANGER_BURST, STRANGER_PER_S, STRANGERS_PER_ADDRESS_MAX,
+};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -16,7 +19,13 @@ use tokio::sync::Notify;
 
 /// The strangers of all addresses.
 #[derive(Debug, Default)]
-pub struct Strangers(Mutex<HashMap<IpAddr, Address>>);
+pub struct Strangers(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    addresses: HashMap<IpAddr, Address>,
+    swept: Option<Instant>,
+}
 
 #[derive(Debug)]
 struct Address {
@@ -44,8 +53,8 @@ impl Strangers {
     pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, counted: bool, now: Instant) -> Line {
         let cut = Arc::new(Cut::default());
         if counted {
-            let mut addresses = self.lock();
-            let address = find(&mut addresses, peer, now);
+            let mut table = self.lock();
+            let address = table.find(peer, now);
             if address.open.len() >= STRANGERS_PER_ADDRESS_MAX
                 && let Some(oldest) = address.open.pop_front()
             {
@@ -58,13 +67,13 @@ impl Strangers {
     }
 
     fn leave(&self, peer: IpAddr, cut: &Arc<Cut>) {
-        let mut addresses = self.lock();
+        let mut table = self.lock();
         for key in [network(peer), OVERFLOW] {
-            let Some(address) = addresses.get_mut(&key) else { continue };
+            let Some(address) = table.addresses.get_mut(&key) else { continue };
             if let Some(at) = address.open.iter().position(|c| Arc::ptr_eq(c, cut)) {
                 address.open.remove(at);
                 if address.open.is_empty() && address.allowance >= STRANGER_BURST {
-                    addresses.remove(&key);
+                    table.addresses.remove(&key);
                 }
                 return;
             }
@@ -72,8 +81,8 @@ impl Strangers {
     }
 
     fn may_ask(&self, peer: IpAddr, now: Instant) -> bool {
-        let mut addresses = self.lock();
-        let address = find(&mut addresses, peer, now);
+        let mut table = self.lock();
+        let address = table.find(peer, now);
         address.refill(now);
         let granted = address.allowance > 0;
         address.allowance = address.allowance.saturating_sub(1);
@@ -81,7 +90,7 @@ impl Strangers {
     }
 
     /// A panic of another thread leaves counts, which are good enough.
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Address>> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -89,22 +98,33 @@ impl Strangers {
 /// Where all further addresses are counted when the table is full: nobody gains by filling it.
 const OVERFLOW: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
-fn find(addresses: &mut HashMap<IpAddr, Address>, peer: IpAddr, now: Instant) -> &mut Address {
-    let mut key = network(peer);
-    if !addresses.contains_key(&key) && addresses.len() >= ADDRESSES_MAX {
-        addresses.retain(|_, address| {
+impl Table {
+    fn find(&mut self, peer: IpAddr, now: Instant) -> &mut Address {
+        let mut key = network(peer);
+        if !self.addresses.contains_key(&key) && self.addresses.len() >= ADDRESSES_MAX {
+            self.sweep(now);
+            if self.addresses.len() >= ADDRESSES_MAX {
+                key = OVERFLOW;
+            }
+        }
+        self.addresses.entry(key).or_insert_with(|| Address {
+            open: VecDeque::new(),
+            allowance: STRANGER_BURST,
+            filled: now,
+        })
+    }
+
+    /// Forgets the addresses without a connection and without a debt.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_some_and(|at| now.saturating_duration_since(at) < ADDRESSES_SWEEP) {
+            return;
+        }
+        self.swept = Some(now);
+        self.addresses.retain(|_, address| {
             address.refill(now);
             !address.open.is_empty() || address.allowance < STRANGER_BURST
         });
-        if addresses.len() >= ADDRESSES_MAX {
-            key = OVERFLOW;
-        }
     }
-    addresses.entry(key).or_insert_with(|| Address {
-        open: VecDeque::new(),
-        allowance: STRANGER_BURST,
-        filled: now,
-    })
 }
 
 /// One customer of a provider has a /64 of IPv6 at least, and all addresses in it.
@@ -223,7 +243,7 @@ mod tests {
     fn an_address_without_connections_and_debts_is_forgotten() {
         let strangers = Arc::new(Strangers::default());
         drop(strangers.enter(SITE, true, Instant::now()));
-        assert!(strangers.lock().is_empty());
+        assert!(strangers.lock().addresses.is_empty());
     }
 
     #[test]
@@ -238,7 +258,7 @@ mod tests {
             .map(|n| strangers.enter(ip(ADDRESSES_MAX + n), true, now))
             .collect();
 
-        assert!(strangers.lock().len() <= ADDRESSES_MAX + 1);
+        assert!(strangers.lock().addresses.len() <= ADDRESSES_MAX + 1);
         assert_eq!((evicted(&held), evicted(&more)), (0, 1));
     }
 

@@ -1,4 +1,5 @@
-//! Answers that save the way: 304 where the client has it already, 206 where it has the beginning (RFC 9110 §13, §14).
+//! Answers that save the way: 304 where the client has it already, 206 where it has the beginning
+//! (RFC 9110 §13, §14).
 
 use super::{Answer, PublicFile};
 use bytes::Bytes;
@@ -62,7 +63,8 @@ fn put(answer: &mut Answer, name: HeaderName, text: &str) {
     }
 }
 
-/// A tag goes before a date (RFC 9110 §13.2.2). A date is compared as text: who sends one sends ours back.
+/// A tag goes before a date (RFC 9110 §13.2.2). A date is compared as text: who sends one sends
+/// ours back.
 fn has_it(file: &PublicFile, asked: &HeaderMap) -> bool {
     if asked.contains_key(IF_NONE_MATCH) {
         let tags = asked.get_all(IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
@@ -80,7 +82,8 @@ enum Range {
     Outside,
 }
 
-/// One range of octets. Several at once, other units and what is not well formed get the whole (RFC 9110 §14.2).
+/// One range of octets. Several at once, other units and what is not well formed get the whole (RFC
+/// 9110 §14.2).
 fn range(file: &PublicFile, asked: &HeaderMap) -> Range {
     let same = text(asked, IF_RANGE).is_none_or(|of| of == file.etag || of == file.modified);
     let spec = text(asked, RANGE).filter(|_| same).and_then(|r| r.strip_prefix("bytes="));

@@ -27,8 +27,8 @@ impl Kind {
         })
     }
 
-    /// How long a cache may keep it without asking. A CRL changes when somebody is struck off, and everybody should
-    /// know within a minute; a certificate never does; a checkpoint every second.
+    /// How long a cache may keep it without asking. A CRL changes when somebody is struck off, and
+    /// everybody should know within a minute; a certificate never does; a checkpoint every second.
     pub(super) const fn keep(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Crl => "public, max-age=60",

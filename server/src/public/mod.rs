@@ -1,5 +1,5 @@
-//! Port 8080: what everybody may fetch. CRLs, certificates of authorities, the ledger and its checkpoint; all of it
-//! signed, all of it public, so plain HTTP is enough and caches may keep it.
+//! Port 8080: what everybody may fetch. CRLs, certificates of authorities, the ledger and its
+//! checkpoint; all of it signed, all of it public, so plain HTTP is enough and caches may keep it.
 //!
 //! ```text
 //! /crl/{realm}/{issuer}/{shard}.crl    /crl/{realm}/{issuer}.crl    /ca/{realm}/{issuer}.cer
@@ -32,7 +32,8 @@ use tokio::sync::Semaphore;
 /// An answer of the public port.
 pub type Answer = Response<Full<Bytes>>;
 
-/// What the public port shows. Who makes a new CRL puts it here; a reader has the old or the new one, whole.
+/// What the public port shows. Who makes a new CRL puts it here; a reader has the old or the new
+/// one, whole.
 pub struct PublicView {
     files: RwLock<HashMap<String, Arc<PublicFile>>>,
     realms: RwLock<HashMap<RealmName, RealmKey>>,
@@ -43,7 +44,10 @@ pub struct PublicView {
 impl PublicView {
     /// A view that shows nothing yet but the ledgers of `realms`.
     #[must_use]
-    pub fn new(registry: Registry, realms: impl IntoIterator<Item = (RealmName, RealmKey)>) -> Self {
+    pub fn new(
+        registry: Registry,
+        realms: impl IntoIterator<Item = (RealmName, RealmKey)>,
+    ) -> Self {
         Self {
             files: RwLock::default(),
             realms: RwLock::new(realms.into_iter().collect()),
@@ -78,7 +82,8 @@ pub async fn serve(view: Arc<PublicView>, request: Request<Incoming>) -> Answer 
         // The question does not matter yet, but an unread one would end the connection.
         let _unread = read_body(body, limits::OCSP_OCTETS_MAX, limits::BODY).await;
     } else if head.method != Method::GET && head.method != Method::HEAD {
-        let mut refused = sentence(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered");
+        let mut refused =
+            sentence(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered");
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;
     }
@@ -129,8 +134,8 @@ fn tile_of(view: &PublicView, path: &str) -> Option<(RealmKey, TilePath)> {
     Some((view.realm(realm)?, TilePath::parse(tile)?))
 }
 
-/// SQL blocks, so it happens on a thread of its own, and only so many at a time: whoever floods this port waits for
-/// others that do, and the writer for nobody.
+/// SQL blocks, so it happens on a thread of its own, and only so many at a time: whoever floods
+/// this port waits for others that do, and the writer for nobody.
 async fn read_tile(view: Arc<PublicView>, realm: RealmKey, tile: TilePath) -> Answer {
     let _place = view.reads.acquire().await;
     let registry = view.registry.clone();

@@ -1,13 +1,16 @@
-//! TLS, as a proof of possession and nothing more: who holds the private key of the certificate that it shows. Whether
-//! that certificate is worth anything is judged on every request, by `ca`.
+//! TLS, as a proof of possession and nothing more: who holds the private key of the certificate
+//! that it shows. Whether that certificate is worth anything is judged on every request, by `ca`.
 //!
-//! No resumption, no 0-RTT: a ticket would be a way around the roll. No list of authorities and no root in the chain:
-//! the whole flight of the server stays below 2 KiB, for microcontrollers with 4 KiB buffers.
+//! No resumption, no 0-RTT: a ticket would be a way around the roll. No list of authorities and no
+//! root in the chain: the whole flight of the server stays below 2 KiB, for microcontrollers with 4
+//! KiB buffers.
 
 mod possession;
 mod served;
+pub mod service;
 
 pub use served::{Served, ServedError, own};
+pub use service::Service;
 
 use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
@@ -16,7 +19,8 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
 use std::sync::Arc;
 
-/// Key exchange in our order: the hybrid first, for whom it is not too large; P-256 for secure elements.
+/// Key exchange in our order: the hybrid first, for whom it is not too large; P-256 for secure
+/// elements.
 const GROUPS: [&dyn SupportedKxGroup; 4] =
     [kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1];
 
@@ -62,3 +66,5 @@ fn finish(mut config: ServerConfig) -> Arc<ServerConfig> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod world;

@@ -1,6 +1,6 @@
-//! The verifier of client certificates: it looks for the public key and checks the handshake's signature with it. Any
-//! certificate will do, an expired one, a stranger's, one with extensions that nobody knows: the answer to those is a
-//! sentence in HTTP and not a broken connection.
+//! The verifier of client certificates: it looks for the public key and checks the handshake's
+//! signature with it. Any certificate will do, an expired one, a stranger's, one with extensions
+//! that nobody knows: the answer to those is a sentence in HTTP and not a broken connection.
 
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::WebPkiSupportedAlgorithms;
@@ -84,8 +84,8 @@ impl ClientCertVerifier for Possession {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        // PKCS#1 v1.5 signs certificates in TLS 1.3 but never handshakes; of the others the first algorithm is the one
-        // whose curve is that of the scheme.
+        // PKCS#1 v1.5 signs certificates in TLS 1.3 but never handshakes; of the others the first
+        // algorithm is the one whose curve is that of the scheme.
         let never = [
             SignatureScheme::RSA_PKCS1_SHA256,
             SignatureScheme::RSA_PKCS1_SHA384,
@@ -107,8 +107,8 @@ const SEQUENCE: u8 = 0x30;
 const BIT_STRING: u8 = 0x03;
 const VERSION: u8 = 0xa0;
 
-/// The contents of the AlgorithmIdentifier, and the key's bits, of a certificate (RFC 5280 §4.1). A walk to the one
-/// field that is needed: a whole parse happens once, after the handshake.
+/// The contents of the AlgorithmIdentifier, and the key's bits, of a certificate (RFC 5280 §4.1). A
+/// walk to the one field that is needed: a whole parse happens once, after the handshake.
 fn public_key(certificate: &[u8]) -> Option<(&[u8], &[u8])> {
     let (certificate, []) = contents(certificate, SEQUENCE)? else { return None };
     let (mut tbs, _) = contents(certificate, SEQUENCE)?;
@@ -134,7 +134,8 @@ fn contents(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
 /// The contents of the first element, and what follows it.
 fn element(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&[_, short], rest) = der.split_first_chunk::<2>()?;
-    // Long lengths have one to three octets here; X.690 §8.1.3.5 allows more than any certificate has.
+    // Long lengths have one to three octets here; X.690 §8.1.3.5 allows more than any certificate
+    // has.
     let (length, rest) = match short {
         0..=0x7f => (usize::from(short), rest),
         0x81..=0x83 => {

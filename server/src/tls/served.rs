@@ -46,7 +46,8 @@ struct Current {
     not_after: UnixTime,
 }
 
-/// The certificate that is served. Handshakes take the one of their moment; an exchange disturbs none.
+/// The certificate that is served. Handshakes take the one of their moment; an exchange disturbs
+/// none.
 #[derive(Debug)]
 pub struct Served(RwLock<Current>);
 

@@ -1,0 +1,41 @@
+//! What goes on beside requests: checkpoints, CRLs, the summaries of strangers, and the full check of the registry.
+
+use super::ports::Desk;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+/// How often tallies of strangers are looked at; an entry is written once their hour is over.
+const STRANGERS: Duration = Duration::from_secs(60);
+
+pub(super) fn begin(desk: &Desk, beside: &mut JoinSet<()>) {
+    let Desk { house, view, health } = desk;
+    let grew = Arc::new(Notify::new());
+    let told = grew.clone();
+    house.registry.on_entry(Box::new(move |_, _| told.notify_one()));
+    beside.spawn(crate::checkpoint::keep(house.clone(), grew));
+
+    let ended = Arc::new(Notify::new());
+    let told = ended.clone();
+    house.registry.on_cut(Box::new(move |_| told.notify_one()));
+    beside.spawn(crate::crl::keep(house.clone(), view.clone(), ended));
+
+    let keeper = house.clone();
+    beside.spawn(async move {
+        loop {
+            tokio::time::sleep(STRANGERS).await;
+            keeper.summarize_strangers(false).await;
+        }
+    });
+
+    let (registry, health) = (house.registry.clone(), health.clone());
+    beside.spawn(async move {
+        let checked = tokio::task::spawn_blocking(move || registry.check_integrity()).await;
+        match checked {
+            Ok(Ok(findings)) => health.checked(findings.iter().map(ToString::to_string).collect()),
+            Ok(Err(error)) => health.checked(vec![error.to_string()]),
+            Err(error) => health.checked(vec![error.to_string()]),
+        }
+    });
+}

@@ -1,0 +1,110 @@
+//! What a start brings into the house: the registry, the online keys, and what the public port shows at once.
+
+use super::StartError;
+use crate::clock::Clock;
+use crate::home::{Home, Settings};
+use crate::house::{Furniture, House, Keyring};
+use crate::keys::{Keeping, KeyStore};
+use crate::public::{Kind, PublicFile, PublicView};
+use identity::authority::{AuthorityState, Role};
+use identity::{Certificate, Signer};
+use registry::{Options, Registry};
+use std::sync::Arc;
+
+/// The roles whose keys are online.
+const ONLINE: [Role; 3] = [Role::Birth, Role::Operations, Role::Service];
+/// Where the root's CRL is kept among the notes, once somebody brought a newer one.
+pub(crate) const ROOT_CRL: &str = "root-crl";
+
+/// A furnished house.
+pub(super) struct Furnished {
+    pub(super) house: Arc<House>,
+    /// Names of keys that lie in plain files.
+    pub(super) plain_keys: Vec<String>,
+}
+
+pub(super) fn furnish(home: &Home, settings: &Settings) -> Result<Furnished, StartError> {
+    let registry = Registry::open(&home.database(), Options::default())?;
+    let store = KeyStore::open(&home.keys())?;
+    let mut keyring = Keyring::new();
+    let mut plain_keys = Vec::new();
+    for role in ONLINE {
+        let loaded = store.load(role.as_str())?;
+        plain_keys.extend((loaded.keeping == Keeping::Plain).then(|| role.to_string()));
+        keyring.insert(loaded.key.public().key_id(), Arc::new(loaded.key));
+    }
+    let ledger = store.load("ledger")?;
+    plain_keys.extend((ledger.keeping == Keeping::Plain).then(|| "ledger".to_owned()));
+    if settings.keys_encrypted && !plain_keys.is_empty() {
+        return Err(StartError::Wrong(format!(
+            "`[keys] encrypted` is set, and these lie in plain files: {}",
+            plain_keys.join(", ")
+        )));
+    }
+    let house = House::new(Furniture {
+        registry,
+        clock: Clock::System,
+        keyring,
+        ledger_key: Arc::new(ledger.key),
+        public_url: settings.public_url.clone(),
+    })?;
+    known(&house)?;
+    Ok(Furnished { house, plain_keys })
+}
+
+/// A key that was exchanged by hand signs certificates that nobody trusts: better not to start.
+fn known(house: &House) -> Result<(), StartError> {
+    for realm in house.realms() {
+        for authority in &realm.authorities {
+            let online = ONLINE.contains(&authority.role) && authority.state == AuthorityState::Active;
+            if online && house.signer(&authority.id).is_none() {
+                return Err(StartError::Wrong(format!(
+                    "the key of the active {} authority {} is not in `keys/`: bring it back from the back-up",
+                    authority.role, authority.id
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the public port shows: the certificates of authorities, and the root's CRL.
+pub(super) fn view(home: &Home, house: &House) -> Result<Arc<PublicView>, StartError> {
+    let realms = house.realms();
+    let keys = realms.iter().map(|r| (r.name().clone(), r.key));
+    let view = PublicView::new(house.registry.clone(), keys);
+    for realm in &realms {
+        for authority in &realm.authorities {
+            let path = format!("/ca/{}/{}.cer", realm.name(), authority.id);
+            let certificate = &authority.certificate;
+            let file = PublicFile::new(Kind::Certificate, certificate.der().to_vec(), certificate.not_before());
+            view.show(&path, file);
+            if authority.role == Role::Root {
+                show_root_crl(home, house, realm.key, certificate, &format!("/crl/{}/{}.crl", realm.name(), authority.id), &view)?;
+            }
+        }
+    }
+    Ok(Arc::new(view))
+}
+
+/// The root's CRL is signed by hand, far away from here: the one that was brought last, else the one of the first
+/// start.
+fn show_root_crl(
+    home: &Home,
+    house: &House,
+    realm: registry::RealmKey,
+    root: &Certificate,
+    path: &str,
+    view: &PublicView,
+) -> Result<(), StartError> {
+    let noted = house.registry.noted(realm, ROOT_CRL, b"")?;
+    let crl = match noted {
+        Some(der) => Some(der),
+        None => std::fs::read(home.offline().join("root.crl")).ok(),
+    };
+    match crl {
+        Some(der) => view.show(path, PublicFile::new(Kind::Crl, der, house.clock.now())),
+        None => tracing::warn!(root = %root.spki_hash(), "there is no CRL of the root: make one with `muster ca crl --root`"),
+    }
+    Ok(())
+}

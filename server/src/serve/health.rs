@@ -1,0 +1,83 @@
+//! What `/readyz` looks at beside the registry's own answers: the full check of the file, and what of the root's key
+//! still lies here.
+
+use crate::home::Home;
+use api::Check;
+use std::sync::{PoisonError, RwLock};
+
+/// What was found so far.
+#[derive(Debug)]
+pub(super) struct Health {
+    home: Home,
+    plain_keys: Vec<String>,
+    public_url: Option<String>,
+    integrity: RwLock<Integrity>,
+}
+
+#[derive(Debug)]
+enum Integrity {
+    Checking,
+    Checked(Vec<String>),
+}
+
+impl Health {
+    pub(super) fn new(home: Home, plain_keys: Vec<String>, public_url: Option<String>) -> Self {
+        Self { home, plain_keys, public_url, integrity: RwLock::new(Integrity::Checking) }
+    }
+
+    /// The full check of the registry ended with these findings.
+    pub(super) fn checked(&self, findings: Vec<String>) {
+        for finding in &findings {
+            tracing::error!("the registry is damaged: {finding}");
+        }
+        *self.integrity.write().unwrap_or_else(PoisonError::into_inner) = Integrity::Checked(findings);
+    }
+
+    /// The checks as they stand. A warning does not make a server unready: it says what to do, and `ok` stays true.
+    pub(super) fn checks(&self) -> Vec<Check> {
+        vec![self.integrity(), self.root(), self.keys(), self.addresses()]
+    }
+
+    fn integrity(&self) -> Check {
+        let state = self.integrity.read().unwrap_or_else(PoisonError::into_inner);
+        let (ok, detail) = match &*state {
+            Integrity::Checking => (true, "the full check of the registry is under way".to_owned()),
+            Integrity::Checked(findings) => match findings.as_slice() {
+                [] => (true, "the registry was checked from end to end".to_owned()),
+                [first, ..] => (
+                    false,
+                    format!("{} findings, the first: {first}: stop, keep the file, restore a back-up", findings.len()),
+                ),
+            },
+        };
+        Check { name: "integrity".to_owned(), ok, detail }
+    }
+
+    fn root(&self) -> Check {
+        let left = self.home.left_behind();
+        let detail = if left.is_empty() {
+            "the root's key is not here".to_owned()
+        } else {
+            let files: Vec<String> = left.iter().map(|p| p.display().to_string()).collect();
+            format!("warning: carry these away from this machine: {}", files.join(", "))
+        };
+        Check { name: "root-key".to_owned(), ok: true, detail }
+    }
+
+    fn keys(&self) -> Check {
+        let detail = if self.plain_keys.is_empty() {
+            "no online key lies in a plain file".to_owned()
+        } else {
+            format!("warning: these online keys lie in plain files (0600): {}", self.plain_keys.join(", "))
+        };
+        Check { name: "online-keys".to_owned(), ok: true, detail }
+    }
+
+    fn addresses(&self) -> Check {
+        let detail = match &self.public_url {
+            Some(url) => format!("certificates carry {url}"),
+            None => "warning: no public_url, so certificates carry no address of CRL and OCSP".to_owned(),
+        };
+        Check { name: "public-url".to_owned(), ok: true, detail }
+    }
+}

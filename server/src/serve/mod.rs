@@ -1,0 +1,203 @@
+//! A running server, put together: the home is locked and founded, the house furnished, three ports opened, and what
+//! goes on beside requests set going. [`start`] gives a [`Running`]; `muster serve` waits for its end, the demo and
+//! the tests use it and stop it.
+
+mod beside;
+mod furnish;
+mod health;
+mod ports;
+
+use crate::found::{self, FoundError};
+use crate::home::{Config, Home, HomeError, Lock, Ports, ServeOptions, Settings};
+use crate::house::House;
+use crate::listen::Stopper;
+use crate::public::PublicView;
+use crate::tls::ServedError;
+use health::Health;
+use registry::{OpenError, ReadError};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::task::JoinSet;
+
+/// Why a server did not start. Every one is the operator's to mend, and says how.
+#[derive(Debug)]
+pub enum StartError {
+    /// The home.
+    Home(HomeError),
+    /// The first start.
+    Found(FoundError),
+    /// A key.
+    Key(crate::keys::KeyTrouble),
+    /// The registry.
+    Open(OpenError),
+    /// What is in the registry.
+    Read(ReadError),
+    /// The server certificate.
+    Served(ServedError),
+    /// TLS.
+    Tls(rustls::Error),
+    /// A port.
+    Listen(std::io::Error),
+    /// A key that is missing or that is not the one that the registry knows.
+    Wrong(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Home(e) => e.fmt(f),
+            Self::Found(e) => e.fmt(f),
+            Self::Key(e) => e.fmt(f),
+            Self::Open(e) => e.fmt(f),
+            Self::Read(e) => e.fmt(f),
+            Self::Served(e) => e.fmt(f),
+            Self::Tls(e) => write!(f, "TLS: {e}"),
+            Self::Listen(e) => write!(f, "{e}: set `[listen]` in muster.toml, or take --any-port"),
+            Self::Wrong(sentence) => f.write_str(sentence),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// One `From` for each error that a start may end with.
+macro_rules! start_errors {
+    ($($from:ty => $variant:ident),+ $(,)?) => {
+        $(impl From<$from> for StartError {
+            fn from(error: $from) -> Self {
+                Self::$variant(error)
+            }
+        })+
+    };
+}
+
+start_errors! {
+    HomeError => Home,
+    FoundError => Found,
+    crate::keys::KeyTrouble => Key,
+    OpenError => Open,
+    ReadError => Read,
+    ServedError => Served,
+    rustls::Error => Tls,
+    std::io::Error => Listen,
+}
+
+/// What a person should know after a start.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// Whether the home was founded just now.
+    pub founded: bool,
+    /// What of the root still lies in the home and should be carried away.
+    pub left_behind: Vec<PathBuf>,
+    /// Online keys that lie in plain files.
+    pub plain_keys: Vec<String>,
+    /// The address that stands in certificates; `None` where none does.
+    pub public_url: Option<String>,
+}
+
+/// A running server.
+pub struct Running {
+    home: Home,
+    house: Arc<House>,
+    view: Arc<PublicView>,
+    ports: Ports,
+    news: News,
+    stopper: Stopper,
+    serving: JoinSet<()>,
+    beside: JoinSet<()>,
+    _lock: Lock,
+}
+
+/// Founds the home where it is empty, and starts the server on it.
+///
+/// # Errors
+/// [`StartError`], whose sentence says what to do.
+pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
+    let home = Home::open(&options.home)?;
+    let lock = home.lock()?;
+    Ports::forget(&home)?;
+    let settings = Settings::from(Config::read(&home)?, &options)?;
+    let founded = found::ensure(&home, &lock, &settings, &options)?;
+    let furnished = furnish::furnish(&home, &settings)?;
+    let house = furnished.house;
+    let (stopper, stop) = Stopper::new();
+    let view = furnish::view(&home, &house)?;
+    let mut serving = JoinSet::new();
+    let plain_keys = furnished.plain_keys.clone();
+    let health = Health::new(home.clone(), plain_keys, settings.public_url.clone());
+    let desk = ports::Desk { house: house.clone(), view: view.clone(), health: Arc::new(health) };
+    let opened = ports::open(&desk, &settings, &stop, &mut serving)?;
+    let mut beside = JoinSet::new();
+    beside::begin(&desk, &mut beside);
+    opened.keep_fresh(&stop, &mut beside);
+    crate::crl::publish_all(&house, &view).await;
+    crate::checkpoint::sign_all(&house).await;
+    let ports = opened.ports;
+    point_operator(&home, ports.operator)?;
+    ports.write(&home)?;
+    let news = News {
+        founded: founded.is_some(),
+        left_behind: home.left_behind(),
+        plain_keys: furnished.plain_keys,
+        public_url: settings.public_url.clone(),
+    };
+    Ok(Running { home, house, view, ports, news, stopper, serving, beside, _lock: lock })
+}
+
+/// The operator file of the home follows the port; one that was moved elsewhere is its owner's business.
+fn point_operator(home: &Home, port: Option<u16>) -> Result<(), HomeError> {
+    let Some(port) = port else { return Ok(()) };
+    match crate::home::OperatorFile::point(&home.operator(), &format!("https://localhost:{port}")) {
+        Err(error) if error.is_absent() => Ok(()),
+        other => other,
+    }
+}
+
+impl Running {
+    /// The ports that are really listened on.
+    #[must_use]
+    pub fn ports(&self) -> Ports {
+        self.ports
+    }
+
+    /// What a person should know.
+    #[must_use]
+    pub fn news(&self) -> &News {
+        &self.news
+    }
+
+    /// What the server decides with.
+    #[must_use]
+    pub fn house(&self) -> &Arc<House> {
+        &self.house
+    }
+
+    /// What the public port shows.
+    #[must_use]
+    pub fn view(&self) -> &Arc<PublicView> {
+        &self.view
+    }
+
+    /// Reads what may change while it runs: realms, and the operators' own certificate.
+    pub fn reload(&self) {
+        for realm in self.house.realms() {
+            if let Err(error) = self.house.reload(realm.name()) {
+                tracing::error!(realm = %realm.name(), "not read again: {error}");
+            }
+        }
+    }
+
+    /// Stops: no new connections, requests in flight end, what was refused is summed up, the registry closes.
+    pub async fn stop(mut self) {
+        self.stopper.stop();
+        while self.serving.join_next().await.is_some() {}
+        self.beside.shutdown().await;
+        self.house.summarize_strangers(true).await;
+        crate::checkpoint::sign_all(&self.house).await;
+        self.house.registry.close();
+        if let Err(error) = Ports::forget(&self.home) {
+            tracing::warn!("the ports file could not be taken away: {error}");
+        }
+    }
+}

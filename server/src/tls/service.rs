@@ -1,0 +1,96 @@
+//! The server's certificate from the service authority: issued at each start with a new key that is
+//! never stored, and again in the background long before it ends.
+
+use super::{Served, ServedError};
+use crate::clock;
+use crate::home::config::Settings;
+use crate::keys::NewKey;
+use crate::limits::{SERVER_CERTIFICATE_LEFT_S, SERVER_CERTIFICATE_LOOK};
+use crate::listen::Stop;
+use ca::Issuer;
+use ca::authority::{self, ServerName};
+use identity::{Certificate, KeyError, KeyKind, Signer, UnixTime};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+
+/// The names of this server: what was said, and always loopback's.
+#[must_use]
+pub fn names(settings: &Settings) -> Vec<ServerName> {
+    let dns = settings.dns_names.iter().cloned().map(ServerName::Dns);
+    let ips = settings.ip_names.iter().copied().map(ServerName::Ip);
+    let loopback = [
+        ServerName::Dns("localhost".to_owned()),
+        ServerName::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        ServerName::Ip(IpAddr::V6(Ipv6Addr::LOCALHOST)),
+    ];
+    let mut all: Vec<ServerName> = Vec::new();
+    dns.chain(ips).chain(loopback).for_each(|name| {
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    });
+    all
+}
+
+/// The service authority, and the names that it certifies for this server.
+pub struct Service {
+    issuer: Issuer,
+    names: Vec<ServerName>,
+}
+
+impl Service {
+    /// A service authority for `names`.
+    #[must_use]
+    pub fn new(issuer: Issuer, names: Vec<ServerName>) -> Self {
+        Self { issuer, names }
+    }
+
+    /// A first certificate, ready to be served.
+    ///
+    /// # Errors
+    /// Where the authority's key did not sign.
+    pub fn serve(&self) -> Result<Arc<Served>, ServedError> {
+        let (chain, key) = self.issue()?;
+        Served::new(&chain, &key).map(Arc::new)
+    }
+
+    /// Exchanges the certificate where a third of its life is left; says whether it did.
+    ///
+    /// # Errors
+    /// Where the authority's key did not sign; the last certificate is served on.
+    pub fn renew(&self, served: &Served, now: UnixTime) -> Result<bool, ServedError> {
+        if served.not_after().secs_since(now) > SERVER_CERTIFICATE_LEFT_S {
+            return Ok(false);
+        }
+        let (chain, key) = self.issue()?;
+        served.exchange(&chain, &key)?;
+        Ok(true)
+    }
+
+    /// Renews whenever it is time, until it is time to stop.
+    pub async fn keep_fresh(&self, served: &Served, mut stop: Stop) {
+        loop {
+            tokio::select! {
+                () = stop.asked() => return,
+                () = tokio::time::sleep(SERVER_CERTIFICATE_LOOK) => {}
+            }
+            match self.renew(served, clock::now()) {
+                Ok(true) => tracing::info!("server certificate renewed"),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "server certificate not renewed"),
+            }
+        }
+    }
+
+    /// P-256 whatever the authorities have: every client verifies it, and it is the smallest that
+    /// they all do.
+    fn issue(&self) -> Result<(Vec<Certificate>, NewKey), ServedError> {
+        let unfit = |e: KeyError| ServedError::Unfit(format!("no server certificate: {e}"));
+        let key = NewKey::make(KeyKind::P256).map_err(unfit)?;
+        let public = key.signer().map_err(unfit)?;
+        let leaf = clock::outside(|outside| {
+            authority::server(&self.issuer, public.public(), &self.names, outside)
+        });
+        Ok((vec![leaf.map_err(unfit)?, self.issuer.certificate().clone()], key))
+    }
+}

@@ -1,0 +1,110 @@
+//! A test's own PKI, and a client that believes everything.
+
+use super::service::{Service, names};
+use crate::clock;
+use crate::home::config::{Config, ServeOptions, Settings};
+use crate::keys::NewKey;
+use ca::authority::{self, Order};
+use ca::{Addresses, Issuer};
+use identity::authority::Role;
+use identity::{Certificate, Csr, KeyKind, RealmName};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{
+    CryptoProvider, SupportedKxGroup, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
+};
+use std::sync::Arc;
+
+/// A root and a service authority of `kind`.
+pub(crate) fn service(kind: KeyKind) -> Service {
+    let root_key = NewKey::make(kind).unwrap().signer().unwrap();
+    let root =
+        clock::outside(|o| authority::root("Muster root 0011223344aa", &root_key, o)).unwrap();
+    let key = NewKey::make(kind).unwrap().signer().unwrap();
+    let csr = authority::request("Muster service 0011223344aa", &key).unwrap();
+    let addresses = Addresses {
+        public_url: Some("http://muster.example:8080".into()),
+        realm: RealmName::default_realm(),
+    };
+    let csr = Csr::parse(&csr).unwrap();
+    let order = Order { csr: &csr, role: Role::Service, addresses: &addresses };
+    let certificate = clock::outside(|o| authority::sign(&root, &root_key, order, o)).unwrap();
+    let issuer = Issuer::new(certificate, Arc::new(key), addresses, 1).unwrap();
+    let options = ServeOptions { names: vec!["muster.example".into()], ..Default::default() };
+    Service::new(issuer, names(&Settings::from(Config::default(), &options).unwrap()))
+}
+
+/// A certificate that nobody here knows, with its key.
+pub(crate) fn stranger(kind: KeyKind) -> (Certificate, NewKey) {
+    let key = NewKey::make(kind).unwrap();
+    let signer = key.signer().unwrap();
+    let certificate = clock::outside(|o| authority::root("Stranger", &signer, o)).unwrap();
+    (certificate, key)
+}
+
+/// How a client comes.
+pub(crate) struct Client {
+    pub(crate) group: &'static dyn SupportedKxGroup,
+    pub(crate) version: &'static SupportedProtocolVersion,
+    pub(crate) shows: Option<(Certificate, NewKey)>,
+}
+
+impl Client {
+    pub(crate) fn config(&self) -> ClientConfig {
+        let provider =
+            CryptoProvider { kx_groups: vec![self.group], ..aws_lc_rs::default_provider() };
+        let config = ClientConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[self.version])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Believes));
+        let Some((certificate, key)) = &self.shows else { return config.with_no_client_auth() };
+        let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+        let key = PrivatePkcs8KeyDer::from(key.dangerous_pkcs8().to_vec());
+        config.with_client_auth_cert(chain, PrivateKeyDer::from(key)).unwrap()
+    }
+}
+
+#[derive(Debug)]
+struct Believes;
+
+impl ServerCertVerifier for Believes {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        verify_tls12_signature(message, cert, dss, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
+        verify_tls13_signature(message, cert, dss, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
