@@ -1,5 +1,5 @@
-//! Where everybody finds what an authority publishes. Certificates name these addresses for as long as they live, so
-//! they come from the realm's public URL and never from a socket.
+//! Where everybody finds what an authority publishes. Certificates name these addresses for as long
+//! as they live, so they come from the realm's public URL and never from a socket.
 
 use identity::RealmName;
 use identity::authority::KeyId;
@@ -7,7 +7,8 @@ use identity::authority::KeyId;
 /// The public addresses of a realm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Addresses {
-    /// What stands before every path, `http://muster.example:8080`; `None` leaves all addresses out.
+    /// What stands before every path, `http://muster.example:8080`; `None` leaves all addresses
+    /// out.
     pub public_url: Option<String>,
     /// Whose addresses they are.
     pub realm: RealmName,

@@ -1,9 +1,10 @@
 //! May a certificate exist, and what does it look like.
 //!
-//! [`recognize()`] says what somebody showed, [`judge()`] whether a leaf may be made of it, and [`Issuer::issue`] signs
-//! what was approved; [`birth`] does the same for birth certificates. All of it is pure: facts come from the registry,
-//! time and chance from the host, and what comes out is a value that the host commits before anybody sees it.
-//! Read on in [`judge`] for the rules, in [`issuer`] for the shapes, in [`authority`] for what stands above them.
+//! [`recognize()`] says what somebody showed, [`judge()`] whether a leaf may be made of it, and
+//! [`Issuer::issue`] signs what was approved; [`birth`] does the same for birth certificates. All
+//! of it is pure: facts come from the registry, time and chance from the host, and what comes out
+//! is a value that the host commits before anybody sees it. Read on in [`mod@judge`] for the rules, in
+//! [`issuer`] for the shapes, in [`authority`] for what stands above them.
 
 pub mod address;
 pub mod authority;
@@ -11,6 +12,8 @@ pub mod birth;
 pub mod crl;
 pub mod issuer;
 pub mod judge;
+#[cfg(test)]
+mod lint;
 pub mod ocsp;
 pub mod recognize;
 mod wire;
@@ -20,4 +23,4 @@ mod world;
 pub use address::Addresses;
 pub use issuer::{Granted, Issuer};
 pub use judge::{Approved, Facts, Judgement, KeyFacts, Rules, judge};
-pub use recognize::{Recognized, Trust, recognize};
+pub use recognize::{Recognized, Trust, recognize, recognize_recorded};

@@ -11,8 +11,8 @@ use identity::credential::Requester;
 use identity::door::{Door, DoorKind, MakerRule, SerialPlace};
 use identity::key::SoftwareKey;
 use identity::{
-    Assurance, Certificate, Csr, Device, DeviceId, Dice, Identifiers, KeyKind, Outside, RealmName,
-    Signer, UnixTime,
+    Assurance, Certificate, Csr, DeviceId, Dice, Identifiers, KeyKind, Outside, RealmName, Signer,
+    UnixTime,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;

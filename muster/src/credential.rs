@@ -37,7 +37,7 @@ struct Written {
     url: String,
     root_pin: String,
     root: Option<String>,
-    token: Zeroizing<String>,
+    token: String,
     realm: String,
 }
 
@@ -87,7 +87,7 @@ impl OperatorFile {
             return Err(Failure::new("root_pin is not the pin of the root in it"));
         }
         let Written { url, token, realm, .. } = written;
-        Ok(Self { url, root, token, realm })
+        Ok(Self { url, root, token: Zeroizing::new(token), realm })
     }
 
     /// The same server and root with another's token.

@@ -74,6 +74,16 @@ impl Failure {
         self.status == Some(StatusCode::NOT_FOUND)
     }
 
+    /// Whether the server cannot make sense of what was sent; the same will fail again.
+    pub(crate) fn is_malformed(&self) -> bool {
+        self.status.is_some_and(|s| matches!(s.as_u16(), 400 | 413 | 422))
+    }
+
+    /// Whether the credential is good, but not for this.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.status == Some(StatusCode::FORBIDDEN)
+    }
+
     /// The reason, as one sentence.
     pub(crate) fn what(&self) -> &str {
         &self.what

@@ -26,10 +26,8 @@ pub(crate) fn refuse_running(home: &Path) -> Outcome {
     let Ok(file) = std::fs::OpenOptions::new().write(true).open(&path) else { return Ok(()) };
     match file.try_lock() {
         Ok(()) => Ok(()),
-        Err(_) => {
-            Err(Failure::new(format!("a Muster is running on `{}`", home.display()))
-                .next("stop it first, or ask it over REST by leaving the file names out"))
-        }
+        Err(_) => Err(Failure::new(format!("a Muster is running on `{}`", home.display()))
+            .next("stop it first, or ask it over REST by leaving the file names out")),
     }
 }
 

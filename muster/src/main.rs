@@ -4,8 +4,10 @@
 //! files as [`production`] does, and ends as an outcome: printed by [`output`], or explained by
 //! [`failure`].
 
+mod bench;
 mod command;
 mod credential;
+mod demo;
 mod failure;
 mod home;
 mod output;

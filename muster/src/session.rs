@@ -39,7 +39,6 @@ impl Everywhere {
     pub(crate) fn open(&self) -> Session {
         Session {
             json: self.json,
-            home_named: self.home.is_some(),
             credential: self.credential.clone(),
             home: home::find(self.home.clone()),
             paint: Paint::decide(self.color, std::io::stdout().is_terminal()),
@@ -53,8 +52,6 @@ pub(crate) struct Session {
     pub(crate) json: bool,
     /// The home, which may not exist.
     pub(crate) home: PathBuf,
-    /// Whether somebody said which home.
-    pub(crate) home_named: bool,
     /// Colours of stdout.
     pub(crate) paint: Paint,
     credential: Option<PathBuf>,

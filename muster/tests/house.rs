@@ -79,13 +79,19 @@ fn floors_zero_to_two_are_deaf_and_blind() {
             assert!(!WORLDLY.contains(&import.as_str()), "`{name}` knows the world: `{import}`");
         }
         let clippy = std::fs::read_to_string(root.join(name).join("clippy.toml")).unwrap();
-        assert!(clippy.contains("std::time::SystemTime::now"), "`{name}` has no strict clippy.toml");
+        assert!(
+            clippy.contains("std::time::SystemTime::now"),
+            "`{name}` has no strict clippy.toml"
+        );
     }
 }
 
 #[test]
 fn only_the_registry_knows_sql() {
     for (name, imports) in manifests() {
-        assert!(name == "registry" || !imports.iter().any(|i| i == "rusqlite"), "`{name}` knows SQL");
+        assert!(
+            name == "registry" || !imports.iter().any(|i| i == "rusqlite"),
+            "`{name}` knows SQL"
+        );
     }
 }

@@ -154,14 +154,14 @@ impl House {
             tracing::error!("the registry cannot be read: {error}");
             outage("the registry cannot be read: try again later")
         })?;
-        let known = facts.by_serial.as_ref().or(facts.by_key.as_ref()).map(|(device, _)| device.id);
-        let judged = birth::judge(ask, facts, &realm.settings.rules(None), now);
+        let known = facts.by_serial.as_ref().map(|(d, _)| d.id).or(facts.by_key.as_ref().map(|(d, _)| d.id));
+        let judged = birth::judge(ask, facts, &realm.settings.rules(None));
         match judged.map_err(|refusal| Denied { refusal, about: known })? {
-            BirthJudgement::Again(credential) => Ok(Decided::Again(Box::new(credential))),
+            BirthJudgement::Again(credential) => Ok(Decided::Again(credential)),
             BirthJudgement::Grant(approved) => {
                 let issuer = realm.birth.as_ref().ok_or(Refusal::Denied(RuleId::NO_AUTHORITY))?;
                 let born = issuer
-                    .issue_birth(approved, &mut Outside { now, dice: &mut SystemDice })
+                    .issue_birth(*approved, &mut Outside { now, dice: &mut SystemDice })
                     .map_err(|_| outage("the birth authority did not sign"))?;
                 Ok(Decided::Born(Box::new(born)))
             }
@@ -180,6 +180,7 @@ impl House {
             Some(seen) => self.born(realm, self.registry.device(realm.key, &seen.device)?)?,
             None => None,
         };
+        let by_key = by_key.and_then(|(device, birth)| Some((device, birth?)));
         let i = &ask.identifiers;
         let same = self.registry.device_by_serial(realm.key, &i.maker, &i.model, &i.serial)?;
         Ok(BirthFacts {
@@ -194,10 +195,10 @@ impl House {
         &self,
         realm: &RealmState,
         device: Option<Device>,
-    ) -> Result<Option<(Device, Credential)>, ReadError> {
+    ) -> Result<Option<(Device, Option<Credential>)>, ReadError> {
         let Some(device) = device else { return Ok(None) };
         let birth = self.registry.birth_of(realm.key, &device.id)?;
-        Ok(birth.map(|birth| (device, birth)))
+        Ok(Some((device, birth)))
     }
 
     async fn record_birth(&self, realm: &RealmState, denied: Denied, station: Station<'_>) -> Refusal {

@@ -2,8 +2,10 @@
 //! committed and unsigned.
 
 use crate::house::House;
+use crate::public::{Kind, PublicFile, PublicView};
+use ledger::Origin;
 use ledger::note::{self, Checkpoint};
-use registry::{ReadError, Realm};
+use registry::Realm;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
@@ -16,19 +18,25 @@ pub const SPACE: &str = "checkpoint";
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Signs again whenever `changed` says that a ledger grew. Ends with its task.
-pub async fn keep(house: Arc<House>, changed: Arc<Notify>) {
+pub async fn keep(house: Arc<House>, view: Arc<PublicView>, changed: Arc<Notify>) {
     loop {
-        sign_all(&house).await;
+        sign_all(&house, &view).await;
         tokio::time::sleep(PAUSE).await;
         changed.notified().await;
     }
 }
 
-/// Signs the head of every realm that grew since it was last signed.
-pub async fn sign_all(house: &House) {
+/// Signs the head of every realm that grew since it was last signed, and shows it.
+pub async fn sign_all(house: &House, view: &PublicView) {
     for realm in house.realms() {
         match signed(house, &realm.realm) {
-            Ok(Some(text)) => {
+            Ok((text, stored)) => {
+                let path = format!("/ledger/{}/checkpoint", realm.name());
+                let octets = text.clone().into_bytes();
+                view.show(&path, PublicFile::new(Kind::Checkpoint, octets, house.clock.now()));
+                if stored {
+                    continue;
+                }
                 let (answer, answered) = oneshot::channel();
                 let tell = move |result| drop(answer.send(result));
                 house.registry.note(realm.key, SPACE, b"", Some(text.into_bytes()), Box::new(tell));
@@ -36,26 +44,21 @@ pub async fn sign_all(house: &House) {
                     tracing::error!(realm = %realm.name(), "the checkpoint could not be stored: {error}");
                 }
             }
-            Ok(None) => {}
             Err(error) => tracing::error!(realm = %realm.name(), "the checkpoint could not be made: {error}"),
         }
     }
 }
 
-/// The signed head, where it is not signed yet.
-fn signed(house: &House, realm: &Realm) -> Result<Option<String>, ReadError> {
-    let head = house.registry.head(realm.key)?;
-    let checkpoint = Checkpoint { origin: realm.origin.clone(), size: head.size, root: head.root };
-    let text = checkpoint.text();
-    let stored = house.registry.noted(realm.key, SPACE, b"")?;
-    if stored.is_some_and(|s| s.starts_with(text.as_bytes())) {
-        return Ok(None);
+/// The signed head, and whether it is stored already.
+fn signed(house: &House, realm: &Realm) -> Result<(String, bool), String> {
+    let head = house.registry.head(realm.key).map_err(|e| e.to_string())?;
+    let origin = Origin::parse(&realm.origin).ok_or("the realm's origin cannot be read")?;
+    let checkpoint = Checkpoint { origin, size: head.size, root: head.root };
+    let stored = house.registry.noted(realm.key, SPACE, b"").map_err(|e| e.to_string())?;
+    let stored = stored.and_then(|s| String::from_utf8(s).ok());
+    if let Some(text) = stored.filter(|s| s.starts_with(&checkpoint.text())) {
+        return Ok((text, true));
     }
-    match note::sign(&checkpoint, house.ledger_key.as_ref(), &realm.origin) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) => {
-            tracing::error!(realm = %realm.name, "the ledger key did not sign: {error}");
-            Ok(None)
-        }
-    }
+    let text = note::sign(&checkpoint, house.ledger_key.as_ref()).map_err(|e| e.to_string())?;
+    Ok((text, false))
 }

@@ -39,7 +39,7 @@ pub struct House {
     /// Signs checkpoints.
     pub ledger_key: Arc<dyn Signer>,
     public_url: Option<String>,
-    keyring: Keyring,
+    keyring: RwLock<Keyring>,
     realms: RwLock<BTreeMap<RealmName, Arc<RealmState>>>,
 }
 
@@ -123,10 +123,10 @@ impl House {
             strangers: Strangers::default(),
             ledger_key: furniture.ledger_key,
             public_url: furniture.public_url,
-            keyring: furniture.keyring,
+            keyring: RwLock::new(furniture.keyring),
             realms: RwLock::default(),
         };
-        for realm in house.registry.realms()? {
+        for realm in house.registry.realms() {
             house.reload(&realm.name)?;
         }
         Ok(Arc::new(house))
@@ -150,7 +150,7 @@ impl House {
     /// # Errors
     /// [`ReadError`] where the registry cannot be read; the realm then stays as it was.
     pub fn reload(&self, name: &RealmName) -> Result<(), ReadError> {
-        let Some(realm) = self.registry.realms()?.into_iter().find(|r| r.name == *name) else {
+        let Some(realm) = self.registry.realms().into_iter().find(|r| r.name == *name) else {
             return Ok(());
         };
         let state = self.read_realm(realm)?;
@@ -183,13 +183,25 @@ impl House {
         fit.sort_by_key(|a| a.certificate.not_before());
         let (authority, key) = fit.iter().rev().find_map(|a| Some((a, self.signer(&a.id)?)))?;
         let addresses = self.addresses_of(realm);
-        Some(Issuer::new(authority.certificate.clone(), key, addresses, SHARDS))
+        Issuer::new(authority.certificate.clone(), key, addresses, SHARDS).ok()
     }
 
     /// The private key of an authority, where it is online here.
     #[must_use]
     pub fn signer(&self, id: &KeyId) -> Option<Arc<dyn Signer>> {
-        self.keyring.get(id).cloned()
+        self.keyring.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Takes in the key of an authority that is to come.
+    pub fn add_signer(&self, key: Arc<dyn Signer>) {
+        let id = key.public().key_id();
+        self.keyring.write().unwrap_or_else(PoisonError::into_inner).insert(id, key);
+    }
+
+    /// Where the public port is reached from outside; `None` leaves addresses out of certificates.
+    #[must_use]
+    pub fn public_url(&self) -> Option<&str> {
+        self.public_url.as_deref()
     }
 
     /// The public addresses of a realm, as its certificates carry them.

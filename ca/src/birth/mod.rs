@@ -1,6 +1,7 @@
-//! May this birth certificate exist. A unit is born once: the same key with the same identifiers gets the same
-//! certificate again, from anywhere and without alarm; another key for the same serial number, or another serial
-//! number for the same key, is a second birth. Rework says so, with a reason.
+//! May this birth certificate exist. A unit is born once: the same key with the same identifiers
+//! gets the same certificate again, from anywhere and without alarm; another key for the same
+//! serial number, or another serial number for the same key, is a second birth. Rework says so,
+//! with a reason.
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +37,8 @@ pub struct BirthAsk {
 pub struct BirthFacts {
     /// The device that the CSR's key is known for, and the newest certificate of that key.
     pub by_key: Option<(Device, Credential)>,
-    /// The device with this model and serial number, and its birth certificate; one that joined by token has none.
+    /// The device with this model and serial number, and its birth certificate; one that joined by
+    /// token has none.
     pub by_serial: Option<(Device, Option<Credential>)>,
     /// Whether the key was revoked as compromised.
     pub key_compromised: bool,
@@ -110,7 +112,8 @@ pub fn judge(ask: &BirthAsk, facts: BirthFacts, rules: &Rules) -> Result<BirthJu
     })))
 }
 
-/// IEEE 802.1AR §8.6 wants the serial number in the subject, and X.520 lets it be a PrintableString of at most 64.
+/// IEEE 802.1AR §8.6 wants the serial number in the subject, and X.520 lets it be a PrintableString
+/// of at most 64.
 fn check_serial(identifiers: &Identifiers) -> Result<(), Refusal> {
     let sentence = if identifiers.serial.is_empty() {
         "a birth needs a serial number".to_owned()
@@ -144,7 +147,8 @@ fn repeated(
     Ok(BirthJudgement::Again(Box::new(credential)))
 }
 
-/// The serial number was seen before, with another key. Rework replaces the birth certificate and answers the mark.
+/// The serial number was seen before, with another key. Rework replaces the birth certificate and
+/// answers the mark.
 fn replaced(
     ask: &BirthAsk,
     device: &Device,
@@ -227,7 +231,8 @@ impl ApprovedBirth {
         })
     }
 
-    /// Organization, model and serial number: with the model, no two devices of a realm share a subject.
+    /// Organization, model and serial number: with the model, no two devices of a realm share a
+    /// subject.
     fn subject(&self) -> der::Result<Vec<u8>> {
         let Identifiers { model, serial, .. } = &self.device.identifiers;
         let parts = [

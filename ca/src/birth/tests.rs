@@ -1,1 +1,138 @@
+use super::*;
+use crate::world::*;
+use identity::credential::Revocation;
+use identity::{Certificate, Reason, Signer};
 
+fn facts(world: &mut World) -> BirthFacts {
+    BirthFacts { by_key: None, by_serial: None, key_compromised: false, fresh: world.fresh() }
+}
+
+fn refused(ask: &BirthAsk, facts: &BirthFacts) -> RuleId {
+    match judge(ask, facts.clone(), &Rules::default()) {
+        Err(Refusal::Denied(rule)) => rule,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A unit `S1` with key 9, and what the registry says when it comes again.
+fn born() -> (World, Born, BirthFacts) {
+    let mut world = World::new();
+    let born = world.born("S1", &key(9));
+    let by_key = Some((born.device.clone(), born.credential.clone()));
+    let by_serial = Some((born.device.clone(), Some(born.credential.clone())));
+    let facts = BirthFacts { by_key, by_serial, ..facts(&mut world) };
+    (world, born, facts)
+}
+
+#[test]
+fn a_birth_certificate_is_an_idevid_that_never_ends() {
+    let mut world = World::new();
+    let mut ask = birth_ask("S1", &key(9));
+    ask.csr = csr(&*key(9), "S1");
+    let rules = Rules {
+        hw_type: Some(ObjectIdentifier::new_unwrap("1.3.6.1.4.1.99999.1")),
+        organization: Some("ACME".into()),
+        ..Rules::default()
+    };
+    let BirthJudgement::Grant(approved) = judge(&ask, facts(&mut world), &rules).unwrap() else {
+        panic!()
+    };
+    let mut outside = Outside { now: NOW, dice: &mut world.dice };
+    let born = world.birth.issue_birth(*approved, &mut outside).unwrap();
+
+    let made = Certificate::parse(&born.credential.der).unwrap();
+    assert_eq!(made.signed_by(world.birth.certificate()), Ok(()));
+    assert_eq!(made.not_after(), UnixTime::NEVER_ENDS);
+    assert_eq!(made.subject_serial_number().as_deref(), Some("S1"));
+    assert_eq!(made.device(), Some(born.device.id));
+    assert_eq!(made.hardware_module().unwrap().hw_serial_num.as_bytes(), b"S1");
+    assert_eq!((made.usages(), made.authority()), (None, None));
+    assert_eq!(made.serial(), Some(born.credential.serial));
+    assert_eq!((born.device.version, born.expected, born.device.born), (1, None, NOW));
+    assert_eq!(born.device.standing, Standing::Born);
+}
+
+#[test]
+fn a_repeated_birth_returns_the_same_certificate_from_anywhere() {
+    let (_, first, facts) = born();
+    let mut ask = birth_ask("S1", &key(9));
+    ask.requester = Requester::operator("station-2");
+    let again = judge(&ask, facts, &Rules::default()).unwrap();
+    assert!(matches!(again, BirthJudgement::Again(c) if *c == first.credential));
+}
+
+#[test]
+fn a_repeated_birth_of_a_unit_that_was_set_aside_or_revoked_is_refused() {
+    let (_, _, facts) = born();
+    let ask = birth_ask("S1", &key(9));
+    for (standing, rule) in [
+        (Standing::Quarantined, RuleId::QUARANTINED),
+        (Standing::Suspended, RuleId::SUSPENDED),
+        (Standing::Retired, RuleId::RETIRED),
+    ] {
+        let mut facts = facts.clone();
+        facts.by_key.as_mut().unwrap().0.standing = standing;
+        assert_eq!(refused(&ask, &facts), rule);
+    }
+    let mut facts = facts;
+    let revocation = Revocation { at: NOW, reason: Reason::Superseded };
+    facts.by_key.as_mut().unwrap().1.revoked = Some(revocation);
+    assert_eq!(refused(&ask, &facts), RuleId::REVOKED);
+}
+
+#[test]
+fn a_key_is_born_once_and_never_after_it_was_a_leafs() {
+    let (_, _, facts) = born();
+    let by_key = BirthFacts { by_serial: None, ..facts };
+    assert_eq!(refused(&birth_ask("S2", &key(9)), &by_key), RuleId::KEY_BORN_TWICE);
+    let mut other = birth_ask("S1", &key(9));
+    other.identifiers.model = "P8".into();
+    assert_eq!(refused(&other, &by_key), RuleId::KEY_BORN_TWICE);
+    let mut of_leaf = by_key;
+    of_leaf.by_key.as_mut().unwrap().1.kind = CredentialKind::Leaf;
+    assert_eq!(refused(&birth_ask("S1", &key(9)), &of_leaf), RuleId::KEY_BORN_TWICE);
+}
+
+#[test]
+fn a_second_birth_is_refused_and_rework_replaces_it_with_a_reason() {
+    let (mut world, first, facts) = born();
+    let facts = BirthFacts { by_key: None, ..facts };
+    let mut ask = birth_ask("S1", &key(10));
+    assert_eq!(refused(&ask, &facts), RuleId::SECOND_BIRTH);
+    ask.replace = Some("  ".into());
+    assert_eq!(refused(&ask, &facts), RuleId::SECOND_BIRTH);
+
+    ask.replace = Some("new board".into());
+    let mut retired = facts.clone();
+    retired.by_serial.as_mut().unwrap().0.standing = Standing::Retired;
+    assert_eq!(refused(&ask, &retired), RuleId::RETIRED);
+    let BirthJudgement::Grant(approved) = judge(&ask, facts, &Rules::default()).unwrap() else {
+        panic!()
+    };
+    let mut outside = Outside { now: NOW.plus_secs(60), dice: &mut world.dice };
+    let second = world.birth.issue_birth(*approved, &mut outside).unwrap();
+    assert_eq!(second.replaces, [first.credential.serial]);
+    assert_eq!((second.device.id, second.expected), (first.device.id, Some(1)));
+    assert_eq!((second.device.version, second.device.born), (2, NOW));
+    assert_eq!(second.credential.spki, key(10).public().hash());
+}
+
+#[test]
+fn a_compromised_key_and_a_contradicting_request_are_not_born() {
+    let mut world = World::new();
+    let ask = birth_ask("S1", &key(9));
+    let compromised = BirthFacts { key_compromised: true, ..facts(&mut world) };
+    assert_eq!(refused(&ask, &compromised), RuleId::KEY_COMPROMISED);
+    let other = BirthAsk { csr: csr(&*key(9), "S2"), ..ask };
+    assert_eq!(refused(&other, &facts(&mut world)), RuleId::CONTRADICTION);
+}
+
+#[test]
+fn a_serial_number_is_needed_and_has_the_characters_of_a_printable_string() {
+    let mut world = World::new();
+    for serial in ["", "S_1", "Ä"] {
+        let ask = birth_ask(serial, &key(9));
+        let refusal = judge(&ask, facts(&mut world), &Rules::default()).unwrap_err();
+        assert!(matches!(refusal, Refusal::Malformed(d) if d.name == "serial"));
+    }
+}

@@ -54,7 +54,8 @@ impl Case<'_> {
             door: None,
             mark: None,
         });
-        // A door's groups come with the first join, so that an operator's changes hold; a token's come with the token.
+        // A door's groups come with the first join, so that an operator's changes hold; a token's
+        // come with the token.
         if let (None, Some(door)) = (device.enrolled, held.door) {
             device.groups.extend(door.groups.iter().cloned());
         }
@@ -70,8 +71,8 @@ impl Case<'_> {
         device
     }
 
-    /// What the identity is worth: what was shown proves so much, at most what the door allows; a renewal raises
-    /// nothing, and a key that the host made is vouched for and no more.
+    /// What the identity is worth: what was shown proves so much, at most what the door allows; a
+    /// renewal raises nothing, and a key that the host made is vouched for and no more.
     fn assurance(&self, held: &Held<'_>) -> Assurance {
         let most = held.door.map_or(Assurance::Measured, |d| d.assurance);
         let known = held.device.map_or(Assurance::Claimed, |d| d.assurance);
@@ -88,8 +89,9 @@ impl Case<'_> {
         proven.min(most).min(key)
     }
 
-    /// The unused leaves that this one takes the place of: whoever lost their answers comes with another key. A leaf
-    /// whose key is still at work is spared, since revoking it would revoke every leaf of that key.
+    /// The unused leaves that this one takes the place of: whoever lost their answers comes with
+    /// another key. A leaf whose key is still at work is spared, since revoking it would revoke
+    /// every leaf of that key.
     fn superseded(&self, held: &Held<'_>) -> Vec<Serial> {
         let shown = match held.source {
             Source::Leaf(leaf) => Some(leaf.spki),

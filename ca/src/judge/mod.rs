@@ -1,9 +1,11 @@
-//! May this leaf exist. Every sentence about joining, renewing and coming back is decided here, each by one rule.
+//! May this leaf exist. Every sentence about joining, renewing and coming back is decided here,
+//! each by one rule.
 //!
-//! The order of the rungs is part of the promise: a proof that does not hold learns nothing; then the standing of the
-//! device, since no credential brings a suspended, quarantined or retired one back in; then the key, what was shown,
-//! the door, the identifiers; then the retry, which gets the answer that was lost; and what is left is a grant.
-//! The rungs are in `rung`, and what a grant says of leaf and device in `grant`.
+//! The order of the rungs is part of the promise: a proof that does not hold learns nothing; then
+//! the standing of the device, since no credential brings a suspended, quarantined or retired one
+//! back in; then the key, what was shown, the door, the identifiers; then the retry, which gets the
+//! answer that was lost; and what is left is a grant. The rungs are in `rung`, and what a grant
+//! says of leaf and device in `grant`.
 
 mod grant;
 mod rung;
@@ -67,14 +69,15 @@ pub struct KeyFacts {
 /// What the registry knows about an ask, gathered by the host.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    /// The door that is come in by: the birth door, the maker's, the token door; of a renewal the one that its device
-    /// belongs to, or `None`.
+    /// The door that is come in by: the birth door, the maker's, the token door; of a renewal the
+    /// one that its device belongs to, or `None`.
     pub door: Option<&'a Door>,
     /// The profile of the leaf.
     pub profile: &'a Profile,
-    /// The device that the ask resolves to: the one that the certificate names; of a maker's certificate the one with
-    /// its maker, model and serial number; of a token with a serial number the one with that, and of one without the
-    /// one that the CSR's key is known for, or else the one whose serial number the CSR claims.
+    /// The device that the ask resolves to: the one that the certificate names; of a maker's
+    /// certificate the one with its maker, model and serial number; of a token with a serial number
+    /// the one with that, and of one without the one that the CSR's key is known for, or else the
+    /// one whose serial number the CSR claims.
     pub device: Option<Device>,
     /// The record of the certificate of ours that was shown.
     pub shown: Option<Credential>,
@@ -93,10 +96,11 @@ pub struct Facts<'a> {
 /// What the realm has set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// How long a predecessor is good after its successor was first used. The host tells it to the registry.
+    /// How long a predecessor is good after its successor was first used. The host tells it to the
+    /// registry.
     pub overlap_s: u64,
-    /// How long after its end a leaf may be renewed by a device without a birth certificate; `None` is the lifetime
-    /// that the leaf had.
+    /// How long after its end a leaf may be renewed by a device without a birth certificate; `None`
+    /// is the lifetime that the leaf had.
     pub renew_grace_s: Option<u64>,
     /// How long a retry gets the same certificate.
     pub retry_s: u64,

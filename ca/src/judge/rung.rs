@@ -42,7 +42,8 @@ fn denied<T>(rule: RuleId) -> Result<T, Refusal> {
 }
 
 impl<'a> Case<'a> {
-    /// The record of what was shown. A token's secret is compared first of all: who does not know it learns nothing.
+    /// The record of what was shown. A token's secret is compared first of all: who does not know
+    /// it learns nothing.
     pub(super) fn source(&self) -> Result<Source<'a>, Refusal> {
         match self.recognized {
             Recognized::Birth { serial, spki, .. } => {
@@ -61,7 +62,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// A certificate that our authority signed but the registry does not have was not issued by this realm.
+    /// A certificate that our authority signed but the registry does not have was not issued by
+    /// this realm.
     fn record(
         &self,
         kind: CredentialKind,
@@ -86,8 +88,8 @@ impl<'a> Case<'a> {
         good_standing(device).map(Some)
     }
 
-    /// The key that the leaf shall have, fit for it; `None` where the host makes one, and the CSR's says nothing
-    /// (RFC 7030 §4.4.1).
+    /// The key that the leaf shall have, fit for it; `None` where the host makes one, and the CSR's
+    /// says nothing (RFC 7030 §4.4.1).
     pub(super) fn key(&self) -> Result<Option<SpkiHash>, Refusal> {
         let (key, known) = (self.ask.csr.key(), &self.facts.key);
         if self.ask.key == KeySource::Server {
@@ -119,8 +121,9 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Whether every leaf of this key is spent or was superseded. A release from quarantine supersedes them all, and
-    /// the device comes back only with a new key; a back-up older than the overlap comes back the same way.
+    /// Whether every leaf of this key is spent or was superseded. A release from quarantine
+    /// supersedes them all, and the device comes back only with a new key; a back-up older than the
+    /// overlap comes back the same way.
     fn is_worn(&self, key: &SpkiHash) -> bool {
         let worn = |leaf: &Credential| {
             leaf.spent.is_some_and(|s| s <= self.now)
@@ -130,8 +133,8 @@ impl<'a> Case<'a> {
         of_key.peek().is_some() && of_key.all(worn)
     }
 
-    /// Whether this is a join or a renewal, by what was shown and not by what was called: a live leaf renews, a birth
-    /// certificate joins.
+    /// Whether this is a join or a renewal, by what was shown and not by what was called: a live
+    /// leaf renews, a birth certificate joins.
     pub(super) fn way(&self, source: &Source<'_>) -> Result<Way, Refusal> {
         match source {
             Source::Birth(record) if record.revoked.is_some() => denied(RuleId::REVOKED),
@@ -141,8 +144,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// A leaf renews while it is live; after its end only its device's last one does, where the device has no birth
-    /// certificate to join again with, and only within the grace.
+    /// A leaf renews while it is live; after its end only its device's last one does, where the
+    /// device has no birth certificate to join again with, and only within the grace.
     fn renewable(&self, leaf: &Credential) -> Result<Way, Refusal> {
         if leaf.revoked.is_some() {
             return denied(RuleId::REVOKED);
@@ -162,8 +165,8 @@ impl<'a> Case<'a> {
         if leaf.spent.is_some() { denied(RuleId::SPENT) } else { Ok(Way::Renew) }
     }
 
-    /// The door that is come in by. Closing one turns away whoever would come in, and nobody who is in: that is what
-    /// standing is for.
+    /// The door that is come in by. Closing one turns away whoever would come in, and nobody who is
+    /// in: that is what standing is for.
     pub(super) fn door(&self, way: Way) -> Result<Option<&'a Door>, Refusal> {
         let door = self.facts.door;
         if way == Way::Join && !door.is_some_and(|d| d.open && self.fits(d)) {
@@ -184,7 +187,8 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// The physical identifiers that the device has or shall have, contradicted by nothing that was shown or claimed.
+    /// The physical identifiers that the device has or shall have, contradicted by nothing that was
+    /// shown or claimed.
     pub(super) fn identifiers(
         &self,
         source: &Source<'_>,
@@ -205,8 +209,9 @@ impl<'a> Case<'a> {
         Ok(bound.clone())
     }
 
-    /// What a token vouches for. With a serial number it is for that device alone, which may exist; without one it
-    /// makes a device and never attaches to one, unless it is the one that it has just made, answering a retry.
+    /// What a token vouches for. With a serial number it is for that device alone, which may exist;
+    /// without one it makes a device and never attaches to one, unless it is the one that it has
+    /// just made, answering a retry.
     fn vouched(
         &self,
         token: &Token,
@@ -232,15 +237,16 @@ impl<'a> Case<'a> {
         Ok(named)
     }
 
-    /// The certificate that a lost answer carried: same requester, same key, unused, still good, within the hour.
+    /// The certificate that a lost answer carried: same requester, same key, unused, still good,
+    /// within the hour.
     pub(super) fn answered(&self) -> Option<&'a Credential> {
         let leaf = self.unused_answer()?;
         let recent = self.now.secs_since(leaf.issued) <= self.rules.retry_s;
         (recent && leaf.is_live(self.now)).then_some(leaf)
     }
 
-    /// The newest leaf that this requester got for this key and has not used. A key that the host made is gone with
-    /// its answer, so there is none.
+    /// The newest leaf that this requester got for this key and has not used. A key that the host
+    /// made is gone with its answer, so there is none.
     fn unused_answer(&self) -> Option<&'a Credential> {
         if self.ask.key == KeySource::Server {
             return None;

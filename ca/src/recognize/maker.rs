@@ -1,7 +1,8 @@
 //! A maker's certificate: does it chain to an anchor of a door, and what does the door read in it.
 //!
-//! A path climbs from the holder over certificates that were shown, in whatever order, up to an anchor, which may be a
-//! root or an authority below one and whose own dates do not matter (RFC 5280 §6.1.1 d).
+//! A path climbs from the holder over certificates that were shown, in whatever order, up to an
+//! anchor, which may be a root or an authority below one and whose own dates do not matter (RFC
+//! 5280 §6.1.1 d).
 
 use super::{Recognized, check_critical, check_dates, check_holder, denied};
 use const_oid::db::rfc4519;
@@ -11,9 +12,11 @@ use identity::door::{Door, DoorKind, MakerRule, SerialPlace};
 use identity::{Certificate, Defect, Identifiers, Refusal, RuleId, UnixTime};
 use x509_cert::ext::pkix::name::GeneralName;
 
-/// A holder, at most four authorities and a root: the longest chain of a maker that was seen in the field has four.
+/// A holder, at most four authorities and a root: the longest chain of a maker that was seen in the
+/// field has four.
 const CHAIN_MAX: usize = 6;
-/// Signatures that one stranger may have checked. A chain of six needs six; more happens only where names repeat.
+/// Signatures that one stranger may have checked. A chain of six needs six; more happens only where
+/// names repeat.
 const SIGNATURES_MAX: usize = 16;
 
 /// What a maker's door says; `None` where no door knows the maker.
@@ -43,7 +46,8 @@ fn maker(door: &Door) -> Option<(&Door, &MakerRule)> {
     }
 }
 
-/// The first open door that lets the holder in; else the first reason why one does not; else that it is closed.
+/// The first open door that lets the holder in; else the first reason why one does not; else that
+/// it is closed.
 fn choose(
     ends: &[End],
     makers: &[(&Door, &MakerRule)],
@@ -93,13 +97,15 @@ struct Step {
 struct Climb<'a> {
     makers: &'a [(&'a Door, &'a MakerRule)],
     now: UnixTime,
-    /// Signatures that were checked: of what, by what, and whether it held. Doors may share an anchor.
+    /// Signatures that were checked: of what, by what, and whether it held. Doors may share an
+    /// anchor.
     checked: Vec<([u8; 32], [u8; 32], bool)>,
     ends: Vec<End>,
 }
 
 impl Climb<'_> {
-    /// One step from `at`: first to the doors' anchors, then to each certificate that is left and signed it.
+    /// One step from `at`: first to the doors' anchors, then to each certificate that is left and
+    /// signed it.
     fn up(&mut self, at: &Certificate, left: &[&Certificate], step: Step) {
         self.land(at, &step);
         for (index, next) in left.iter().enumerate() {
@@ -115,8 +121,8 @@ impl Climb<'_> {
         }
     }
 
-    /// Notes every door of which an anchor signed `at`. An anchor that was itself shown is found one step earlier, by
-    /// what it signed.
+    /// Notes every door of which an anchor signed `at`. An anchor that was itself shown is found
+    /// one step earlier, by what it signed.
     fn land(&mut self, at: &Certificate, step: &Step) {
         let makers = self.makers;
         for (door, (_, rule)) in makers.iter().enumerate() {

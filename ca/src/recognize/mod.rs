@@ -1,7 +1,9 @@
-//! What somebody showed, and whether we know whose it is. The handshake proved possession of the first certificate's
-//! key and nothing else; here its chain, its dates and its usages are looked at, on every request.
+//! What somebody showed, and whether we know whose it is. The handshake proved possession of the
+//! first certificate's key and nothing else; here its chain, its dates and its usages are looked
+//! at, on every request.
 //!
-//! A certificate of ours or of a maker wins over a token; a certificate that nobody here knows counts for nothing.
+//! A certificate of ours or of a maker wins over a token; a certificate that nobody here knows
+//! counts for nothing.
 
 mod maker;
 #[cfg(test)]
@@ -16,7 +18,8 @@ use identity::credential::Requester;
 use identity::door::Door;
 use identity::token::TokenId;
 use identity::{
-    Certificate, Defect, DeviceId, Identifiers, Refusal, RuleId, Serial, SpkiHash, UnixTime,
+    Certificate, Credential, Defect, DeviceId, Identifiers, Refusal, RuleId, Serial, SpkiHash,
+    UnixTime,
 };
 use x509_cert::ext::pkix::KeyUsage;
 
@@ -59,7 +62,8 @@ pub enum Recognized {
         /// Its key.
         spki: SpkiHash,
     },
-    /// A join token. Whether its secret is right is for `judge` to say, which has the stored digest.
+    /// A join token. Whether its secret is right is for `judge` to say, which has the stored
+    /// digest.
     Token {
         /// Which.
         id: TokenId,
@@ -86,8 +90,24 @@ impl Recognized {
 /// # Errors
 /// Why it is not believed.
 pub fn recognize(shown: &Shown, trust: &Trust<'_>, now: UnixTime) -> Result<Recognized, Refusal> {
+    recognize_recorded(shown, None, trust, now)
+}
+
+/// Says what was shown, where the host has already looked up the record with the serial number of
+/// the holder's certificate. A certificate that is, octet by octet, the one in our records was
+/// signed by us, and its signature, the dearest part of a request, needs no second look; everything
+/// else is judged as ever.
+///
+/// # Errors
+/// Why it is not believed.
+pub fn recognize_recorded(
+    shown: &Shown,
+    record: Option<&Credential>,
+    trust: &Trust<'_>,
+    now: UnixTime,
+) -> Result<Recognized, Refusal> {
     if let Some(holder) = shown.chain.first() {
-        if let Some(authority) = issuer(holder, trust.authorities) {
+        if let Some(authority) = issuer(holder, record, trust.authorities) {
             return ours(holder, authority, now);
         }
         if let Some(found) = maker::recognize(&shown.chain, trust.doors, now)? {
@@ -101,8 +121,16 @@ pub fn recognize(shown: &Shown, trust: &Trust<'_>, now: UnixTime) -> Result<Reco
     }
 }
 
-/// The authority of ours that signed a certificate, whatever it signs and whether or not it is barred.
-fn issuer<'a>(holder: &Certificate, authorities: &'a [Authority]) -> Option<&'a Authority> {
+/// The authority of ours that signed a certificate, whatever it signs and whether or not it is
+/// barred.
+fn issuer<'a>(
+    holder: &Certificate,
+    record: Option<&Credential>,
+    authorities: &'a [Authority],
+) -> Option<&'a Authority> {
+    if let Some(record) = record.filter(|r| r.der == holder.der()) {
+        return authorities.iter().find(|a| a.id == record.issuer);
+    }
     let named = holder.authority_key_id();
     authorities.iter().find(|a| {
         let near = named.is_none_or(|id| id == a.id) && holder.issuer() == a.certificate.subject();
@@ -131,8 +159,9 @@ fn ours(holder: &Certificate, authority: &Authority, now: UnixTime) -> Result<Re
     }
 }
 
-/// Extensions that are looked at here, or that restrict nothing where they stand (certificate policies, for which we
-/// take any: RFC 5280 §6.1.1 d). Name constraints are not among them, so that a critical one is refused.
+/// Extensions that are looked at here, or that restrict nothing where they stand (certificate
+/// policies, for which we take any: RFC 5280 §6.1.1 d). Name constraints are not among them, so
+/// that a critical one is refused.
 const KNOWN: [ObjectIdentifier; 5] = [
     rfc5280::ID_CE_BASIC_CONSTRAINTS,
     rfc5280::ID_CE_KEY_USAGE,
@@ -141,8 +170,8 @@ const KNOWN: [ObjectIdentifier; 5] = [
     rfc5280::ID_CE_CERTIFICATE_POLICIES,
 ];
 
-/// A certificate of somebody who may speak as a client: no authority, a key that signs, and usages that allow it where
-/// they are said. IDevIDs mostly say none.
+/// A certificate of somebody who may speak as a client: no authority, a key that signs, and usages
+/// that allow it where they are said. IDevIDs mostly say none.
 fn check_holder(holder: &Certificate) -> Result<(), Refusal> {
     check_critical(holder)?;
     let usages = holder.usages();

@@ -112,7 +112,7 @@ fn a_makers_chain_may_come_in_any_order_and_end_below_its_root() {
     assert_eq!((identifiers.model.as_str(), identifiers.serial.as_str()), ("M1", "S1"));
     assert_eq!(spki, maker.keys[2].public().hash());
 
-    assert!(at_doors(&[holder.clone()], &below).is_ok());
+    assert!(at_doors(std::slice::from_ref(&holder), &below).is_ok());
     assert_eq!(at_doors(&[holder], &at_root), no(RuleId::UNKNOWN_ISSUER));
 }
 
@@ -247,4 +247,40 @@ fn a_forged_holder_does_not_come_in_by_the_names_of_a_real_authority() {
     let subject = [(rfc4519::SERIAL_NUMBER, "S1")];
     let forged = holder(&subject, &key(9), (&maker.chain[1], &key(0x66)), Extensions::default());
     assert_eq!(at_doors(&[forged, maker.chain[1].clone()], &doors), no(RuleId::UNKNOWN_ISSUER));
+}
+
+#[test]
+fn a_certificate_in_our_records_is_believed_and_one_that_differs_is_checked() {
+    let mut world = World::new();
+    let mut record = world.born("S1", &key(9)).credential;
+    let shown = shown(&[Certificate::parse(&record.der).unwrap()]);
+    let seen = |record: &Credential, authorities: &[Authority]| {
+        recognize_recorded(&shown, Some(record), &Trust { authorities, doors: &[] }, NOW)
+    };
+    assert_eq!(seen(&record, &world.authorities), see(&shown, &world.authorities, &[]));
+    assert_eq!(seen(&record, &[]), no(RuleId::UNKNOWN_ISSUER));
+    world.authorities[0].state = AuthorityState::Barred;
+    assert_eq!(seen(&record, &world.authorities), no(RuleId::REVOKED));
+
+    let stranger = World::of(identity::KeyKind::Ed25519);
+    record.der = stranger.root.der().to_vec();
+    assert_eq!(seen(&record, &stranger.authorities), no(RuleId::UNKNOWN_ISSUER));
+}
+
+#[test]
+fn doors_may_share_an_anchor_and_the_open_one_that_reads_the_serial_number_lets_in() {
+    let maker = Maker::acme();
+    let named = |name, pattern: &str, open| {
+        let mut door = maker_door(name, &maker.root, SerialPlace::CommonName);
+        let DoorKind::Maker(rule) = &mut door.kind else { panic!() };
+        rule.pattern = pattern.into();
+        Door { open, ..door }
+    };
+    let closed = named("closed", "ACME-*.devices", false);
+    let other = named("other", "OTHER-*", true);
+    let right = named("right", "ACME-*.devices", true);
+    let found = at_doors(&maker.chain, &[closed.clone(), other.clone(), right]);
+    assert!(matches!(found, Ok(Recognized::Maker { door, .. }) if door == "right"));
+    assert_eq!(at_doors(&maker.chain, &[closed.clone(), other]), no(RuleId::NO_SERIAL));
+    assert_eq!(at_doors(&maker.chain, &[closed]), no(RuleId::DOOR_CLOSED));
 }

@@ -1,7 +1,8 @@
-//! Meaning to bytes: the DER that certificates, requests and CRLs are made of. Nothing is read here; what comes from
-//! outside is read by `identity`.
+//! Meaning to bytes: the DER that certificates, requests and CRLs are made of. Nothing is read
+//! here; what comes from outside is read by `identity`.
 //!
-//! What stays the same for an issuer is encoded once and carried as bytes; [`shape`] puts certificates together.
+//! What stays the same for an issuer is encoded once and carried as bytes; [`shape`] puts
+//! certificates together.
 
 pub(crate) mod shape;
 
@@ -39,7 +40,8 @@ pub(crate) fn time(moment: UnixTime) -> der::Result<Time> {
 pub(crate) fn name(attributes: &[(ObjectIdentifier, &str)]) -> Encoded {
     let mut rdns = Vec::with_capacity(128);
     for (oid, text) in attributes {
-        // X.520 gives serialNumber and country no other choice; for the rest RFC 5280 §4.1.2.4 prefers UTF8String.
+        // X.520 gives serialNumber and country no other choice; for the rest RFC 5280 §4.1.2.4
+        // prefers UTF8String.
         let printable = [rfc4519::SERIAL_NUMBER, rfc4519::C].contains(oid);
         let tag = if printable { Tag::PrintableString } else { Tag::Utf8String };
         let attribute = tlv(Tag::Sequence, &[&oid.to_der()?, &tlv(tag, &[text.as_bytes()])?])?;

@@ -159,8 +159,8 @@ impl Extensions {
     }
 }
 
-/// distributionPoint `[0]` with a fullName `[0]` of one URI: the same in a certificate and in a CRL, where a verifier
-/// compares the two octet by octet.
+/// distributionPoint `[0]` with a fullName `[0]` of one URI: the same in a certificate and in a
+/// CRL, where a verifier compares the two octet by octet.
 pub(crate) fn full_name(url: &str) -> Encoded {
     let name = DistributionPointName::FullName(vec![uri(url)?]).to_der()?;
     let tag = Tag::ContextSpecific { constructed: true, number: der::TagNumber(0) };

@@ -54,11 +54,6 @@ impl Field {
         Ok(Self { process, rest, root: credential.root, home })
     }
 
-    /// Where the server lives.
-    pub(super) fn home(&self) -> &Path {
-        self.home.path()
-    }
-
     /// Dials its device port.
     pub(super) fn dialer(&self, exchange: Exchange) -> Outcome<Dialer> {
         Dialer::new(self.process.device_port()?, &self.root, exchange).map_err(wrong)

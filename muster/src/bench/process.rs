@@ -2,7 +2,7 @@
 
 use crate::failure::{Failure, Outcome};
 use server::home::Ports;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,6 @@ const TICKS_PER_S: f64 = 100.0;
 /// A running server.
 pub(super) struct Process {
     child: Child,
-    home: PathBuf,
     ports: Ports,
     /// From the start of the process to the ports file.
     pub(super) ready: Duration,
@@ -40,7 +39,7 @@ impl Process {
             .stderr(log)
             .spawn()
             .map_err(|e| Failure::new(format!("cannot start a server: {e}")))?;
-        let mut process = Self { child, home: home.to_owned(), ports: Ports::default(), ready: Duration::ZERO };
+        let mut process = Self { child, ports: Ports::default(), ready: Duration::ZERO };
         while began.elapsed() < START_MAX {
             if let Some(found) = read_ports(&ports) {
                 process.ready = began.elapsed();
@@ -58,11 +57,6 @@ impl Process {
     /// The device port.
     pub(super) fn device_port(&self) -> Outcome<u16> {
         self.ports.device.ok_or_else(|| Failure::new("the server has no device port"))
-    }
-
-    /// Where it lives.
-    pub(super) fn home(&self) -> &Path {
-        &self.home
     }
 
     /// Seconds of processor time that it has taken, user and system, all threads.

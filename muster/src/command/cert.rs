@@ -6,9 +6,7 @@ use crate::output::Paint;
 use crate::rest::Query;
 use crate::session::Session;
 use crate::table::{Table, members};
-use api::path::{
-    CERTIFICATE, CERTIFICATE_REVOKE, CERTIFICATES, DEVICE_CERTIFICATES, fill,
-};
+use api::path::{CERTIFICATE, CERTIFICATE_REVOKE, CERTIFICATES, DEVICE_CERTIFICATES, fill};
 use api::{CertificateView, Reason, RevocationRequest, RevocationResult};
 use clap::{Args, Subcommand};
 

@@ -69,7 +69,9 @@ pub(crate) struct Show {
 
 /// Put a device aside: its leaves go on hold, it may neither join nor renew, until it is resumed.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  muster device suspend 0190a5b2 --reason \"stolen from site 7\"")]
+#[command(
+    after_help = "Example:\n  muster device suspend 0190a5b2 --reason \"stolen from site 7\""
+)]
 pub(crate) struct Suspend {
     #[command(flatten)]
     whom: Whom,

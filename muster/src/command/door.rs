@@ -165,9 +165,8 @@ fn request(typed: Add) -> Outcome<DoorRequest> {
 }
 
 fn maker(typed: MakerArgs) -> Outcome<Maker> {
-    let read = |path: &Path| {
-        std::fs::read_to_string(path).map_err(|e| Failure::file("read", path, &e))
-    };
+    let read =
+        |path: &Path| std::fs::read_to_string(path).map_err(|e| Failure::file("read", path, &e));
     let anchors = typed.anchors.as_deref().map(read).transpose()?.unwrap_or_default();
     let allow = typed.allow.as_deref().map(read).transpose()?.map(|text| {
         text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect()

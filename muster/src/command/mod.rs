@@ -9,7 +9,7 @@ mod cert;
 mod completion;
 mod device;
 mod door;
-mod ledger;
+pub(crate) mod ledger;
 mod operator;
 mod profile;
 mod realm;
@@ -66,6 +66,9 @@ enum Noun {
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     Completion(completion::Completion),
+    Demo(crate::demo::Demo),
+    #[command(subcommand)]
+    Bench(crate::bench::Bench),
 }
 
 /// Reads the command line; wrong usage ends the process with exit code 2.
@@ -82,6 +85,8 @@ impl Typed {
             // These two bring their own runtime, or need none.
             Noun::Serve(serve) => serve::run(serve, &session),
             Noun::Completion(completion) => completion::run(&completion),
+            Noun::Demo(demo) => many()?.block_on(crate::demo::run(demo, &session)),
+            Noun::Bench(bench) => many()?.block_on(crate::bench::run(bench, &session)),
             noun => tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
@@ -89,6 +94,12 @@ impl Typed {
                 .block_on(ask(noun, &session)),
         }
     }
+}
+
+/// A runtime for verbs that play many devices at once.
+fn many() -> Outcome<tokio::runtime::Runtime> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|e| Failure::new(format!("cannot start: {e}")))
 }
 
 async fn ask(noun: Noun, session: &Session) -> Outcome {
@@ -103,7 +114,7 @@ async fn ask(noun: Noun, session: &Session) -> Outcome {
         Noun::Realm(realm) => realm::run(realm, session).await,
         Noun::Operator(operator) => operator::run(operator, session).await,
         Noun::Ledger(ledger) => ledger::run(ledger, session).await,
-        Noun::Serve(_) | Noun::Completion(_) => Ok(()),
+        Noun::Serve(_) | Noun::Completion(_) | Noun::Demo(_) | Noun::Bench(_) => Ok(()),
     }
 }
 
@@ -117,8 +128,7 @@ pub(crate) fn tree() -> Command {
 }
 
 fn complete(command: Command) -> Command {
-    let names: Vec<String> =
-        command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
     let example = command.get_after_help().map(ToString::to_string);
     let whole = [example, Some(EXIT_CODES.to_owned())].into_iter().flatten();
     let command = command.after_help(whole.collect::<Vec<_>>().join("\n\n"));
@@ -156,12 +166,29 @@ mod tests {
         found
     }
 
-    /// What follows `$` or stands indented in the help of a verb, with quotes taken off.
-    fn example(path: &str, verb: &Command) -> Option<Vec<String>> {
-        let help = verb.get_after_help()?.to_string();
-        let line = help.lines().map(str::trim).find(|l| l.starts_with(path))?.to_owned();
-        let line = line.split(" > ").next()?.split(" | ").next()?.to_owned();
-        Some(line.split_whitespace().map(|w| w.trim_matches(['"', '\'']).to_owned()).collect())
+    /// The lines of the example of a verb that begin with `muster`.
+    fn examples(verb: &Command) -> Vec<String> {
+        let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let whole = help.replace("\\\n", " ");
+        let lines = whole.lines().map(str::trim).filter(|l| l.starts_with("muster "));
+        lines.map(str::to_owned).collect()
+    }
+
+    /// The words of a line as a shell would split them, up to a pipe or a redirection.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+        for c in line.chars().chain([' ']) {
+            match (quote, c) {
+                (Some(open), c) if c == open => quote = None,
+                (None, '"' | '\'') => quote = Some(c),
+                (None, ' ') if !word.is_empty() => words.push(std::mem::take(&mut word)),
+                (None, ' ') => {}
+                (_, c) => word.push(c),
+            }
+        }
+        let end = words.iter().position(|w| w == ">" || w == "|").unwrap_or(words.len());
+        words.truncate(end);
+        words
     }
 
     #[test]
@@ -186,9 +213,12 @@ mod tests {
     #[test]
     fn every_example_can_be_typed() {
         for (path, verb) in all() {
-            let words = example(&path, &verb).unwrap_or_else(|| panic!("`{path}`: no example"));
-            let parsed = tree().try_get_matches_from(&words);
-            assert!(parsed.is_ok(), "`{}`: {}", words.join(" "), parsed.err().unwrap());
+            let lines = examples(&verb);
+            assert!(lines.iter().any(|l| l.starts_with(&path)), "`{path}`: no example of itself");
+            for line in lines {
+                let parsed = tree().try_get_matches_from(words(&line));
+                assert!(parsed.is_ok(), "`{line}`: {}", parsed.err().unwrap());
+            }
         }
     }
 }

@@ -87,7 +87,10 @@ async fn add(typed: Add, mine: &OperatorFile, rest: &Rest, session: &Session) ->
     });
     session.show(&said, |_, _| {
         let path = out.display();
-        format!("{} ({}) is in {path}: take it there, then `muster --as {path}`", made.name, made.role)
+        format!(
+            "{} ({}) is in {path}: take it there, then `muster --as {path}`",
+            made.name, made.role
+        )
     })
 }
 

@@ -36,7 +36,9 @@ pub(crate) struct Show {
 ///
 /// It holds for leaves that are issued from now on.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  muster profile set standard --lifetime 7d --key p256 --key p384")]
+#[command(
+    after_help = "Example:\n  muster profile set standard --lifetime 7d --key p256 --key p384"
+)]
 pub(crate) struct Set {
     /// The profile.
     name: String,

@@ -180,13 +180,13 @@ impl Stage {
     }
 
     async fn ledger(&mut self) -> Result<(u64, String), CallError> {
-        let verified = crate::verify::over_rest(&self.rest).await.map_err(|f| f.what().to_owned())?;
+        let verified = crate::command::ledger::verify::over_rest(&self.rest).await.map_err(|f| f.what().to_owned())?;
         // Births, joins, renewals and first uses of every device stand in it, and the two of the suspension.
         let least = self.devices as u64 * 3;
-        if verified.entries < least {
-            return Err(format!("{} entries where at least {least} things happened", verified.entries).into());
+        if verified.size < least {
+            return Err(format!("{} entries where at least {least} things happened", verified.size).into());
         }
-        Ok((verified.entries, format!("{} entries re-computed: what the tables say is what happened", verified.entries)))
+        Ok((verified.size, format!("{} entries re-computed: what the tables say is what happened", verified.size)))
     }
 }
 

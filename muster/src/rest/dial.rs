@@ -67,10 +67,10 @@ impl Dialer {
             .await
             .map_err(|e| self.unreached(&e))?;
         let _ = tcp.set_nodelay(true);
-        let tls = self.tls.connect(self.name.clone(), tcp).await.map_err(|e| self.distrusted(&e))?;
-        let (sender, connection) = http1::handshake(TokioIo::new(tls))
-            .await
-            .map_err(|e| Lost::again(self.broken(&e)))?;
+        let tls =
+            self.tls.connect(self.name.clone(), tcp).await.map_err(|e| self.distrusted(&e))?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(tls)).await.map_err(|e| Lost::again(self.broken(&e)))?;
         tokio::spawn(async move {
             // What breaks here is told to the one who waits for the answer.
             let _ = connection.await;
@@ -105,7 +105,7 @@ impl Dialer {
     }
 
     /// The connection broke.
-    pub(super) fn broken(&self, error: &dyn std::error::Error) -> Failure {
+    pub(super) fn broken(&self, error: &(dyn std::error::Error + 'static)) -> Failure {
         let cause = error.source().map(|s| format!(": {s}")).unwrap_or_default();
         Failure::new(format!("the connection to `{}` broke: {error}{cause}", self.authority()))
             .next("look whether the server still runs, then type the same again")

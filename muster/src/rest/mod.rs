@@ -13,10 +13,10 @@ use crate::failure::{Failure, Outcome};
 use answer::Answer;
 use bytes::Bytes;
 use dial::{Dialer, Lane};
-pub(crate) use page::Query;
 use http_body_util::Full;
 use hyper::header::{HeaderValue, IF_MATCH};
 use hyper::{Method, Request, StatusCode, header};
+pub(crate) use page::Query;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::{Mutex, PoisonError};
@@ -152,7 +152,7 @@ impl Rest {
         let answered = tokio::time::timeout(ANSWER_WAIT, lane.exchange(request)).await;
         let answer = answered
             .map_err(|_| Lost::again(self.dialer.slow()))?
-            .map_err(|e| Lost::again(self.dialer.broken(&e)))?;
+            .map_err(|e| Lost::again(self.dialer.broken(&*e)))?;
         if !answer.closes {
             self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(lane);
         }

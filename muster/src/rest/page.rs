@@ -19,17 +19,9 @@ impl Query {
         self
     }
 
-    /// Adds a member for each value.
-    #[must_use]
-    pub(crate) fn with_all(mut self, key: &'static str, values: &[String]) -> Self {
-        self.0.extend(values.iter().map(|v| (key, v.clone())));
-        self
-    }
-
     /// The path with the query behind it.
     pub(crate) fn on(&self, path: &str) -> String {
-        let pairs: Vec<String> =
-            self.0.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
+        let pairs: Vec<String> = self.0.iter().map(|(k, v)| format!("{k}={}", encode(v))).collect();
         if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
     }
 }
@@ -45,16 +37,29 @@ impl Rest {
         let wanted = limit.unwrap_or(usize::MAX);
         let mut rows: Vec<T> = Vec::new();
         let mut after: Option<String> = None;
-        loop {
-            let rest = u32::try_from(wanted - rows.len()).unwrap_or(u32::MAX).min(LIMIT_MAX);
-            let page = query.clone().with("limit", Some(rest)).with("after", after.take());
-            let page: Page<T> = self.get(page.on(path)).await?;
+        while rows.len() < wanted {
+            let left = u32::try_from(wanted - rows.len()).unwrap_or(u32::MAX);
+            let page: Page<T> = self.page(path, query, left, after.take()).await?;
             rows.extend(page.items.into_iter().take(wanted - rows.len()));
             match page.next {
-                Some(next) if rows.len() < wanted => after = Some(next),
-                _ => return Ok(rows),
+                Some(next) => after = Some(next),
+                None => break,
             }
         }
+        Ok(rows)
+    }
+
+    /// One page of a list of at most `limit` rows, behind the one that named `after`.
+    pub(crate) async fn page<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &Query,
+        limit: u32,
+        after: Option<String>,
+    ) -> Outcome<Page<T>> {
+        let limit = limit.min(LIMIT_MAX);
+        let query = query.clone().with("limit", Some(limit)).with("after", after);
+        self.get(query.on(path)).await
     }
 }
 

@@ -6,15 +6,14 @@
 use super::facts::{Gathered, gather};
 use crate::clock::SystemDice;
 use crate::house::{House, RealmState};
-use crate::keys;
+use crate::keys::NewKey;
 use crate::record::Refused;
 use ca::{Granted, Judgement, Recognized, Trust};
 use enroll::est::server::{self, Answer};
 use identity::ask::{Cause, KeySource};
-use identity::{Ask, Certificate, Outside, Refusal, RuleId};
+use identity::{Ask, Certificate, KeyKind, Outside, PublicKey, Refusal, RuleId, Signer};
 use ledger::{Class, Payload};
 use registry::{Change, CommitError, ReadError};
-use zeroize::Zeroizing;
 
 /// How often one request is decided anew because facts changed between decision and commit. Two requests of one
 /// device may cross; five is a loop.
@@ -23,7 +22,7 @@ const DECISIONS_MAX: usize = 4;
 /// A leaf that is durable, and the private key where the server made it.
 struct Enrolled {
     leaf: Certificate,
-    key: Option<Zeroizing<Vec<u8>>>,
+    key: Option<NewKey>,
 }
 
 /// What is known so far about a request, for the record of a refusal.
@@ -39,7 +38,7 @@ pub async fn enroll(house: &House, realm: &RealmState, ask: &Ask) -> Answer {
     let mut trace = Trace::default();
     match decide(house, realm, ask, &mut trace).await {
         Ok(Enrolled { leaf, key: None }) => server::enrolled(&leaf),
-        Ok(Enrolled { leaf, key: Some(key) }) => server::enrolled_with_key(&leaf, &key),
+        Ok(Enrolled { leaf, key: Some(key) }) => server::enrolled_with_key(&leaf, key.dangerous_pkcs8()),
         Err(refusal) => {
             let refused = Refused {
                 want: ask.want.as_str(),
@@ -108,12 +107,12 @@ async fn attempt(
     let issuer = realm.operations.as_ref().ok_or(Refusal::Denied(RuleId::NO_AUTHORITY))?;
     let made = match ask.key {
         KeySource::Device => None,
-        KeySource::Server => Some(keys::generate(identity::KeyKind::P256).map_err(|_| outage("no key could be made"))?),
+        KeySource::Server => Some(make_key()?),
     };
-    let key = made.as_ref().map_or(ask.csr.key(), |m| identity::Signer::public(&m.key));
+    let key = made.as_ref().map_or(ask.csr.key(), |(_, public)| public);
     let mut dice = SystemDice;
     let granted = issuer
-        .issue(approved, key, &mut Outside { now, dice: &mut dice })
+        .issue(*approved, key, &mut Outside { now, dice: &mut dice })
         .map_err(|_| outage("the operations authority did not sign"))?;
     let leaf = Certificate::parse(&granted.leaf.der).map_err(Refusal::Malformed)?;
     let payload = payload(ask, &granted, trace.door.as_deref());
@@ -124,11 +123,17 @@ async fn attempt(
     match house.commit(realm.key, change(granted), class, payload).await {
         Ok(_) => {
             house.metrics.enrollment(realm.name().as_str(), ask.want.as_str(), "issued");
-            Ok(Some(Enrolled { leaf, key: made.map(|m| m.pkcs8) }))
+            Ok(Some(Enrolled { leaf, key: made.map(|(made, _)| made) }))
         }
         Err(CommitError::Conflict(_)) => Ok(None),
         Err(CommitError::Busy | CommitError::Storage(_) | CommitError::Closed) => Err(outage("the registry cannot write: try again later")),
     }
+}
+
+/// A key for a device that cannot make one.
+fn make_key() -> Result<(NewKey, PublicKey), Refusal> {
+    let made = NewKey::make(KeyKind::P256).and_then(|key| Ok((key.signer()?.public().clone(), key)));
+    made.map(|(public, key)| (key, public)).map_err(|_| outage("no key could be made"))
 }
 
 fn change(granted: Granted) -> Change {

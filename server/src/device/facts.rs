@@ -33,7 +33,7 @@ pub(super) fn gather<'a>(
 ) -> Result<Gathered<'a>, ReadError> {
     let registry = &house.registry;
     let (device, shown, token) = match recognized {
-        Recognized::Birth { serial, device } | Recognized::Leaf { serial, device } => {
+        Recognized::Birth { serial, device, .. } | Recognized::Leaf { serial, device, .. } => {
             (registry.device(realm.key, device)?, registry.credential(realm.key, serial)?, None)
         }
         Recognized::Maker { identifiers: i, .. } => {

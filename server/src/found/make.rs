@@ -145,6 +145,7 @@ fn first_operator(
     let file = OperatorFile {
         url: format!("https://localhost:{port}"),
         root_pin: root.spki_hash().to_string(),
+        root: root.pem(),
         realm: RealmName::default_realm().to_string(),
         token: format!("{id}.{}", secret.dangerous_reveal()),
     };

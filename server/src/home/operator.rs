@@ -15,6 +15,8 @@ pub struct OperatorFile {
     pub url: String,
     /// SHA-256 of the root's SPKI, lower-case hex.
     pub root_pin: String,
+    /// The root itself in PEM: the server never sends it.
+    pub root: String,
     /// The realm that the token is good for.
     pub realm: String,
     /// The bearer token, `id.secret`.
@@ -86,6 +88,7 @@ mod tests {
         let first = OperatorFile {
             url: "https://localhost:9443".into(),
             root_pin: "00".repeat(32),
+            root: "-----BEGIN CERTIFICATE-----\n".into(),
             realm: "default".into(),
             token: "id.secret".into(),
         };

@@ -1,4 +1,4 @@
-//! The four keys that a running server signs with.
+//! The keys that a running server signs with.
 
 use super::{Keeping, KeyStore, KeyTrouble};
 use crate::home::Home;
@@ -7,17 +7,16 @@ use std::sync::Arc;
 
 /// The keys of a running server.
 pub struct Online {
-    /// Signs birth certificates.
-    pub birth: Arc<dyn Signer>,
-    /// Signs leaves.
-    pub operations: Arc<dyn Signer>,
-    /// Signs server certificates.
-    pub service: Arc<dyn Signer>,
+    /// Of the authorities: the three of the first start, and those that were requested since.
+    pub authorities: Vec<Arc<dyn Signer>>,
     /// Signs checkpoints.
     pub ledger: Arc<dyn Signer>,
     /// Which of them lie in plain files, to be announced.
-    pub plain: Vec<&'static str>,
+    pub plain: Vec<String>,
 }
+
+/// The keys that every home has.
+const FIRST: [&str; 3] = ["birth", "operations", "service"];
 
 impl Online {
     /// Loads the keys of a home. With `encrypted` plain files are refused.
@@ -34,22 +33,24 @@ impl Online {
     /// As [`Online::load`].
     pub fn from(store: &KeyStore, encrypted: bool) -> Result<Self, KeyTrouble> {
         let mut plain = Vec::new();
-        let mut load = |name: &'static str| -> Result<Arc<dyn Signer>, KeyTrouble> {
+        let mut load = |name: &str| -> Result<Arc<dyn Signer>, KeyTrouble> {
             let loaded = store.load(name)?;
             if loaded.keeping == Keeping::Plain {
-                plain.push(name);
+                plain.push(name.to_owned());
             }
             Ok(Arc::new(loaded.key))
         };
-        let (birth, operations) = (load("birth")?, load("operations")?);
-        let (service, ledger) = (load("service")?, load("ledger")?);
+        let mut names: Vec<String> = FIRST.iter().map(|n| (*n).to_owned()).collect();
+        names.extend(store.names()?.into_iter().filter(|n| n.contains('-')));
+        let authorities = names.iter().map(|n| load(n)).collect::<Result<_, _>>()?;
+        let ledger = load("ledger")?;
         if encrypted && !plain.is_empty() {
             let names = plain.join(", ");
             return Err(KeyTrouble::Locked(format!(
                 "`[keys] encrypted` is set, and these keys lie in plain files: {names}"
             )));
         }
-        Ok(Self { birth, operations, service, ledger, plain })
+        Ok(Self { authorities, ledger, plain })
     }
 }
 

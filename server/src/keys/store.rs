@@ -139,6 +139,24 @@ impl KeyStore {
         Ok(SoftwareKey::from_pkcs8(&plain)?)
     }
 
+    /// The names of the keys that lie in files here, sorted.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn names(&self) -> Result<Vec<String>, KeyTrouble> {
+        let listed = std::fs::read_dir(&self.dir).map_err(|e| HomeError::io("read", &self.dir, e))?;
+        let mut names: Vec<String> = listed
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter_map(|file| {
+                let stem = file.strip_suffix(".age").unwrap_or(&file);
+                Some(stem.strip_suffix(".key")?.to_owned())
+            })
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
     fn plain(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.key"))
     }

@@ -75,20 +75,14 @@ pub struct Fittings {
     pub workshop: Option<Arc<dyn Workshop>>,
 }
 
-impl<F: Fn() -> Vec<Check> + Send + Sync + 'static> From<Arc<F>> for Fittings {
-    fn from(checks: Arc<F>) -> Self {
-        Self { checks: Some(checks), workshop: None }
-    }
-}
-
 /// The interface of a house.
 pub fn router(house: Arc<House>) -> Router {
     router_with(house, Fittings::default())
 }
 
 /// The interface of a house, with what the host of a home adds.
-pub fn router_with(house: Arc<House>, fittings: impl Into<Fittings>) -> Router {
-    let state = State::new(house, fittings.into());
+pub fn router_with(house: Arc<House>, fittings: Fittings) -> Router {
+    let state = State::new(house, fittings);
     let guarded = devices()
         .merge(rules())
         .merge(records())

@@ -10,11 +10,11 @@ use tokio::task::JoinSet;
 const STRANGERS: Duration = Duration::from_secs(60);
 
 pub(super) fn begin(desk: &Desk, beside: &mut JoinSet<()>) {
-    let Desk { house, view, health } = desk;
+    let Desk { house, view, health, .. } = desk;
     let grew = Arc::new(Notify::new());
     let told = grew.clone();
     house.registry.on_entry(Box::new(move |_, _| told.notify_one()));
-    beside.spawn(crate::checkpoint::keep(house.clone(), grew));
+    beside.spawn(crate::checkpoint::keep(house.clone(), view.clone(), grew));
 
     let ended = Arc::new(Notify::new());
     let told = ended.clone();

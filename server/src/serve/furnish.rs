@@ -4,10 +4,10 @@ use super::StartError;
 use crate::clock::Clock;
 use crate::home::{Home, Settings};
 use crate::house::{Furniture, House, Keyring};
-use crate::keys::{Keeping, KeyStore};
+use crate::keys::Online;
 use crate::public::{Kind, PublicFile, PublicView};
 use identity::authority::{AuthorityState, Role};
-use identity::{Certificate, Signer};
+use identity::Certificate;
 use registry::{Options, Registry};
 use std::sync::Arc;
 
@@ -25,31 +25,18 @@ pub(super) struct Furnished {
 
 pub(super) fn furnish(home: &Home, settings: &Settings) -> Result<Furnished, StartError> {
     let registry = Registry::open(&home.database(), Options::default())?;
-    let store = KeyStore::open(&home.keys())?;
-    let mut keyring = Keyring::new();
-    let mut plain_keys = Vec::new();
-    for role in ONLINE {
-        let loaded = store.load(role.as_str())?;
-        plain_keys.extend((loaded.keeping == Keeping::Plain).then(|| role.to_string()));
-        keyring.insert(loaded.key.public().key_id(), Arc::new(loaded.key));
-    }
-    let ledger = store.load("ledger")?;
-    plain_keys.extend((ledger.keeping == Keeping::Plain).then(|| "ledger".to_owned()));
-    if settings.keys_encrypted && !plain_keys.is_empty() {
-        return Err(StartError::Wrong(format!(
-            "`[keys] encrypted` is set, and these lie in plain files: {}",
-            plain_keys.join(", ")
-        )));
-    }
+    let online = Online::load(home, settings.keys_encrypted)?;
+    let keyring: Keyring =
+        online.authorities.into_iter().map(|key| (key.public().key_id(), key)).collect();
     let house = House::new(Furniture {
         registry,
         clock: Clock::System,
         keyring,
-        ledger_key: Arc::new(ledger.key),
+        ledger_key: online.ledger,
         public_url: settings.public_url.clone(),
     })?;
     known(&house)?;
-    Ok(Furnished { house, plain_keys })
+    Ok(Furnished { house, plain_keys: online.plain })
 }
 
 /// A key that was exchanged by hand signs certificates that nobody trusts: better not to start.

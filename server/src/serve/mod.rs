@@ -6,18 +6,22 @@ mod beside;
 mod furnish;
 mod health;
 mod ports;
+mod workshop;
 
 use crate::found::{self, FoundError};
 use crate::home::{Config, Home, HomeError, Lock, Ports, ServeOptions, Settings};
 use crate::house::House;
 use crate::listen::Stopper;
 use crate::public::PublicView;
+use crate::sd::{self, State};
 use crate::tls::ServedError;
 use health::Health;
+use workshop::HomeWorkshop;
 use registry::{OpenError, ReadError};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 /// Why a server did not start. Every one is the operator's to mend, and says how.
@@ -126,13 +130,18 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     let mut serving = JoinSet::new();
     let plain_keys = furnished.plain_keys.clone();
     let health = Health::new(home.clone(), plain_keys, settings.public_url.clone());
-    let desk = ports::Desk { house: house.clone(), view: view.clone(), health: Arc::new(health) };
+    let desk = ports::Desk {
+        house: house.clone(),
+        view: view.clone(),
+        health: Arc::new(health),
+        workshop: Arc::new(HomeWorkshop::new(home.clone(), house.clone(), view.clone())),
+    };
     let opened = ports::open(&desk, &settings, &stop, &mut serving)?;
     let mut beside = JoinSet::new();
     beside::begin(&desk, &mut beside);
     opened.keep_fresh(&stop, &mut beside);
     crate::crl::publish_all(&house, &view).await;
-    crate::checkpoint::sign_all(&house).await;
+    crate::checkpoint::sign_all(&house, &view).await;
     let ports = opened.ports;
     point_operator(&home, ports.operator)?;
     ports.write(&home)?;
@@ -194,10 +203,54 @@ impl Running {
         while self.serving.join_next().await.is_some() {}
         self.beside.shutdown().await;
         self.house.summarize_strangers(true).await;
-        crate::checkpoint::sign_all(&self.house).await;
+        crate::checkpoint::sign_all(&self.house, &self.view).await;
         self.house.registry.close();
         if let Err(error) = Ports::forget(&self.home) {
             tracing::warn!("the ports file could not be taken away: {error}");
         }
     }
+}
+
+/// What is logged and how, read before there is anything to log.
+///
+/// # Errors
+/// A sentence about `muster.toml`.
+pub fn log_of(options: &ServeOptions) -> Result<crate::home::config::Log, String> {
+    let home = Home::open(&options.home).map_err(|e| e.to_string())?;
+    Ok(Config::read(&home).map_err(|e| e.to_string())?.log)
+}
+
+/// Serves until SIGTERM or SIGINT, reads again on SIGHUP, and tells systemd.
+///
+/// # Errors
+/// Where signals cannot be heard.
+pub async fn until_stopped(running: Running) -> std::io::Result<()> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut hup = signal(SignalKind::hangup())?;
+    let status = format!("devices at port {}", running.ports.device.unwrap_or_default());
+    sd::notify(State::Ready(&status));
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            _ = hup.recv() => {
+                sd::notify(State::Reloading(monotonic_micros()));
+                running.reload();
+                tracing::info!("read again");
+                sd::notify(State::Ready(&status));
+            }
+        }
+    }
+    sd::notify(State::Stopping);
+    tracing::info!("stopping: requests in flight end first");
+    running.stop().await;
+    Ok(())
+}
+
+/// What systemd compares a reload by: the time since boot, as the kernel's monotonic clock has it.
+fn monotonic_micros() -> u64 {
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
+    let secs: f64 = uptime.split(' ').next().and_then(|s| s.parse().ok()).unwrap_or_default();
+    (secs * 1e6) as u64
 }

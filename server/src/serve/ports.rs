@@ -2,10 +2,11 @@
 
 use super::StartError;
 use super::health::Health;
+use super::workshop::HomeWorkshop;
 use crate::home::{Ports, Settings};
 use crate::house::House;
 use crate::listen::{self, Connection, Gate, Limits, Stop, Strangers, Tally};
-use crate::operator::Peer;
+use crate::operator::{Fittings, Peer};
 use crate::public::{self, PublicView};
 use crate::tls::{self, Served, Service};
 use ca::Issuer;
@@ -20,6 +21,7 @@ pub(super) struct Desk {
     pub(super) house: Arc<House>,
     pub(super) view: Arc<PublicView>,
     pub(super) health: Arc<Health>,
+    pub(super) workshop: Arc<HomeWorkshop>,
 }
 
 /// What was opened.
@@ -44,10 +46,11 @@ pub(super) fn open(
     serving: &mut JoinSet<()>,
 ) -> Result<Opened, StartError> {
     let house = &desk.house;
-    let service = Arc::new(Service::new(service_issuer(house)?, tls::names(settings)));
+    let service = Arc::new(Service::new(service_issuer(house)?, tls::service::names(settings)));
     let served = service.serve()?;
-    let gate = |limits, tls| Gate {
-        limits,
+    let descriptors = listen::descriptors();
+    let gate = |limits: Limits, tls| Gate {
+        limits: descriptors.map_or(limits, |n| limits.within(n)),
         tls,
         proxies: settings.proxies.clone().into(),
         strangers: Arc::new(Strangers::default()),
@@ -67,7 +70,11 @@ pub(super) fn open(
     };
     let operators = gate(Limits::OPERATOR, Some(tls::operator(own)?));
     let health = desk.health.clone();
-    let router = crate::operator::router_with(house.clone(), Arc::new(move || health.checks()));
+    let fittings = Fittings {
+        checks: Some(Arc::new(move || health.checks())),
+        workshop: Some(desk.workshop.clone()),
+    };
+    let router = crate::operator::router_with(house.clone(), fittings);
     let answer = move |connection: Arc<Connection>, mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer { addr: connection.peer });
         let mut router = router.clone();
@@ -90,5 +97,7 @@ fn service_issuer(house: &House) -> Result<Issuer, StartError> {
     };
     let authority = realm.authorities.iter().find(fit).ok_or_else(none)?;
     let key = house.signer(&authority.id).ok_or_else(none)?;
-    Ok(Issuer::new(authority.certificate.clone(), key, house.addresses(&realm), crate::house::SHARDS))
+    let addresses = house.addresses(&realm);
+    Issuer::new(authority.certificate.clone(), key, addresses, crate::house::SHARDS)
+        .map_err(|e| StartError::Wrong(format!("the service authority cannot sign: {e}")))
 }

@@ -1,7 +1,12 @@
-//! What stands above: the root, the authorities that it signs, and the certificates of Muster's own servers.
+//! What stands above: the root, the authorities that it signs, and the certificates of Muster's own
+//! servers.
 //!
-//! The root signs offline, from a request, and each authority has one role and signs no further authority. The root,
-//! the birth authority and birth certificates never end: a verifier rejects a birth certificate whose issuer has ended.
+//! The root signs offline, from a request, and each authority has one role and signs no further
+//! authority. The root, the birth authority and birth certificates never end: a verifier rejects a
+//! birth certificate whose issuer has ended.
+
+#[cfg(test)]
+mod tests;
 
 use crate::address::Addresses;
 use crate::issuer::{BACKDATE_S, Issuer};
@@ -149,8 +154,8 @@ fn authority_extensions(root: &Certificate, order: Order<'_>) -> der::Result<Ext
     Ok(extensions)
 }
 
-/// Believes a certificate to be the one of an authority of this realm. Whether the key at hand is its, [`Issuer::new`]
-/// says.
+/// Believes a certificate to be the one of an authority of this realm. Whether the key at hand is
+/// its, [`Issuer::new`] says.
 ///
 /// # Errors
 /// Why it is not.
@@ -194,8 +199,8 @@ impl ServerName {
     }
 }
 
-/// A server certificate, signed by the service authority. It carries no addresses: devices with 4 KiB for a handshake
-/// read it, and it is replaced before anybody would look it up.
+/// A server certificate, signed by the service authority. It carries no addresses: devices with 4
+/// KiB for a handshake read it, and it is replaced before anybody would look it up.
 ///
 /// # Errors
 /// The key's own; [`KeyError::Signing`] where a DNS name is not ASCII or there is no name at all.

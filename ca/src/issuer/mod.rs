@@ -1,7 +1,10 @@
 //! An authority at work: it signs what was approved and asks nothing any more.
 //!
-//! What is the same in all that an issuer signs (its name, its key identifier, its addresses) is encoded once, when it
-//! is made; a leaf costs its own few fields and the signature.
+//! What is the same in all that an issuer signs (its name, its key identifier, its addresses) is
+//! encoded once, when it is made; a leaf costs its own few fields and the signature.
+
+#[cfg(test)]
+mod tests;
 
 use crate::address::Addresses;
 use crate::judge::Approved;
@@ -45,16 +48,18 @@ pub struct Issuer {
     id: KeyId,
     name: Vec<u8>,
     algorithm: Vec<u8>,
-    /// Key usage, authority key identifier and addresses: what every device certificate of this issuer begins with.
+    /// Key usage, authority key identifier and addresses: what every device certificate of this
+    /// issuer begins with.
     common: Extensions,
 }
 
 impl Issuer {
-    /// An authority that signs. Its CRL has `shards` parts (0 means 1), fixed for each certificate when it is signed.
+    /// An authority that signs. Its CRL has `shards` parts (0 means 1), fixed for each certificate
+    /// when it is signed.
     ///
     /// # Errors
-    /// [`KeyError::Signature`] where `key` is not the one of `certificate`; [`KeyError::Signing`] where an address has
-    /// a character that no URI has.
+    /// [`KeyError::Signature`] where `key` is not the one of `certificate`; [`KeyError::Signing`]
+    /// where an address has a character that no URI has.
     pub fn new(
         certificate: Certificate,
         key: Arc<dyn Signer>,
@@ -99,7 +104,8 @@ impl Issuer {
     /// Signs what was approved.
     ///
     /// # Errors
-    /// The key's own; [`KeyError::Signature`] where `key` is not the one whose possession was proven.
+    /// The key's own; [`KeyError::Signature`] where `key` is not the one whose possession was
+    /// proven.
     pub fn issue(
         &self,
         approved: Approved,

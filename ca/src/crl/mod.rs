@@ -1,5 +1,8 @@
-//! Certificate revocation lists (RFC 5280 §5): one per shard, whose address certificates name and which the list
-//! repeats in a critical extension, and a complete one for whoever wants all.
+//! Certificate revocation lists (RFC 5280 §5): one per shard, whose address certificates name and
+//! which the list repeats in a critical extension, and a complete one for whoever wants all.
+
+#[cfg(test)]
+mod tests;
 
 use crate::wire::shape::{Extensions, full_name};
 use crate::wire::{algorithm, seal, time, tlv, unencodable};

@@ -1,0 +1,77 @@
+use super::*;
+use crate::world::*;
+use identity::KeyKind;
+use x509_cert::ext::pkix::CrlDistributionPoints;
+
+#[test]
+fn the_root_and_the_birth_authority_never_end_and_the_others_after_ten_years() {
+    for kind in [KeyKind::P256, KeyKind::P384, KeyKind::Ed25519] {
+        let world = World::of(kind);
+        assert_eq!(world.root.signed_by(&world.root), Ok(()));
+        assert_eq!(
+            (world.root.not_after(), world.root.authority()),
+            (UnixTime::NEVER_ENDS, Some(None))
+        );
+        let ten_years = NOW.plus_secs(AUTHORITY_S);
+        let ends = [UnixTime::NEVER_ENDS, ten_years, ten_years];
+        for (authority, end) in world.authorities.iter().zip(ends) {
+            let certificate = &authority.certificate;
+            assert_eq!(certificate.signed_by(&world.root), Ok(()));
+            assert_eq!((certificate.authority(), certificate.not_after()), (Some(Some(0)), end));
+            assert_eq!(certificate.subject_key_id(), Some(certificate.key().key_id()));
+            let body = certificate.x509().tbs_certificate();
+            assert!(body.get_extension::<CrlDistributionPoints>().unwrap().is_some());
+        }
+    }
+}
+
+#[test]
+fn a_root_signs_no_root_nothing_with_another_key_and_not_itself() {
+    let mut world = World::new();
+    let (root, root_key) = (world.root.clone(), world.root_key.clone());
+    let mut order = |role, subject_key: &dyn Signer, key: &dyn Signer| {
+        let csr = Csr::parse(&request("x", subject_key).unwrap()).unwrap();
+        let order = Order { csr: &csr, role, addresses: &addresses() };
+        sign(&root, key, order, &mut world.outside()).map_err(|r| match r {
+            Refusal::Malformed(d) => d.name,
+            other => panic!("{other}"),
+        })
+    };
+    assert!(order(Role::Operations, &*key(9), &*root_key).is_ok());
+    assert_eq!(order(Role::Root, &*key(9), &*root_key).unwrap_err(), "authority-role");
+    assert_eq!(order(Role::Birth, &*key(9), &*key(8)).unwrap_err(), "root-key");
+    assert_eq!(order(Role::Birth, &*root_key, &*root_key).unwrap_err(), "authority-key");
+}
+
+#[test]
+fn an_authority_of_another_root_and_a_plain_certificate_are_not_admitted() {
+    let mut world = World::new();
+    let stranger = World::of(KeyKind::Ed25519);
+    let foreign = stranger.operations.certificate().clone();
+    assert!(admit(foreign, Role::Operations, &world.root).is_err());
+    let birth = world.born("S1", &key(9)).credential.der;
+    let birth = Certificate::parse(&birth).unwrap();
+    let by = world.birth.certificate().clone();
+    assert!(admit(birth, Role::Operations, &by).is_err());
+    assert!(admit(world.operations.certificate().clone(), Role::Operations, &world.root).is_ok());
+}
+
+#[test]
+fn a_server_certificate_has_its_names_and_is_for_servers_only() {
+    let mut world = World::new();
+    let names = [
+        ServerName::Ip("127.0.0.1".parse().unwrap()),
+        ServerName::Ip("::1".parse().unwrap()),
+        ServerName::Dns("localhost".into()),
+    ];
+    let mut outside = Outside { now: NOW, dice: &mut world.dice };
+    let made = server(&world.service, key(9).public(), &names, &mut outside).unwrap();
+    assert_eq!(made.signed_by(world.service.certificate()), Ok(()));
+    assert_eq!(made.common_name().as_deref(), Some("localhost"));
+    assert_eq!((made.alternative_names().len(), made.usages()), (3, Some(vec![SERVER])));
+    assert_eq!(made.not_after(), NOW.plus_secs(SERVER_S));
+    assert!(server(&world.service, key(9).public(), &[], &mut outside).is_err());
+
+    let by_address = server(&world.service, key(9).public(), &names[..1], &mut outside).unwrap();
+    assert!(by_address.subject().is_empty());
+}

@@ -1,0 +1,89 @@
+use super::*;
+use crate::world::*;
+use der::Decode;
+use identity::key::Scheme;
+use x509_cert::crl::CertificateList;
+use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber, IssuingDistributionPoint};
+
+fn serial(n: u8) -> Serial {
+    Serial::new(NOW, [n; 10])
+}
+
+fn list(scope: Scope, reasons: &[Reason]) -> Crl {
+    let revoked =
+        |(n, reason): (u8, &Reason)| Revoked { serial: serial(n), at: NOW, reason: *reason };
+    Crl {
+        number: 300,
+        this_update: NOW,
+        next_update: NOW.plus_secs(DAY_S),
+        scope,
+        entries: (0..3).zip(reasons).rev().map(revoked).collect(),
+    }
+}
+
+fn extension<T: for<'a> Decode<'a, Error = der::Error>>(
+    list: &CertificateList,
+    oid: const_oid::ObjectIdentifier,
+) -> Option<(bool, T)> {
+    let all = list.tbs_cert_list.crl_extensions.as_ref().unwrap();
+    let found = all.iter().find(|e| e.extn_id == oid)?;
+    Some((found.critical, T::from_der(found.extn_value.as_bytes()).unwrap()))
+}
+
+fn signed(crl: Crl) -> CertificateList {
+    let world = World::new();
+    let der = sign(world.operations.certificate(), &*key(3), crl).unwrap();
+    let list = CertificateList::from_der(&der).unwrap();
+    let (body, signature) = (list.tbs_cert_list.to_der().unwrap(), list.signature.raw_bytes());
+    assert_eq!(key(3).public().verify(Scheme::P256Sha256, &body, signature), Ok(()));
+    list
+}
+
+#[test]
+fn a_shard_names_its_address_in_a_critical_extension_and_a_complete_list_has_none() {
+    let url = "http://muster.example:8080/crl/default/ab/0.crl".to_owned();
+    let shard = signed(list(Scope::Shard { url: url.clone() }, &[]));
+    let (critical, point) =
+        extension::<IssuingDistributionPoint>(&shard, rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT)
+            .unwrap();
+    assert!(critical && format!("{point:?}").contains(&url));
+    assert!(!point.only_contains_user_certs && !point.indirect_crl);
+    let complete = signed(list(Scope::Complete, &[]));
+    assert!(
+        extension::<IssuingDistributionPoint>(&complete, rfc5280::ID_CE_ISSUING_DISTRIBUTION_POINT)
+            .is_none()
+    );
+    let (_, number) = extension::<CrlNumber>(&complete, rfc5280::ID_CE_CRL_NUMBER).unwrap();
+    assert_eq!(number.0.as_bytes(), [1, 44]);
+    let (_, named) =
+        extension::<AuthorityKeyIdentifier>(&complete, rfc5280::ID_CE_AUTHORITY_KEY_IDENTIFIER)
+            .unwrap();
+    let id = World::new().operations.id();
+    assert_eq!(named.key_identifier.unwrap().as_bytes(), id.octets());
+}
+
+#[test]
+fn entries_come_in_order_and_leave_out_a_reason_that_nobody_gave() {
+    let reasons = [Reason::Unspecified, Reason::CertificateHold, Reason::PrivilegeWithdrawn];
+    let entries =
+        signed(list(Scope::Complete, &reasons)).tbs_cert_list.revoked_certificates.unwrap();
+    let serials: Vec<_> = entries.iter().map(|e| e.serial_number.as_bytes().to_vec()).collect();
+    assert_eq!(serials, [0, 1, 2].map(|n| serial(n).octets().to_vec()));
+    let codes: Vec<_> = entries
+        .iter()
+        .map(|e| e.crl_entry_extensions.as_ref().map(|x| x[0].extn_value.as_bytes()[2]))
+        .collect();
+    assert_eq!(codes, [None, Some(6), Some(9)]);
+}
+
+#[test]
+fn an_empty_list_has_no_list() {
+    assert!(signed(list(Scope::Complete, &[])).tbs_cert_list.revoked_certificates.is_none());
+}
+
+#[test]
+fn nobody_but_the_issuer_signs_its_list() {
+    let world = World::new();
+    let refused = sign(world.operations.certificate(), &*key(9), list(Scope::Complete, &[]));
+    assert_eq!(refused, Err(KeyError::Signature));
+}

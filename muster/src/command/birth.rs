@@ -1,0 +1,222 @@
+//! Birth: a certificate for the life of the device, one unit or a whole run.
+
+use super::words::pair;
+use crate::failure::{Failure, Outcome};
+use crate::output::Paint;
+use crate::production::{self, Parcel, Results, Run, Summary, Units, csr_text};
+use crate::rest::Rest;
+use crate::session::Session;
+use api::path::{BIRTHS, REALM};
+use api::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResults, RealmView};
+use clap::Args;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Give birth certificates to units at the production line: one, or a whole run.
+///
+/// One unit: --csr and --serial; the chain comes out in PEM, without the root. The key stays in the
+/// unit: only its request (PKCS#10) comes here.
+///
+/// A run: --batch FILE --out DIR. The file has one JSON object a line, with the members `csr` (PEM,
+/// or base64 of the DER), `serial`, `model`, `mac` (a list), `imei`, `ek_digest`, `meta` (an
+/// object) and `replace`; a file named .csv has the same as columns (`mac` separated by `;`, and
+/// `meta.KEY`). Each unit gets DIR/SERIAL/ with birth.pem, root.pem and muster-agent.toml, and a
+/// line in DIR/results.jsonl: its certificate, or why it was refused. In names of directories,
+/// everything but letters, digits and `-_.` stands as %XX.
+///
+/// A run that was interrupted is typed again and goes on: each unit has exactly one birth
+/// certificate, however often it is asked for. Refused units are asked again.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster birth --csr unit.csr --serial P7-000123 --model P7 --mac 00:11:22:33:44:55 > birth.pem
+  muster birth --batch run.jsonl --out born
+  muster birth --csr new.csr --serial P7-000123 --replace \"board changed, RMA 4711\"")]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub(crate) struct Birth {
+    /// The unit's request, PEM or DER; `-` is standard input.
+    #[arg(long, value_name = "FILE", group = "what", requires = "serial")]
+    csr: Option<PathBuf>,
+    /// A production run: JSON lines, or CSV.
+    #[arg(long, value_name = "FILE", group = "what", requires = "out")]
+    batch: Option<PathBuf>,
+    /// Where the files go.
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Where devices find this server, for muster-agent.toml [default: the host that the operator
+    /// credential names, with the device port].
+    #[arg(long, value_name = "URL")]
+    device_url: Option<String>,
+    #[command(flatten)]
+    unit: UnitArgs,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "One unit")]
+struct UnitArgs {
+    /// Its serial number.
+    #[arg(long, value_name = "S", conflicts_with = "batch")]
+    serial: Option<String>,
+    /// Its model.
+    #[arg(long, value_name = "M", conflicts_with = "batch")]
+    model: Option<String>,
+    /// A MAC address; may be said again.
+    #[arg(long, value_name = "A", conflicts_with = "batch")]
+    mac: Vec<String>,
+    /// Its IMEI, 15 digits.
+    #[arg(long, value_name = "I", conflicts_with = "batch")]
+    imei: Option<String>,
+    /// SHA-256 of its TPM's endorsement key, hex.
+    #[arg(long, value_name = "H", conflicts_with = "batch")]
+    ek_digest: Option<String>,
+    /// Anything else worth keeping, KEY=VALUE; may be said again.
+    #[arg(long, value_name = "K=V", value_parser = pair, conflicts_with = "batch")]
+    meta: Vec<(String, String)>,
+    /// Rework: why this serial number is born again with another key; the earlier certificates are
+    /// revoked.
+    #[arg(long, value_name = "WHY", conflicts_with = "batch")]
+    replace: Option<String>,
+}
+
+/// Does what was typed.
+pub(super) async fn run(typed: Birth, session: &Session) -> Outcome {
+    let rest = Arc::new(session.rest()?);
+    remark_addresses(&rest, session).await?;
+    let url = match &typed.device_url {
+        Some(url) => device_url(url)?,
+        None => default_url(&rest, session),
+    };
+    let parcel = |dir: &Path| Parcel::new(dir, &rest.root_pem, &url, &rest.root_pin);
+    match (&typed.batch, &typed.out) {
+        (Some(batch), Some(out)) => many(batch, out, parcel(out), &rest, session).await,
+        _ => {
+            let parcel = typed.out.as_deref().map(parcel);
+            one(typed.request()?, parcel, &rest, session).await
+        }
+    }
+}
+
+impl Birth {
+    fn request(&self) -> Outcome<BirthRequest> {
+        let csr = self.csr.as_deref().map(csr_text).transpose()?.unwrap_or_default();
+        let unit = &self.unit;
+        Ok(BirthRequest {
+            csr,
+            serial: unit.serial.clone().unwrap_or_default(),
+            model: unit.model.clone().unwrap_or_default(),
+            mac: unit.mac.clone(),
+            imei: unit.imei.clone(),
+            ek_digest: unit.ek_digest.clone(),
+            meta: unit.meta.iter().cloned().collect(),
+            replace: unit.replace.clone(),
+        })
+    }
+}
+
+/// Without a public URL certificates say nowhere where their CRL is, and a birth certificate is for
+/// life: that is worth a word before the first one. A station may not look, and is not told.
+async fn remark_addresses(rest: &Rest, session: &Session) -> Outcome {
+    match rest.get::<RealmView>(REALM).await {
+        Ok(realm) if realm.public_url.is_none() => session.remark(
+            "note: the server has no public URL, so certificates say nowhere where their CRL is; \
+             see `muster serve --public-url`",
+        ),
+        Ok(_) => {}
+        Err(failure) if failure.is_forbidden() => {}
+        Err(failure) => return Err(failure),
+    }
+    Ok(())
+}
+
+/// It goes between quotes of a TOML file on every unit, so it is plain.
+fn device_url(url: &str) -> Outcome<String> {
+    let plain = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '\\');
+    let host = url.strip_prefix("https://").filter(|h| !h.is_empty() && h.chars().all(plain));
+    match host {
+        Some(_) => Ok(url.trim_end_matches('/').to_owned()),
+        None => Err(Failure::usage(format!("`{url}` is no https://HOST:PORT"))),
+    }
+}
+
+fn default_url(rest: &Rest, session: &Session) -> String {
+    let ports = session.home.join("run").join("ports.json");
+    let ports = Some(ports).filter(|_| session.is_at_home());
+    let text = ports.and_then(|path| std::fs::read(path).ok()).unwrap_or_default();
+    let ports: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    let port = ports.get("device").and_then(serde_json::Value::as_u64).unwrap_or(8443);
+    format!("https://{}:{port}", rest.host)
+}
+
+async fn one(
+    request: BirthRequest,
+    parcel: Option<Parcel>,
+    rest: &Rest,
+    session: &Session,
+) -> Outcome {
+    let serial = request.serial.clone();
+    let batch = BirthBatch { births: vec![request] };
+    let answer: BirthResults = rest.post(BIRTHS, &batch).await?;
+    let result = answer.results.into_iter().next();
+    let result = result.ok_or_else(|| Failure::new("the server answered nothing"))?;
+    if result.outcome == BirthOutcome::Refused {
+        let reason = result.reason.unwrap_or_else(|| "refused".to_owned());
+        return Err(Failure::new(reason).next(format!(
+            "`muster device show serial:{serial}` says what is known; rework takes --replace WHY"
+        )));
+    }
+    if let Some(parcel) = parcel {
+        parcel.put_one(result.certificate.as_deref().unwrap_or_default())?;
+    }
+    if result.outcome == BirthOutcome::Again {
+        session.remark("note: this unit was born before, with the same key: the same certificate");
+    }
+    session.show(&result, |result: &BirthResult, _| result.certificate.clone().unwrap_or_default())
+}
+
+async fn many(
+    batch: &Path,
+    out: &Path,
+    parcel: Parcel,
+    rest: &Arc<Rest>,
+    session: &Session,
+) -> Outcome {
+    let realm = format!("{}/{}", rest.root_pin, rest.realm);
+    let results = Results::open(out, &parcel)?;
+    let survey = production::survey(&mut Units::open(batch, &realm)?, &results.done)?;
+    let path = results.path().to_owned();
+    let bar = crate::progress::bar(Some(survey.units - survey.done), "units");
+    let run = Run { rest: Arc::clone(rest), parcel, results, bar };
+    let begun = Summary { units: survey.units, skipped: survey.done, ..Summary::default() };
+    let summary = run.send(Units::open(batch, &realm)?, begun).await?;
+    let refused = summary.refused;
+    session.show(&summary, |summary, paint| tell(summary, &path, paint))?;
+    if refused == 0 {
+        return Ok(());
+    }
+    Err(Failure::new(format!("{refused} of {} units were refused", summary.units)).next(format!(
+        "their `reason` is in `{}`; correct and type the same again",
+        path.display()
+    )))
+}
+
+fn tell(summary: &Summary, path: &Path, paint: Paint) -> String {
+    let Summary { units, skipped, issued, again, refused } = summary;
+    let born = paint.good(&format!("{} born", issued + again + skipped));
+    format!(
+        "{units} units: {born} ({issued} now, {} before), {refused} refused\n{}",
+        again + skipped,
+        path.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_into_every_unit_is_a_plain_address() {
+        assert_eq!(device_url("https://id.example:8443/").unwrap(), "https://id.example:8443");
+        for refused in ["http://a", "https://", "https://a\"\nx=1", "https://a b"] {
+            assert!(device_url(refused).is_err(), "{refused}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What only the root's key can do. It runs here, and needs no server.
+
+use super::super::root::{RootArgs, one_certificate};
+use super::super::words::word;
+use crate::failure::{Failure, Outcome};
+use crate::production::write_whole;
+use crate::session::Session;
+use api::path::{AUTHORITY_CRL, fill};
+use api::{AuthorityRole, CrlInstall, Reason};
+use ca::crl::{self, Revoked, Scope};
+use ca::{Addresses, authority};
+use clap::Args;
+use hyper::Method;
+use identity::authority::Role;
+use identity::certificate::pem;
+use identity::{Csr, RealmName};
+use server::clock;
+use std::path::PathBuf;
+
+/// Sign an authority's request with the root's key, here and without a server; print the
+/// certificate.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster ca sign --role operations --csr operations.csr --root-key /media/usb/root.key.age \\
+      --public-url http://muster.example:8080 --out operations.pem")]
+pub(crate) struct Sign {
+    /// The request that `muster ca request` printed, PEM.
+    #[arg(long, value_name = "FILE")]
+    csr: PathBuf,
+    /// What the authority shall sign.
+    #[arg(long, value_parser = word!(AuthorityRole))]
+    role: AuthorityRole,
+    /// The server's public URL, for the addresses in the certificate [default: left out].
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// The realm, which stands in those addresses.
+    #[arg(long, default_value = "default", value_parser = realm)]
+    realm: RealmName,
+    /// Where to write the certificate [default: standard output].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    root: RootArgs,
+}
+
+/// Sign the root's CRL with the root's key, and print it or give it to the server.
+///
+/// It lists the authorities that are not good any more, and holds for a year. It replaces the one
+/// before: name every authority that was ever revoked, with --revoke.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster ca crl --root --install
+  muster ca crl --root --revoke old-operations.pem=superseded --root-key /media/usb/root.key.age \\
+      --out root.crl")]
+pub(crate) struct RootCrl {
+    /// Of the root; the server signs all other lists by itself.
+    #[arg(long = "root", required = true)]
+    _root: bool,
+    /// An authority that is not good any more, and why; may be said again.
+    #[arg(long, value_name = "FILE[=REASON]")]
+    revoke: Vec<String>,
+    /// How many days it holds.
+    #[arg(long, value_name = "DAYS", default_value_t = 365)]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=3660))]
+    days: u16,
+    /// Where to write it, PEM [default: standard output].
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Give it to the server, which publishes it.
+    #[arg(long)]
+    install: bool,
+    #[command(flatten)]
+    root: RootArgs,
+}
+
+fn realm(text: &str) -> Result<RealmName, String> {
+    RealmName::parse(text).ok_or_else(|| format!("`{text}` is no name of a realm"))
+}
+
+/// Signs a request.
+pub(super) fn sign(typed: &Sign, session: &Session) -> Outcome {
+    let role = Role::parse(typed.role.as_str()).filter(|r| *r != Role::Root);
+    let role = role.ok_or_else(|| {
+        Failure::usage("the root signs birth, operations and service authorities, and no root")
+    })?;
+    let text =
+        std::fs::read_to_string(&typed.csr).map_err(|e| Failure::file("read", &typed.csr, &e))?;
+    let csr = Csr::parse_pem(&text)
+        .map_err(|d| Failure::new(format!("`{}`: {}", typed.csr.display(), d.sentence)))?;
+    let root = typed.root.open(session)?;
+    let addresses = Addresses { public_url: typed.public_url.clone(), realm: typed.realm.clone() };
+    if addresses.public_url.is_none() {
+        session.remark(
+            "note: without --public-url the certificate says nowhere where the root's CRL is",
+        );
+    }
+    let order = authority::Order { csr: &csr, role, addresses: &addresses };
+    let signed =
+        clock::outside(|outside| authority::sign(&root.certificate, &root.key, order, outside));
+    let signed = signed.map_err(Failure::new)?;
+    session.remark(&format!("next: muster ca install --role {role} --certificate FILE"));
+    let said = serde_json::json!({ "role": role.as_str(), "certificate": signed.pem() });
+    deliver(&signed.pem(), typed.out.as_ref(), &said, session)
+}
+
+/// Signs the root's list.
+pub(super) async fn crl(typed: RootCrl, session: &Session) -> Outcome {
+    let entries = typed.revoke.iter().map(|r| revoked(r)).collect::<Outcome<_>>()?;
+    let root = typed.root.open(session)?;
+    let this_update = clock::now();
+    let next_update = this_update.plus_secs(u64::from(typed.days) * 86_400);
+    // The number grows with time, so nobody has to remember the last one.
+    let number = this_update.secs();
+    let list = crl::Crl { number, this_update, next_update, scope: Scope::Complete, entries };
+    let der = crl::sign(&root.certificate, &root.key, list).map_err(Failure::new)?;
+    let text = pem("X509 CRL", &der);
+    if typed.install {
+        let id = root.certificate.subject_key_id();
+        let id = id.ok_or_else(|| Failure::new("the root has no subject key identifier"))?;
+        let path = fill(AUTHORITY_CRL, &[&id.to_string()]);
+        let call = crate::rest::Call::new(Method::PUT, path);
+        let call = call.json(&CrlInstall { crl: text.clone() })?;
+        session.rest()?.send(call).await?;
+        session.remark("the server publishes it now");
+    }
+    if typed.install && typed.out.is_none() && !session.json {
+        return Ok(());
+    }
+    deliver(&text, typed.out.as_ref(), &serde_json::json!({ "crl": text }), session)
+}
+
+fn revoked(said: &str) -> Outcome<Revoked> {
+    let (path, reason) = said.rsplit_once('=').unwrap_or((said, Reason::Unspecified.as_str()));
+    let reason = identity::Reason::parse(reason).ok_or_else(|| {
+        Failure::usage(format!("`{reason}` is no reason to revoke"))
+            .next("take superseded, keyCompromise, cessationOfOperation or unspecified")
+    })?;
+    let certificate = one_certificate(path.as_ref())?;
+    let serial = certificate.serial().ok_or_else(|| {
+        Failure::new(format!(
+            "`{path}` is no authority of ours: its serial number has another form"
+        ))
+    })?;
+    Ok(Revoked { serial, at: clock::now(), reason })
+}
+
+fn deliver(
+    text: &str,
+    out: Option<&PathBuf>,
+    said: &serde_json::Value,
+    session: &Session,
+) -> Outcome {
+    if let Some(path) = out {
+        write_whole(path, text.as_bytes())?;
+    }
+    if out.is_some() && !session.json {
+        return Ok(());
+    }
+    session.show(said, |_, _| text.to_owned())
+}

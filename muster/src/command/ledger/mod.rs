@@ -1,0 +1,180 @@
+//! The ledger: what happened, and the proof that nobody changed it since.
+
+pub(crate) mod verify;
+
+use crate::failure::Outcome;
+use crate::output::{self, Paint, plain};
+use crate::rest::{Query, Rest};
+use crate::session::Session;
+use api::path::{ENTRIES, HEAD, ROWS};
+use api::{EntryRow, EntryView, HeadView, Page};
+use clap::{Args, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The ledger: read it, export it, compute it again.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ledger {
+    Tail(Tail),
+    Export(Export),
+    Verify(Verify),
+}
+
+/// Show the newest entries; with --follow, those that come too.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster ledger tail
+  muster ledger tail --lines 100 --follow --json | jq .verb")]
+pub(crate) struct Tail {
+    /// How many.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+    lines: u64,
+    /// Go on with what comes, until interrupted; with --json, one value a line.
+    #[arg(short, long)]
+    follow: bool,
+}
+
+/// Print the whole ledger with payloads and salts as JSON lines, its checkpoint last.
+///
+/// The file tells everything about the fleet: keep it as you keep the database.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  muster ledger export > ledger.jsonl")]
+pub(crate) struct Export {}
+
+/// Compute the whole ledger again, and say exactly where it breaks.
+///
+/// Without FILES, entries, payloads and salts come from the server and everything is computed
+/// here: the digest of each entry, the tree over all of them, and the signature of the checkpoint.
+/// FILES are exports (`muster ledger export`), or the database of a stopped home (HOME/muster.db);
+/// they need no server.
+///
+/// Who keeps a checkpoint from earlier, or the ledger's key from elsewhere, names them: then not
+/// even the server's own host can have changed what stands before.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster ledger verify
+  muster ledger verify ledger.jsonl --checkpoint last-year.txt --key \"$(cat ledger.vkey)\"")]
+pub(crate) struct Verify {
+    /// Exports or databases [default: the ledger of the server].
+    files: Vec<PathBuf>,
+    /// A checkpoint kept from earlier: the ledger must still contain it; may be said again.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
+    /// The ledger's key, as C2SP verifier key [default: the one that comes with the ledger].
+    #[arg(long, value_name = "VKEY")]
+    key: Option<String>,
+}
+
+/// Does what was typed.
+pub(super) async fn run(typed: Ledger, session: &Session) -> Outcome {
+    match typed {
+        Ledger::Tail(tail) => self::tail(&tail, &session.rest()?, session).await,
+        Ledger::Export(Export {}) => export(&session.rest()?).await,
+        Ledger::Verify(verify) => verify::run(&verify, session).await,
+    }
+}
+
+async fn tail(typed: &Tail, rest: &Rest, session: &Session) -> Outcome {
+    let head: HeadView = rest.get(HEAD).await?;
+    let mut from = head.size.saturating_sub(typed.lines);
+    let mut rows = stretch(rest, from).await?;
+    if !typed.follow {
+        return session.show(&rows, |rows, _| lines(rows));
+    }
+    loop {
+        for row in &rows {
+            from = row.index + 1;
+            if session.json {
+                let text = serde_json::to_string(row).map_err(crate::failure::Failure::new)?;
+                output::text(&text)?;
+            }
+        }
+        if !session.json {
+            output::text(&lines(&rows))?;
+        }
+        // A person follows: a second later is at once.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        rows = stretch(rest, from).await?;
+    }
+}
+
+/// All entries from number `from` on.
+async fn stretch(rest: &Rest, from: u64) -> Outcome<Vec<EntryView>> {
+    let mut rows: Vec<EntryView> = Vec::new();
+    loop {
+        let next = rows.last().map_or(from, |row| row.index + 1);
+        let query = Query::default().with("from", Some(next));
+        let page: Page<EntryView> = rest.page(ENTRIES, &query, u32::MAX, None).await?;
+        let more = page.next.is_some() && !page.items.is_empty();
+        rows.extend(page.items);
+        if !more {
+            return Ok(rows);
+        }
+    }
+}
+
+/// Rows for a verifier from number `from` on: one page.
+async fn rows(rest: &Rest, from: u64) -> Outcome<Vec<EntryRow>> {
+    let query = Query::default().with("from", Some(from));
+    let page: Page<EntryRow> = rest.page(ROWS, &query, u32::MAX, None).await?;
+    Ok(page.items)
+}
+
+async fn export(rest: &Rest) -> Outcome {
+    let head: HeadView = rest.get(HEAD).await?;
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut put = |value: serde_json::Result<String>| -> Outcome {
+        let text = value.map_err(crate::failure::Failure::new)?;
+        Ok(writeln!(out, "{text}")?)
+    };
+    let mut from = 0;
+    while from < head.size {
+        let page = rows(rest, from).await?;
+        if page.is_empty() {
+            break;
+        }
+        for row in page.iter().filter(|row| row.index < head.size) {
+            put(serde_json::to_string(row))?;
+        }
+        from = page.last().map_or(head.size, |row| row.index + 1);
+    }
+    put(serde_json::to_string(&head))?;
+    Ok(out.flush()?)
+}
+
+fn lines(rows: &[EntryView]) -> String {
+    let lines: Vec<String> = rows.iter().map(line).collect();
+    lines.join("\n")
+}
+
+fn line(row: &EntryView) -> String {
+    let at = row.at.clone().unwrap_or_else(|| format!("hour {}", row.hours));
+    let verb = row.verb.as_deref().unwrap_or("(erased)");
+    let mut text = format!("{:>6}  {at}  {verb:<20}", row.index);
+    if let Some(serde_json::Value::Object(members)) = &row.payload {
+        for (key, value) in members.iter().filter(|(key, _)| *key != "verb") {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            text.push_str(&format!(" {key}={value}"));
+        }
+    }
+    plain(text.trim_end())
+}
+
+/// What a proof says, for a person.
+fn proven(proof: &verify::Proof, paint: Paint) -> String {
+    let erased = match proof.erased {
+        0 => String::new(),
+        n => format!(", {n} of them with their payload erased"),
+    };
+    let signed = match proof.signed {
+        true => "signed by the ledger's key",
+        false => "no checkpoint was there to hold it against",
+    };
+    format!(
+        "{} {} entries{erased}\nroot {}, {signed}",
+        paint.good("the ledger holds:"),
+        proof.size,
+        proof.root
+    )
+}

@@ -1,0 +1,100 @@
+//! The root's key: by path, opened here, and never sent anywhere.
+
+use crate::credential::OperatorFile;
+use crate::failure::{Failure, Outcome};
+use crate::session::Session;
+use clap::Args;
+use identity::key::SoftwareKey;
+use identity::{Certificate, Signer};
+use server::keys::root::passphrase_file;
+use server::keys::{Secret, Unlock, unlock_root};
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+/// Where the root's key is, and what opens it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The root")]
+pub(super) struct RootArgs {
+    /// The root's key, encrypted with age [default: HOME/offline/root.key.age].
+    #[arg(long, value_name = "FILE")]
+    root_key: Option<PathBuf>,
+    /// A file with its passphrase [default: a root.passphrase beside the key, else it is asked].
+    #[arg(long, value_name = "FILE", conflicts_with = "identity")]
+    passphrase_file: Option<PathBuf>,
+    /// The age identity that the key is encrypted to.
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// The root's certificate, PEM [default: the one in the operator credential].
+    #[arg(long, value_name = "FILE")]
+    root_certificate: Option<PathBuf>,
+}
+
+/// The root, ready to sign.
+pub(super) struct Root {
+    pub(super) certificate: Certificate,
+    pub(super) key: SoftwareKey,
+}
+
+impl RootArgs {
+    /// Finds certificate and key, opens the key, and checks that they are a pair.
+    pub(super) fn open(&self, session: &Session) -> Outcome<Root> {
+        let certificate = self.certificate(session)?;
+        let path = self.root_key.clone();
+        let path = path.unwrap_or_else(|| session.home.join("offline").join("root.key.age"));
+        if !path.exists() {
+            return Err(Failure::new(format!("no root key at `{}`", path.display())).next(
+                "bring the medium that it was carried away on, and name it with --root-key",
+            ));
+        }
+        let key = self.unlock(&path)?;
+        if key.public() != certificate.key() {
+            return Err(Failure::new(format!("`{}` is not the key of this root", path.display()))
+                .next("name the certificate of the root that it belongs to: --root-certificate"));
+        }
+        Ok(Root { certificate, key })
+    }
+
+    fn certificate(&self, session: &Session) -> Outcome<Certificate> {
+        match &self.root_certificate {
+            Some(path) => one_certificate(path),
+            None => session.credential().map(|OperatorFile { root, .. }| root).map_err(|f| {
+                Failure::new(f.what()).next("name the root's certificate with --root-certificate")
+            }),
+        }
+    }
+
+    fn unlock(&self, path: &Path) -> Outcome<SoftwareKey> {
+        let failed = |e: &dyn std::fmt::Display| {
+            Failure::new(e.to_string())
+                .next("name what opens it: --passphrase-file FILE or --identity FILE")
+        };
+        if let Some(identity) = &self.identity {
+            return unlock_root(path, &Unlock::Identity(identity)).map_err(|e| failed(&e));
+        }
+        let beside = Some(path.with_file_name("root.passphrase")).filter(|p| p.exists());
+        let secret = match self.passphrase_file.clone().or(beside) {
+            Some(file) => passphrase_file(&file).map_err(|e| failed(&e))?,
+            None => ask("Passphrase of the root's key: ")?,
+        };
+        unlock_root(path, &Unlock::Passphrase(&secret)).map_err(|e| failed(&e))
+    }
+}
+
+/// Asks for a passphrase on the terminal.
+pub(super) fn ask(prompt: &str) -> Outcome<Secret> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new("a passphrase is needed and there is no terminal to ask on")
+            .next("name what opens it: --passphrase-file FILE or --identity FILE"));
+    }
+    let typed = rpassword::prompt_password(prompt)
+        .map_err(|e| Failure::new(format!("the passphrase cannot be read: {e}")))?;
+    Ok(Secret::new(typed))
+}
+
+/// Reads a PEM file that has one certificate.
+pub(super) fn one_certificate(path: &Path) -> Outcome<Certificate> {
+    let pem = std::fs::read_to_string(path).map_err(|e| Failure::file("read", path, &e))?;
+    let wrong = |what: &str| Failure::new(format!("`{}`: {what}", path.display()));
+    let mut found = Certificate::parse_pem(&pem, 1).map_err(|d| wrong(&d.sentence))?;
+    found.pop().ok_or_else(|| wrong("no certificate"))
+}

@@ -1,0 +1,130 @@
+//! Serving: options here, the server in its own crate.
+
+use super::words::word;
+use crate::failure::{Failure, Outcome};
+use crate::session::Session;
+use api::KeyKind;
+use clap::Args;
+use server::home::ServeOptions;
+
+/// Run the server; on an empty home, make a complete and safe system first.
+///
+/// The first start makes a realm named `default`, its root, its birth, operations and service
+/// authorities, its ledger and an operator credential (HOME/operator.toml), in under a second. It
+/// then listens for devices (8443), operators (9443) and everybody (8080, CRLs and the like); the
+/// real ports stand in HOME/run/ports.json as soon as it is ready.
+///
+/// Without --name it listens on loopback only. With it, it listens on all interfaces, and the name
+/// is in its server certificate. HOME/muster.toml says the same for good, and `[listen]` in it sets
+/// the ports.
+///
+/// The root's key is not needed to run. It is made at the first start, encrypted to
+/// --root-recipient or to a passphrase that you type, or else to a random one that lies beside it
+/// in HOME/offline/: carry both away.
+///
+/// SIGTERM stops it gracefully, SIGHUP reads muster.toml again.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster serve --home ./muster-home
+  muster serve --home /var/lib/muster --name muster.example \\
+      --public-url http://muster.example:8080")]
+pub(crate) struct Serve {
+    /// A DNS name or address of this server; may be said again.
+    #[arg(long, value_name = "NAME")]
+    name: Vec<String>,
+    /// Where devices and verifiers fetch CRLs: stands in certificates [default: http://NAME:8080].
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// Listen on free loopback ports, whatever they are; see HOME/run/ports.json.
+    #[arg(long)]
+    any_port: bool,
+    /// At the first start: encrypt the root's key to this age recipient.
+    #[arg(long, value_name = "AGE1…", conflicts_with = "root_passphrase_prompt")]
+    root_recipient: Option<String>,
+    /// At the first start: ask for the passphrase of the root's key.
+    #[arg(long)]
+    root_passphrase_prompt: bool,
+    /// At the first start: the kind of the authorities' keys [default: p256].
+    #[arg(long, value_name = "KIND", value_parser = word!(KeyKind))]
+    key_kind: Option<KeyKind>,
+}
+
+/// Runs the server until it is told to stop.
+pub(super) fn run(typed: Serve, session: &Session) -> Outcome {
+    start(options(typed, session)?, session)
+}
+
+fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
+    let root_passphrase = if typed.root_passphrase_prompt {
+        let first = super::root::ask("New passphrase of the root's key: ")?;
+        let second = super::root::ask("The same again: ")?;
+        if first.dangerous_reveal() != second.dangerous_reveal() {
+            return Err(Failure::new("the two passphrases differ").next("type the same again"));
+        }
+        Some(first)
+    } else {
+        None
+    };
+    let key_kind = typed.key_kind.and_then(|kind| identity::KeyKind::parse(kind.as_str()));
+    Ok(ServeOptions {
+        home: session.home.clone(),
+        names: typed.name,
+        public_url: typed.public_url,
+        any_port: typed.any_port,
+        root_recipient: typed.root_recipient,
+        root_passphrase,
+        key_kind,
+    })
+}
+
+/// Runs the server: the one place where the binary hands over to it.
+fn start(options: ServeOptions, session: &Session) -> Outcome {
+    let config = server::serve::log_of(&options).map_err(Failure::new)?;
+    // Somebody else logs already where two servers live in one process, which this one does not.
+    let _begun = server::log::begin(config.level, config.format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Failure::new(format!("cannot start: {e}")))?;
+    let home = options.home.clone();
+    runtime.block_on(async {
+        let running = server::start(options).await.map_err(|e| Failure::new(e.to_string()))?;
+        session.remark(&guide(&running, &home));
+        server::serve::until_stopped(running).await.map_err(|e| Failure::new(e.to_string()))
+    })
+}
+
+/// What a person should know and do next.
+fn guide(running: &server::Running, home: &std::path::Path) -> String {
+    let (news, ports) = (running.news(), running.ports());
+    let port = |p: Option<u16>| p.map_or_else(|| "-".to_owned(), |p| p.to_string());
+    let home = home.display();
+    let mut out = format!(
+        "muster {} serves {home}\n  devices    https://localhost:{}/.well-known/est\n  \
+         operators  https://localhost:{}/api/v1\n  everybody  http://localhost:{}/\n",
+        env!("CARGO_PKG_VERSION"),
+        port(ports.device),
+        port(ports.operator),
+        port(ports.public),
+    );
+    if news.public_url.is_none() {
+        out.push_str(
+            "No --public-url: certificates carry no addresses of CRL and OCSP. Say it before the first birth.\n",
+        );
+    }
+    if !news.plain_keys.is_empty() {
+        out.push_str(&format!("Keys in plain files (mode 0600): {}\n", news.plain_keys.join(", ")));
+    }
+    if !news.left_behind.is_empty() {
+        out.push_str("Carry the root away from this machine, both files, to two places:\n");
+        news.left_behind.iter().for_each(|p| out.push_str(&format!("  {}\n", p.display())));
+    }
+    if news.founded {
+        out.push_str(&format!(
+            "Next, in another terminal:\n  muster --home {home} birth --csr unit.csr --serial S1   \
+             a birth certificate\n  muster --home {home} token new                          a device without one\n  \
+             muster --home {home} device list                        who is there\n"
+        ));
+    }
+    out
+}

@@ -1,0 +1,265 @@
+//! `results.jsonl`: one line per unit, and the memory of a run that was interrupted.
+
+use super::place::Parcel;
+use super::{Digest, Line};
+use crate::failure::{Failure, Outcome};
+use api::BirthOutcome;
+use identity::text::array_from_hex;
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+/// Units that have their certificate.
+#[derive(Default)]
+pub(crate) struct Done(HashSet<Digest>);
+
+impl Done {
+    /// Whether this one has.
+    pub(crate) fn has(&self, digest: &Digest) -> bool {
+        self.0.contains(digest)
+    }
+}
+
+/// The open file; only this process has it.
+pub(crate) struct Results {
+    file: File,
+    path: PathBuf,
+    /// What was there when it was opened.
+    pub(crate) done: Done,
+}
+
+/// What to do with a line of an earlier run.
+enum Kept {
+    Yes(Digest),
+    /// A refusal, which is asked again, or the same unit a second time.
+    No,
+}
+
+impl Results {
+    /// Opens the results of a run in `dir`, or begins them. A torn last line is dropped, refusals are
+    /// taken out since they are asked again, and files that a line vouches for are written again
+    /// where they are lost.
+    pub(crate) fn open(dir: &Path, parcel: &Parcel) -> Outcome<Self> {
+        std::fs::create_dir_all(dir).map_err(|e| Failure::file("make", dir, &e))?;
+        let path = dir.join("results.jsonl");
+        let file = open_alone(&path)?;
+        let mut results = Self { file, path, done: Done::default() };
+        let drops = results.read(parcel)?;
+        if drops {
+            results.rewrite()?;
+        }
+        Ok(results)
+    }
+
+    /// Appends the lines of a batch, and makes them durable.
+    pub(crate) fn append(&mut self, lines: &[Line]) -> Outcome {
+        let mut text = Vec::new();
+        for line in lines {
+            serde_json::to_writer(&mut text, line).map_err(Failure::new)?;
+            text.push(b'\n');
+        }
+        self.file
+            .write_all(&text)
+            .and_then(|()| self.file.sync_data())
+            .map_err(|e| Failure::file("write", &self.path, &e))
+    }
+
+    /// Where it lies.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads what an earlier run left, cuts a torn end off, and says whether lines must go.
+    fn read(&mut self, parcel: &Parcel) -> Outcome<bool> {
+        let failed = |e: &std::io::Error| Failure::file("read", &self.path, e);
+        let mut reader = BufReader::new(&self.file);
+        let (mut number, mut whole, mut drops) = (0_u64, 0_u64, false);
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = reader.read_until(b'\n', &mut line).map_err(|e| failed(&e))?;
+            number += 1;
+            if line.last() != Some(&b'\n') {
+                break;
+            }
+            match keep(&line, &self.done, parcel)
+                .map_err(|what| self::broken(&self.path, number, &what))?
+            {
+                Kept::Yes(digest) => drop(self.done.0.insert(digest)),
+                Kept::No => drops = true,
+            }
+            whole += u64::try_from(read).unwrap_or(u64::MAX);
+        }
+        drop(reader);
+        self.file
+            .set_len(whole)
+            .and_then(|()| self.file.seek(SeekFrom::End(0)))
+            .map_err(|e| failed(&e))?;
+        Ok(drops)
+    }
+
+    /// Writes the lines that are kept into a new file and takes that one.
+    fn rewrite(&mut self) -> Outcome {
+        let failed = |e: std::io::Error| Failure::file("write", &self.path, &e);
+        self.file.seek(SeekFrom::Start(0)).map_err(failed)?;
+        let beside = self.path.with_extension("jsonl.new");
+        let new = open_alone(&beside)?;
+        new.set_len(0).map_err(failed)?;
+        let mut out = BufWriter::new(&new);
+        let mut seen = HashSet::new();
+        for line in BufReader::new(&self.file).split(b'\n') {
+            let line = line.map_err(failed)?;
+            let digest = parse(&line).ok().filter(Line::is_born).and_then(|l| l.digest());
+            if digest.is_some_and(|d| seen.insert(d)) {
+                out.write_all(&line).and_then(|()| out.write_all(b"\n")).map_err(failed)?;
+            }
+        }
+        out.flush().and_then(|()| new.sync_all()).map_err(failed)?;
+        drop(out);
+        std::fs::rename(&beside, &self.path).map_err(failed)?;
+        self.file = new;
+        Ok(())
+    }
+}
+
+fn open_alone(path: &Path) -> Outcome<File> {
+    let failed = |e: &std::io::Error| Failure::file("open", path, e);
+    let mut options = OpenOptions::new();
+    let file = options.read(true).write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(|e| failed(&e))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Failure::new(format!("another run writes into `{}`", path.display()))
+                .next("let it end, or give this one an --out of its own"))
+        }
+        Err(TryLockError::Error(e)) => Err(failed(&e)),
+    }
+}
+
+fn parse(line: &[u8]) -> Result<Line, String> {
+    serde_json::from_slice(line).map_err(|e| e.to_string())
+}
+
+fn keep(line: &[u8], done: &Done, parcel: &Parcel) -> Result<Kept, String> {
+    let line = parse(line)?;
+    if !line.is_born() {
+        return Ok(Kept::No);
+    }
+    let digest = line.digest().ok_or("`request` is no SHA-256")?;
+    if done.has(&digest) {
+        return Ok(Kept::No);
+    }
+    let chain = line.certificate.as_deref().ok_or("there is no certificate")?;
+    if !parcel.is_whole(&line.serial, chain) {
+        parcel.put(&line.serial, chain).map_err(|f| f.what().to_owned())?;
+    }
+    Ok(Kept::Yes(digest))
+}
+
+fn broken(path: &Path, number: u64, what: &str) -> Failure {
+    Failure::new(format!("`{}` line {number}: {what}", path.display())).next(
+        "move the file away and type the same again: each unit gets the certificate that it has",
+    )
+}
+
+impl Line {
+    fn is_born(&self) -> bool {
+        self.outcome != BirthOutcome::Refused
+    }
+
+    fn digest(&self) -> Option<Digest> {
+        array_from_hex(&self.request)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn line(serial: &str, outcome: BirthOutcome) -> Line {
+        Line {
+            serial: serial.to_owned(),
+            outcome,
+            certificate: Some(format!("chain of {serial}\n")),
+            request: identity::text::hex(&identity::key::sha256(&[serial.as_bytes()])),
+            ..Line::default()
+        }
+    }
+
+    fn parcel(dir: &Path) -> Parcel {
+        Parcel::new(dir, "root", "https://a:8443", "00")
+    }
+
+    fn open(dir: &Path) -> Results {
+        Results::open(dir, &parcel(dir)).unwrap()
+    }
+
+    fn has(results: &Results, serial: &str) -> bool {
+        results.done.has(&identity::key::sha256(&[serial.as_bytes()]))
+    }
+
+    #[test]
+    fn a_run_goes_on_where_it_stopped_and_a_torn_line_is_dropped() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path()).append(&[line("1", BirthOutcome::Issued)]).unwrap();
+        let path = dir.path().join("results.jsonl");
+        let whole = fs::read_to_string(&path).unwrap();
+        fs::write(&path, format!("{whole}{{\"serial\":\"2\",\"outc")).unwrap();
+
+        let mut results = open(dir.path());
+        assert!(has(&results, "1") && !has(&results, "2"));
+        results.append(&[line("2", BirthOutcome::Again)]).unwrap();
+        drop(results);
+
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
+        assert!(has(&open(dir.path()), "2"));
+    }
+
+    #[test]
+    fn a_refusal_is_asked_again_and_leaves_one_line_per_unit() {
+        let dir = tempfile::tempdir().unwrap();
+        let lines = [
+            line("1", BirthOutcome::Issued),
+            line("2", BirthOutcome::Refused),
+            line("1", BirthOutcome::Again),
+        ];
+        open(dir.path()).append(&lines).unwrap();
+
+        let mut results = open(dir.path());
+        assert!(has(&results, "1") && !has(&results, "2"));
+        results.append(&[line("2", BirthOutcome::Issued)]).unwrap();
+        drop(results);
+
+        let text = fs::read_to_string(dir.path().join("results.jsonl")).unwrap();
+        assert_eq!(text.lines().count(), 2);
+    }
+
+    #[test]
+    fn files_that_a_pulled_plug_lost_are_written_again_from_the_line() {
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path()).append(&[line("1", BirthOutcome::Issued)]).unwrap();
+        assert!(!dir.path().join("1").exists());
+        drop(open(dir.path()));
+        let birth = fs::read_to_string(dir.path().join("1/birth.pem")).unwrap();
+        assert_eq!(birth, "chain of 1\n");
+    }
+
+    #[test]
+    fn two_runs_never_write_into_the_same_results() {
+        let dir = tempfile::tempdir().unwrap();
+        let _first = open(dir.path());
+        let refused = Results::open(dir.path(), &parcel(dir.path())).err().unwrap();
+        assert!(refused.what().contains("another run"), "{}", refused.what());
+    }
+
+    #[test]
+    fn a_line_that_somebody_edited_is_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("results.jsonl"), "hello\n").unwrap();
+        let refused = Results::open(dir.path(), &parcel(dir.path())).err().unwrap();
+        assert!(refused.what().contains("line 1"), "{}", refused.what());
+    }
+}
