@@ -1,8 +1,12 @@
 //! Doors, profiles, settings, authorities and tokens.
 
 use super::world::{Call, World, p256};
-use api::path::{AUTHORITIES, AUTHORITY, DOOR, DOOR_CLOSE, PROFILE, SETTINGS, TOKEN, TOKENS, fill};
+use api::path::{
+    AUTHORITIES, AUTHORITY, AUTHORITY_CRL, AUTHORITY_REQUESTS, DOOR, DOOR_CLOSE, PROFILE, SETTINGS,
+    TOKEN, TOKENS, fill,
+};
 use axum::http::StatusCode;
+use identity::authority::Role;
 use serde_json::{Value, json};
 
 async fn anchor(world: &World) -> Value {
@@ -189,4 +193,74 @@ async fn an_authority_is_installed_only_if_the_root_signed_it() {
     assert_eq!(install(foreign).await.json()["rule"], "not-signed-by-root");
     assert_eq!(install(root.pem()).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(install("none".to_owned()).await.status, StatusCode::BAD_REQUEST);
+}
+
+/// A workshop without files: it remembers what it was given.
+#[derive(Default)]
+struct Bench(std::sync::Mutex<Vec<u8>>);
+
+impl crate::operator::Workshop for Bench {
+    fn new_authority(
+        &self,
+        _: &crate::house::RealmState,
+        role: identity::authority::Role,
+        _: identity::KeyKind,
+    ) -> Result<(identity::authority::KeyId, Vec<u8>), String> {
+        let key = p256();
+        let request = ca::authority::request(role.as_str(), &key).map_err(|e| e.to_string())?;
+        Ok((identity::Signer::public(&key).key_id(), request))
+    }
+
+    fn publish_crl(
+        &self,
+        _: &crate::house::RealmState,
+        _: &identity::authority::Authority,
+        der: &[u8],
+    ) -> Result<(), String> {
+        *self.0.lock().unwrap() = der.to_vec();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_new_authority_is_asked_for_and_the_roots_list_is_published_if_the_root_signed_it() {
+    let mut world = World::new();
+    let refused = world.send("admin", "POST", AUTHORITY_REQUESTS, json!({"role": "birth"})).await;
+    assert_eq!(refused.json()["rule"], "home", "without a home there is no key");
+    let bench = std::sync::Arc::new(Bench::default());
+    let fittings = crate::operator::Fittings { checks: None, workshop: Some(bench.clone()) };
+    world.router = crate::operator::router_with(world.house.clone(), fittings);
+
+    let made = world.send("admin", "POST", AUTHORITY_REQUESTS, json!({"role": "birth"})).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let csr = identity::Csr::parse_pem(made.json()["csr"].as_str().unwrap()).unwrap();
+    assert_eq!(made.json()["id"], csr.key().key_id().to_string());
+    let root_wish = json!({"role": "root"});
+    let refused = world.send("admin", "POST", AUTHORITY_REQUESTS, root_wish).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+
+    let realm = world.house.realms().remove(0);
+    let root = realm.authorities.iter().find(|a| a.role == Role::Root).unwrap();
+    let list = |number| ca::crl::Crl {
+        number,
+        this_update: world.house.clock.now(),
+        next_update: world.house.clock.now().plus_secs(number),
+        scope: ca::crl::Scope::Complete,
+        entries: Vec::new(),
+    };
+    let sign = |number| ca::crl::sign(&root.certificate, &*world.root_key, list(number)).unwrap();
+    let path = fill(AUTHORITY_CRL, &[&root.id.to_string()]);
+    let put = async |der: &[u8]| {
+        let crl = identity::certificate::pem("X509 CRL", der);
+        world.send("admin", "PUT", &path, json!({ "crl": crl })).await
+    };
+    let good = sign(86_400);
+    let mut forged = good.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(put(&forged).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(put(&sign(0)).await.status, StatusCode::BAD_REQUEST, "it has ended");
+    assert_eq!(put(b"").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(put(&good).await.status, StatusCode::OK);
+    assert_eq!(*bench.0.lock().unwrap(), good);
+    assert_eq!(world.last_entry().await["verb"], "crl.installed");
 }
