@@ -93,7 +93,11 @@ fn check_media(request: &Request) -> Result<(), Refused> {
     }
 }
 
+/// Every body is an object; serde would take the members of one from a list, too.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+    if body.iter().find(|b| !b.is_ascii_whitespace()).is_some_and(|b| *b == b'[') {
+        return Err(Refused::Malformed("the body: a JSON object is expected".to_owned()));
+    }
     serde_json::from_slice(body).map_err(|e| Refused::Malformed(format!("the body: {e}")))
 }
 

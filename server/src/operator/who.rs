@@ -65,7 +65,8 @@ fn who(state: &State, request: &Request) -> Result<Who, Refused> {
     let id = TokenId::parse(id).ok_or(Refused::BadCredential)?;
     let secret = TokenSecret::parse(secret).ok_or(Refused::BadCredential)?;
     let (realm, operator) = find(state, &id)?.ok_or(Refused::BadCredential)?;
-    // The id is public; the digest is compared in a time that does not tell how much of it is right.
+    // The id is public; the digest is compared in a time that does not tell how much of it is
+    // right.
     aws_lc_rs::constant_time::verify_slices_are_equal(&operator.digest, &secret.digest())
         .map_err(|_| Refused::BadCredential)?;
     let seal = sha256(&[b"muster/operator/seal/v1\0", secret.dangerous_reveal().as_bytes()]);
