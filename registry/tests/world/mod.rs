@@ -1,6 +1,6 @@
 //! A registry with one realm, and what it takes to fill it. Everything here uses the public API only.
 
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test file uses its part")]
 
 use identity::authority::KeyId;
 use identity::credential::{Credential, CredentialKind, Requester, Serial};
