@@ -3,7 +3,11 @@
 //! `cargo bench -p registry -- 1000000` takes the count of devices; 100,000 without. Times are of the writer's thread,
 //! from the kernel's accounting, and of the wall.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a bench that fails has nothing to say")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a bench that fails has nothing to say"
+)]
 
 use identity::authority::KeyId;
 use identity::credential::{Credential, CredentialKind, Requester, Serial};

@@ -109,13 +109,7 @@ impl Registry {
     ///
     /// [`CommitError::Conflict`] is the caller's: decide anew. [`CommitError::Busy`] is the requester's: later again.
     /// [`CommitError::Storage`] is the operator's.
-    pub fn commit(
-        &self,
-        realm: RealmKey,
-        change: Change,
-        draft: Draft,
-        answer: Told<Committed>,
-    ) {
+    pub fn commit(&self, realm: RealmKey, change: Change, draft: Draft, answer: Told<Committed>) {
         let answer = Answer::new(answer);
         self.0.offer(Job::Commit(Box::new(Commit { realm, change, draft, answer })));
     }

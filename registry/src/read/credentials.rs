@@ -24,12 +24,9 @@ pub struct RevokedRow {
 const JOINED: &str = "credential JOIN certificate ON certificate.realm = credential.realm \
     AND certificate.serial = credential.serial";
 
-fn ask(
-    db: &Reader<'_>,
-    rest: &str,
-    params: impl Params,
-) -> Result<Vec<Credential>, ReadError> {
-    let sql = format!("SELECT {CREDENTIAL_COLUMNS} FROM {JOINED} WHERE credential.realm = ?1 {rest}");
+fn ask(db: &Reader<'_>, rest: &str, params: impl Params) -> Result<Vec<Credential>, ReadError> {
+    let sql =
+        format!("SELECT {CREDENTIAL_COLUMNS} FROM {JOINED} WHERE credential.realm = ?1 {rest}");
     db.all(&sql, params, rows::credential)
 }
 
@@ -43,9 +40,9 @@ impl Registry {
         realm: RealmKey,
         serial: &Serial,
     ) -> Result<Option<Credential>, ReadError> {
-        let found = self.pool().read(|db| {
-            ask(db, "AND credential.serial = ?2", (realm.0, serial.octets()))
-        })?;
+        let found = self
+            .pool()
+            .read(|db| ask(db, "AND credential.serial = ?2", (realm.0, serial.octets())))?;
         Ok(found.into_iter().next())
     }
 

@@ -9,10 +9,10 @@ mod devices;
 mod ledger;
 mod rules;
 
+pub use ::ledger::tree::Head;
 pub use credentials::RevokedRow;
 pub use devices::{DeviceFilter, Overdue};
 pub use ledger::{EntryRow, StoredHashes};
-pub use ::ledger::tree::Head;
 
 use crate::fault::{OpenError, ReadError};
 use crate::schema::{self, Place};

@@ -202,3 +202,18 @@ CREATE TABLE note (
     value BLOB NOT NULL,
     PRIMARY KEY (realm, space, name)
 ) WITHOUT ROWID;
+
+-- What the planner shall believe of a large fleet in few realms, whatever the first rows look like: how many rows, then
+-- how many have the same first column, the same first two, and so on. Without this it takes `realm = ?` for selective
+-- and walks a whole realm for the credentials of one device.
+ANALYZE sqlite_schema;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('entry', 'entry', '1000000 1000000 1'),
+    ('device', 'device', '1000000 1000000 1'),
+    ('device', 'device_serial', '1000000 1000000 1 1 1'),
+    ('membership', 'membership', '1000000 1000000 10000 1'),
+    ('credential', 'credential', '1000000 1000000 1'),
+    ('credential', 'credential_device', '1000000 1000000 10 1'),
+    ('credential', 'credential_revoked', '10000 10000 5000 500 1'),
+    ('certificate', 'certificate', '1000000 1000000 1');
+ANALYZE sqlite_schema;

@@ -205,11 +205,7 @@ impl Batch<'_> {
     }
 
     /// All credentials of a device, the oldest first.
-    pub(super) fn held(
-        &self,
-        realm: RealmKey,
-        device: &DeviceId,
-    ) -> rusqlite::Result<Vec<Held>> {
+    pub(super) fn held(&self, realm: RealmKey, device: &DeviceId) -> rusqlite::Result<Vec<Held>> {
         let sql = format!(
             "SELECT {HELD_COLUMNS} FROM credential WHERE realm = ?1 AND device = ?2 ORDER BY serial"
         );
@@ -217,8 +213,7 @@ impl Batch<'_> {
     }
 
     fn one(&self, realm: RealmKey, serial: &Serial) -> rusqlite::Result<Option<Held>> {
-        let sql =
-            format!("SELECT {HELD_COLUMNS} FROM credential WHERE realm = ?1 AND serial = ?2");
+        let sql = format!("SELECT {HELD_COLUMNS} FROM credential WHERE realm = ?1 AND serial = ?2");
         self.first(&sql, (realm.0, serial.octets()), read_held)
     }
 }

@@ -39,7 +39,12 @@ impl Before {
 
 impl Batch<'_> {
     /// A birth.
-    pub(super) fn bear(&mut self, scene: Scene, granted: &Granted<'_>, replaces: &[Serial]) -> Step {
+    pub(super) fn bear(
+        &mut self,
+        scene: Scene,
+        granted: &Granted<'_>,
+        replaces: &[Serial],
+    ) -> Step {
         let before = self.check_granted(scene.realm, granted)?;
         let replaced = self.check_own(scene.realm, &granted.device.id, replaces)?;
         self.put_device(scene.realm, granted, before.as_ref(), None)?;

@@ -186,3 +186,6 @@ fn is_of_one(error: &rusqlite::Error) -> bool {
         None => true,
     }
 }
+
+#[cfg(test)]
+mod tests;
