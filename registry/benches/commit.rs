@@ -155,6 +155,7 @@ fn device(n: u64) -> Device {
         generation: 0,
         born: moment(n),
         enrolled: None,
+        door: None,
         mark: None,
     }
 }
@@ -170,6 +171,7 @@ fn credential(n: u64, generation: u32, at: UnixTime) -> Credential {
         generation,
         spki: SpkiHash::from_octets(key),
         requester: Requester::from_octets(key),
+        closes: false,
         shard: (n % 16) as u16,
         issued: at,
         not_after: at.plus_secs(30 * 86_400),

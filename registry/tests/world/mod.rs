@@ -170,6 +170,7 @@ pub fn device(n: u32) -> Device {
         generation: 0,
         born: now(),
         enrolled: None,
+        door: None,
         mark: None,
     }
 }
@@ -186,6 +187,7 @@ pub fn credential(n: u32, generation: u32, nth: u32) -> Credential {
         generation,
         spki: key(n, generation),
         requester: Requester::key(&key(n, 0)),
+        closes: false,
         shard: (n % 4) as u16,
         issued: now(),
         not_after: now().plus_secs(1000),
