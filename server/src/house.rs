@@ -247,6 +247,7 @@ impl House {
             let _gone = answer.send(result);
         };
         self.registry.commit(realm, change, draft, Box::new(tell));
-        async move { answered.await.unwrap_or(Err(CommitError::Closed)) }
+        let queued = std::time::Instant::now();
+        async move { (answered.await.unwrap_or(Err(CommitError::Closed)), queued.elapsed()) }
     }
 }
