@@ -176,12 +176,14 @@ impl Line {
     /// # Errors
     /// Where no answer came; a refusal is an answer.
     pub async fn say(&mut self, say: Outgoing) -> Result<Heard, CallError> {
-        let mut request = hyper::Request::builder().method(say.method).uri(say.path).header("host", "localhost");
+        let mut request =
+            hyper::Request::builder().method(say.method).uri(say.path).header("host", "localhost");
         for (name, value) in &say.headers {
             request = request.header(*name, value);
         }
         self.sender.ready().await?;
-        let answer = self.sender.send_request(request.body(Full::new(Bytes::from(say.body)))?).await?;
+        let answer =
+            self.sender.send_request(request.body(Full::new(Bytes::from(say.body)))?).await?;
         let header = |name: &str| Some(answer.headers().get(name)?.to_str().ok()?.to_owned());
         let (status, content_type, retry_after) =
             (answer.status().as_u16(), header("content-type"), header("retry-after"));

@@ -15,6 +15,7 @@ use ledger::{Class, Payload};
 use registry::{Change, CommitError, Committed, Draft, ReadError, Realm, RealmKey, Registry};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// CRL shards of an issuer. A shard is what a device with little memory fetches to check one peer: at a million
@@ -31,7 +32,7 @@ pub struct House {
     /// Where time comes from.
     pub clock: Clock,
     /// What is counted.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// How often each device asks.
     pub rates: Rates,
     /// Refusals of those who proved nothing.
@@ -102,7 +103,9 @@ impl RealmState {
     #[must_use]
     pub fn device_anchors(&self) -> Vec<identity::Certificate> {
         let of = |role: Role| {
-            self.authorities.iter().filter(move |a| a.role == role && a.state != AuthorityState::Barred)
+            self.authorities
+                .iter()
+                .filter(move |a| a.role == role && a.state != AuthorityState::Barred)
         };
         let roles = [Role::Operations, Role::Birth, Role::Service, Role::Root];
         roles.into_iter().flat_map(of).map(|a| a.certificate.clone()).collect()
@@ -118,7 +121,7 @@ impl House {
         let house = Self {
             registry: furniture.registry,
             clock: furniture.clock,
-            metrics: Metrics::default(),
+            metrics: Arc::default(),
             rates: Rates::default(),
             strangers: Strangers::default(),
             ledger_key: furniture.ledger_key,
@@ -247,7 +250,11 @@ impl House {
             let _gone = answer.send(result);
         };
         self.registry.commit(realm, change, draft, Box::new(tell));
-        let queued = std::time::Instant::now();
-        async move { (answered.await.unwrap_or(Err(CommitError::Closed)), queued.elapsed()) }
+        let (metrics, queued) = (self.metrics.clone(), Instant::now());
+        async move {
+            let result = answered.await.unwrap_or(Err(CommitError::Closed));
+            metrics.committed(queued.elapsed());
+            result
+        }
     }
 }

@@ -10,8 +10,8 @@ use crate::operator::{Fittings, Peer};
 use crate::public::{self, PublicView};
 use crate::tls::{self, Served, Service};
 use ca::Issuer;
-use identity::authority::{AuthorityState, Role};
 use identity::RealmName;
+use identity::authority::{AuthorityState, Role};
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tower_service::Service as _;
@@ -60,7 +60,8 @@ pub(super) fn open(
     let (listener, device) = listen::bind(&settings.device)?;
     let devices = gate(Limits::DEVICE, Some(tls::device(served.clone())?));
     let keeper = house.clone();
-    let answer = move |connection, request| crate::device::answer(keeper.clone(), connection, request);
+    let answer =
+        move |connection, request| crate::device::answer(keeper.clone(), connection, request);
     serving.spawn(listen::serve(listener, devices, answer));
 
     let (listener, operator) = listen::bind(&settings.operator)?;
@@ -75,7 +76,8 @@ pub(super) fn open(
         workshop: Some(desk.workshop.clone()),
     };
     let router = crate::operator::router_with(house.clone(), fittings);
-    let answer = move |connection: Arc<Connection>, mut request: hyper::Request<hyper::body::Incoming>| {
+    let answer = move |connection: Arc<Connection>,
+                       mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer { addr: connection.peer });
         let mut router = router.clone();
         async move { router.call(request).await.unwrap_or_else(|never| match never {}) }
@@ -83,8 +85,17 @@ pub(super) fn open(
     serving.spawn(listen::serve(listener, operators, answer));
 
     let (listener, everybody) = listen::bind(&settings.public)?;
-    serving.spawn(listen::serve(listener, gate(Limits::PUBLIC, None), public::handler(desk.view.clone())));
-    let ports = Ports { device: Some(device), operator: Some(operator), public: Some(everybody), link: None };
+    serving.spawn(listen::serve(
+        listener,
+        gate(Limits::PUBLIC, None),
+        public::handler(desk.view.clone()),
+    ));
+    let ports = Ports {
+        device: Some(device),
+        operator: Some(operator),
+        public: Some(everybody),
+        link: None,
+    };
     Ok(Opened { ports, service, served })
 }
 
