@@ -1,13 +1,10 @@
-//! What the writer costs: births, joins and renewals at growing size, the roll's memory, and the time of a start.
+//! What the writer costs: births, joins and renewals at growing size, the roll's memory, and the
+//! time of a start.
 //!
-//! `cargo bench -p registry -- 1000000` takes the count of devices; 100,000 without. Times are of the writer's thread,
-//! from the kernel's accounting, and of the wall.
+//! `cargo bench -p registry -- 1000000` takes the count of devices; 100,000 without. Times are of
+//! the writer's thread, from the kernel's accounting, and of the wall.
 
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "a bench that fails has nothing to say"
-)]
+#![expect(clippy::expect_used, reason = "a bench that fails has nothing to say")]
 
 use identity::authority::KeyId;
 use identity::credential::{Credential, CredentialKind, Requester, Serial};
