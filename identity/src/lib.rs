@@ -17,6 +17,7 @@ pub mod name;
 pub mod outside;
 pub mod profile;
 pub mod realm;
+pub mod selector;
 pub mod text;
 pub mod token;
 
@@ -28,3 +29,4 @@ pub use device::{Assurance, Device, DeviceId, GroupName, Identifiers, Standing};
 pub use key::{KeyError, KeyKind, PublicKey, Signer, SpkiHash};
 pub use outside::{Dice, Outside, UnixTime};
 pub use realm::RealmName;
+pub use selector::Selector;
