@@ -15,6 +15,7 @@ use ledger::{Class, Payload};
 use registry::{Change, CommitError, Committed, Draft, ReadError, Realm, RealmKey, Registry};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 /// CRL shards of an issuer. A shard is what a device with little memory fetches to check one peer: at a million
@@ -31,7 +32,7 @@ pub struct House {
     /// Where time comes from.
     pub clock: Clock,
     /// What is counted.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     /// How often each device asks.
     pub rates: Rates,
     /// Refusals of those who proved nothing.
@@ -118,7 +119,7 @@ impl House {
         let house = Self {
             registry: furniture.registry,
             clock: furniture.clock,
-            metrics: Metrics::default(),
+            metrics: Arc::default(),
             rates: Rates::default(),
             strangers: Strangers::default(),
             ledger_key: furniture.ledger_key,
@@ -242,7 +243,11 @@ impl House {
         let salt = Outside { now, dice: &mut SystemDice }.random();
         let draft = Draft { class, payload: payload.encode(), salt, at: now };
         let (answer, answered) = oneshot::channel();
-        let tell = move |result| {
+        let (metrics, queued) = (self.metrics.clone(), Instant::now());
+        let tell = move |result: Result<Committed, CommitError>| {
+            if result.is_ok() {
+                metrics.committed(queued.elapsed());
+            }
             // The one who asked may be gone; the commit stands all the same.
             let _gone = answer.send(result);
         };
