@@ -70,7 +70,8 @@ enum Decided {
     Born(Box<Born>),
 }
 
-type CommitWait<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Committed, CommitError>> + Send + 'a>>;
+type CommitWait<'a> =
+    std::pin::Pin<Box<dyn Future<Output = Result<Committed, CommitError>> + Send + 'a>>;
 
 impl House {
     /// Carries each unit to a durable birth certificate or a refusal, in the order of `units`.
@@ -107,7 +108,9 @@ impl House {
     fn begin<'a>(&'a self, realm: &'a RealmState, ask: BirthAsk, station: Station<'_>) -> Step<'a> {
         match self.decide_birth(realm, &ask) {
             Err(denied) => Step::Done(Err(denied)),
-            Ok(Decided::Again(credential)) => Step::Done(birth_of(&credential, true).map_err(Denied::from)),
+            Ok(Decided::Again(credential)) => {
+                Step::Done(birth_of(&credential, true).map_err(Denied::from))
+            }
             Ok(Decided::Born(born)) => {
                 let payload = payload(&ask, &born, station);
                 let birth = match birth_of(&born.credential, false) {
@@ -154,7 +157,11 @@ impl House {
             tracing::error!("the registry cannot be read: {error}");
             outage("the registry cannot be read: try again later")
         })?;
-        let known = facts.by_serial.as_ref().map(|(d, _)| d.id).or(facts.by_key.as_ref().map(|(d, _)| d.id));
+        let known = facts
+            .by_serial
+            .as_ref()
+            .map(|(d, _)| d.id)
+            .or(facts.by_key.as_ref().map(|(d, _)| d.id));
         let judged = birth::judge(ask, facts, &realm.settings.rules(None));
         match judged.map_err(|refusal| Denied { refusal, about: known })? {
             BirthJudgement::Again(credential) => Ok(Decided::Again(credential)),
@@ -201,7 +208,12 @@ impl House {
         Ok(Some((device, birth)))
     }
 
-    async fn record_birth(&self, realm: &RealmState, denied: Denied, station: Station<'_>) -> Refusal {
+    async fn record_birth(
+        &self,
+        realm: &RealmState,
+        denied: Denied,
+        station: Station<'_>,
+    ) -> Refusal {
         let Denied { refusal, about } = denied;
         let marks = matches!(&refusal, Refusal::Denied(r) if *r == RuleId::SECOND_BIRTH || *r == RuleId::KEY_BORN_TWICE);
         let mark = about.filter(|_| marks);
@@ -228,8 +240,14 @@ fn read(unit: Unit, station: &str) -> Result<BirthAsk, Defect> {
             .ok_or_else(|| Defect::new("csr-base64", "the request is neither PEM nor base64"))?;
         Csr::parse(&der)?
     };
-    let identifiers = unit.identifiers.check().map_err(|sentence| Defect::new("identifiers", sentence))?;
-    Ok(BirthAsk { csr, identifiers, replace: unit.replace, requester: Requester::operator(station) })
+    let identifiers =
+        unit.identifiers.check().map_err(|sentence| Defect::new("identifiers", sentence))?;
+    Ok(BirthAsk {
+        csr,
+        identifiers,
+        replace: unit.replace,
+        requester: Requester::operator(station),
+    })
 }
 
 fn birth_of(credential: &Credential, again: bool) -> Result<Birth, Refusal> {

@@ -44,7 +44,9 @@ pub async fn sign_all(house: &House, view: &PublicView) {
                     tracing::error!(realm = %realm.name(), "the checkpoint could not be stored: {error}");
                 }
             }
-            Err(error) => tracing::error!(realm = %realm.name(), "the checkpoint could not be made: {error}"),
+            Err(error) => {
+                tracing::error!(realm = %realm.name(), "the checkpoint could not be made: {error}")
+            }
         }
     }
 }

@@ -72,7 +72,11 @@ async fn publish(
         let revoked = house.registry.revoked(realm.key, &authority.id, shard)?;
         let entries = revoked
             .into_iter()
-            .map(|row| Revoked { serial: row.serial, at: row.revocation.at, reason: row.revocation.reason })
+            .map(|row| Revoked {
+                serial: row.serial,
+                at: row.revocation.at,
+                reason: row.revocation.reason,
+            })
             .collect();
         let next_update = now.plus_secs(GOOD_S);
         let crl = Crl { number, this_update: now, next_update, scope, entries };

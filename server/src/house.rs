@@ -103,7 +103,9 @@ impl RealmState {
     #[must_use]
     pub fn device_anchors(&self) -> Vec<identity::Certificate> {
         let of = |role: Role| {
-            self.authorities.iter().filter(move |a| a.role == role && a.state != AuthorityState::Barred)
+            self.authorities
+                .iter()
+                .filter(move |a| a.role == role && a.state != AuthorityState::Barred)
         };
         let roles = [Role::Operations, Role::Birth, Role::Service, Role::Root];
         roles.into_iter().flat_map(of).map(|a| a.certificate.clone()).collect()
@@ -252,6 +254,11 @@ impl House {
             let _gone = answer.send(result);
         };
         self.registry.commit(realm, change, draft, Box::new(tell));
-        async move { answered.await.unwrap_or(Err(CommitError::Closed)) }
+        let (metrics, queued) = (self.metrics.clone(), Instant::now());
+        async move {
+            let result = answered.await.unwrap_or(Err(CommitError::Closed));
+            metrics.committed(queued.elapsed());
+            result
+        }
     }
 }

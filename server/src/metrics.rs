@@ -15,8 +15,8 @@ use std::time::Duration;
 /// Series that one family may have. Doors and rules are few; past this somebody makes them up, and
 /// the surplus is counted in one series without labels.
 const SERIES_MAX: usize = 2048;
-/// Upper bounds of the commit histogram in microseconds: an idle commit is one fsync (0.1 to 10 ms),
-/// a p99 above 50 ms breaks the promise that we make for enrollments.
+/// Upper bounds of the commit histogram in microseconds: an idle commit is one fsync (0.1 to 10
+/// ms), a p99 above 50 ms breaks the promise that we make for enrollments.
 const COMMIT_BOUNDS_US: [u64; 11] =
     [500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
 
@@ -39,8 +39,8 @@ impl Metrics {
         self.enrollments.add(&[("realm", realm), ("op", op), ("result", result)]);
     }
 
-    /// Somebody was turned away by `rule` (or a defect of that name); `door` is `none` where none was
-    /// reached.
+    /// Somebody was turned away by `rule` (or a defect of that name); `door` is `none` where
+    /// none was reached.
     pub fn refusal(&self, realm: &str, door: &str, rule: &str) {
         self.refusals.add(&[("realm", realm), ("door", door), ("rule", rule)]);
     }

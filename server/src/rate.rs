@@ -63,7 +63,10 @@ mod tests {
 
         assert_eq!(granted, 3);
         assert!(rates.take(other, 3, start));
-        assert!(!rates.take(one, 3, start.minus_secs(86_400)), "a clock that goes back refills nothing");
+        assert!(
+            !rates.take(one, 3, start.minus_secs(86_400)),
+            "a clock that goes back refills nothing"
+        );
         assert!(rates.take(one, 3, start.plus_secs(1201)), "a third of an hour refills one");
     }
 }

@@ -59,7 +59,13 @@ impl House {
         }
     }
 
-    async fn refused_device(&self, realm: &RealmState, what: &Refused<'_>, device: DeviceId, now: UnixTime) {
+    async fn refused_device(
+        &self,
+        realm: &RealmState,
+        what: &Refused<'_>,
+        device: DeviceId,
+        now: UnixTime,
+    ) {
         tracing::warn!(realm = %realm.name(), %device, from = %what.from, want = what.want,
             rule = rule_name(what.refusal), "refused: {}", what.refusal);
         // A mark changes the device, so its entry is not rationed; the writer drops a mark that already stands.
@@ -77,7 +83,10 @@ impl House {
         if let Some(by) = what.by {
             payload = payload.with("by", by);
         }
-        let change = what.mark.clone().map_or(Change::Nothing, |(device, mark)| Change::Marked { device, mark });
+        let change = what
+            .mark
+            .clone()
+            .map_or(Change::Nothing, |(device, mark)| Change::Marked { device, mark });
         if let Err(error) = self.commit(realm.key, change, Class::Refusal, payload).await {
             tracing::error!(realm = %realm.name(), %device, "the refusal could not be recorded: {error}");
         }
@@ -86,14 +95,19 @@ impl House {
     /// Writes the summary entries of hours that have ended; with `all`, also of the one under way (at a stop).
     pub async fn summarize_strangers(&self, all: bool) {
         let now = self.clock.now();
-        for ((realm, rule, hour), tally) in self.strangers.ended(if all { u64::MAX } else { now.hours() }) {
+        for ((realm, rule, hour), tally) in
+            self.strangers.ended(if all { u64::MAX } else { now.hours() })
+        {
             let payload = Payload::new("strangers.refused")
                 .with("rule", rule.as_str())
                 .with("hour", hour)
                 .with("count", tally.count)
                 .with("last_from", tally.last_from.to_string());
             if let Err(error) = self.commit(realm, Change::Nothing, Class::Refusal, payload).await {
-                tracing::error!(rule, "the summary of refused strangers could not be recorded: {error}");
+                tracing::error!(
+                    rule,
+                    "the summary of refused strangers could not be recorded: {error}"
+                );
             }
         }
     }
@@ -138,7 +152,8 @@ impl Strangers {
     /// Takes out the tallies of hours before `hour`.
     fn ended(&self, hour: u64) -> Vec<((RealmKey, String, u64), Tally)> {
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
-        let (ended, open) = std::mem::take(&mut *tallies).into_iter().partition(|((.., h), _)| *h < hour);
+        let (ended, open) =
+            std::mem::take(&mut *tallies).into_iter().partition(|((.., h), _)| *h < hour);
         *tallies = open;
         let ended: BTreeMap<_, _> = ended;
         ended.into_iter().collect()

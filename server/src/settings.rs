@@ -22,7 +22,9 @@ pub const KNOWN: [Known; 4] = [
         key: "hw_type",
         meaning: "OID of the maker's hardware type; births then carry a HardwareModuleName (none)",
         by_group: false,
-        check: |v| ObjectIdentifier::new(v).map(drop).map_err(|_| format!("`{v}` is not a dotted OID")),
+        check: |v| {
+            ObjectIdentifier::new(v).map(drop).map_err(|_| format!("`{v}` is not a dotted OID"))
+        },
     },
     Known {
         key: "overlap_s",

@@ -10,6 +10,7 @@ use api::token::{TokenMade, TokenRequest};
 use clap::{Args, ValueEnum};
 use enroll::est::{Outgoing, Reply, client};
 use identity::token::{ShownToken, TokenId, TokenSecret};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -164,10 +165,17 @@ async fn kept(field: &Field, enroll: &Enroll, wanted: usize) -> Outcome<Line> {
     let dialer = field.dialer(Exchange::X25519)?;
     let config = dialer.config(None).map_err(wrong)?;
     let mut open = Vec::with_capacity(enroll.lines);
-    for _ in 0..enroll.lines {
-        open.push(dialer.dial(config.clone()).await.map_err(wrong)?);
+    for number in 0..enroll.lines {
+        // Each is a gateway at an address of its own, as in the field: strangers that come from
+        // one address share an allowance until they have proven themselves.
+        let from = Ipv4Addr::new(127, 1, (number >> 8) as u8, number as u8);
+        open.push(dialer.dial_from(config.clone(), from).await.map_err(wrong)?);
     }
     let waiting = Arc::new(std::sync::Mutex::new(joins));
+    for line in &mut open {
+        let join = pop(&waiting).ok_or_else(|| Failure::new("too few requests were prepared"))?;
+        line.say(join).await.map_err(wrong)?;
+    }
     let (failed, clock) = (Arc::new(AtomicU64::new(0)), field.start_clock());
     let until = Duration::from_secs(enroll.seconds);
     let mut workers = JoinSet::new();

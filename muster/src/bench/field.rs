@@ -89,8 +89,10 @@ pub(super) async fn newborns(field: &Field, from: usize, count: usize) -> Outcom
     let mut at = from;
     while born.len() < count {
         let size = BATCH.min(count - born.len());
-        let keys: Vec<NewKey> =
-            (0..size).map(|_| NewKey::make(KeyKind::P256)).collect::<Result<_, _>>().map_err(wrong)?;
+        let keys: Vec<NewKey> = (0..size)
+            .map(|_| NewKey::make(KeyKind::P256))
+            .collect::<Result<_, _>>()
+            .map_err(wrong)?;
         let births = keys
             .iter()
             .enumerate()
@@ -99,7 +101,9 @@ pub(super) async fn newborns(field: &Field, from: usize, count: usize) -> Outcom
             .map_err(wrong)?;
         let answer: BirthResults = field.rest.post(path::BIRTHS, &BirthBatch { births }).await?;
         for (key, result) in keys.iter().zip(answer.results) {
-            let pem = result.certificate.ok_or_else(|| Failure::new(format!("no birth: {:?}", result.reason)))?;
+            let pem = result
+                .certificate
+                .ok_or_else(|| Failure::new(format!("no birth: {:?}", result.reason)))?;
             let chain = Certificate::parse_pem(&pem, 4).map_err(|d| Failure::new(d.sentence))?;
             let identity = Identity::new(&chain, key.dangerous_pkcs8());
             born.push(Newborn { identity, join: join(None).map_err(wrong)? });
@@ -112,12 +116,19 @@ pub(super) async fn newborns(field: &Field, from: usize, count: usize) -> Outcom
 /// One unit of a production run.
 pub(super) fn birth_request(key: &NewKey, number: usize) -> Result<BirthRequest, CallError> {
     let serial = format!("B{number:09}");
-    let csr = request::make(&key.signer()?, &Wish { serial_number: Some(&serial), ..Wish::default() })?;
+    let csr =
+        request::make(&key.signer()?, &Wish { serial_number: Some(&serial), ..Wish::default() })?;
     Ok(BirthRequest {
         csr: identity::text::base64(&csr),
         serial,
         model: "bench".to_owned(),
-        mac: vec![format!("02:00:{:02x}:{:02x}:{:02x}:{:02x}", number >> 24 & 255, number >> 16 & 255, number >> 8 & 255, number & 255)],
+        mac: vec![format!(
+            "02:00:{:02x}:{:02x}:{:02x}:{:02x}",
+            number >> 24 & 255,
+            number >> 16 & 255,
+            number >> 8 & 255,
+            number & 255
+        )],
         ..BirthRequest::default()
     })
 }

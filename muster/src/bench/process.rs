@@ -24,7 +24,8 @@ pub(super) struct Process {
 impl Process {
     /// Starts this very program as a server in `home`, and waits until it is ready.
     pub(super) async fn start(home: &Path) -> Outcome<Self> {
-        let program = std::env::current_exe().map_err(|e| Failure::new(format!("cannot find this program: {e}")))?;
+        let program = std::env::current_exe()
+            .map_err(|e| Failure::new(format!("cannot find this program: {e}")))?;
         // Beside the home: a first start wants an empty one.
         let log = home.with_extension("log");
         let log = std::fs::File::create(&log).map_err(|e| Failure::file("write", &log, &e))?;
@@ -49,7 +50,9 @@ impl Process {
             }
             if let Ok(Some(status)) = process.child.try_wait() {
                 let said = std::fs::read_to_string(home.with_extension("log")).unwrap_or_default();
-                return Err(Failure::new(format!("the server ended at its start: {status}: {said}")));
+                return Err(Failure::new(format!(
+                    "the server ended at its start: {status}: {said}"
+                )));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -63,18 +66,22 @@ impl Process {
 
     /// Seconds of processor time that it has taken, user and system, all threads.
     pub(super) fn cpu_s(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
         // The program's name may have blanks; the fields are counted behind its closing parenthesis.
         let after = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-        let ticks: f64 = after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
+        let ticks: f64 =
+            after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
         ticks / TICKS_PER_S
     }
 
     /// Its resident memory in MiB.
     pub(super) fn rss_mib(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .unwrap_or_default();
         let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
-        let kib: f64 = line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or_default();
+        let kib: f64 =
+            line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or_default();
         kib / 1024.0
     }
 }

@@ -161,7 +161,7 @@ async fn one(
         let reason = result.reason.unwrap_or_else(|| "refused".to_owned());
         return Err(Failure::new(reason).next(match result.rule.as_deref() {
             Some("second-birth") => format!(
-                "`muster device show serial:{serial}` says what is known; rework takes --replace WHY"
+                "`muster device show serial:{serial}` says what is known; rework: --replace WHY"
             ),
             Some("key-born-twice") => "look at the image that is flashed: the unit makes its key \
                 after flashing"

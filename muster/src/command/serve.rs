@@ -179,7 +179,8 @@ fn guide(running: &server::Running, home: &std::path::Path) -> String {
         out.push_str(&format!(
             "Next, in another terminal:\n  muster --home {home} birth --csr unit.csr --serial S1   \
              a birth certificate\n  muster --home {home} token new                          \
-             a device without one\n  muster --home {home} device list                        who is there\n"
+             a device without one\n  muster --home {home} device list                        \
+             who is there\n"
         ));
     }
     out

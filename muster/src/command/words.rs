@@ -2,8 +2,8 @@
 
 use identity::name::DeviceName;
 
-/// A value parser for an enum of `api` that has `ALL`, `as_str` and `FromStr`; `except` leaves out a
-/// word that exists and has no place there.
+/// A value parser for an enum of `api` that has `ALL`, `as_str` and `FromStr`; `except` leaves out
+/// a word that exists and has no place there.
 macro_rules! word {
     ($name:ty $(, except $never:expr)?) => {{
         use clap::builder::TypedValueParser;

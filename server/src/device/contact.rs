@@ -13,7 +13,11 @@ pub(super) fn proven(house: &House, realm: &RealmState, connection: &Connection)
 }
 
 /// Whether the key that this connection proved is of a device in good standing.
-pub(super) fn is_in_good_standing(house: &House, realm: &RealmState, connection: &Connection) -> bool {
+pub(super) fn is_in_good_standing(
+    house: &House,
+    realm: &RealmState,
+    connection: &Connection,
+) -> bool {
     proven(house, realm, connection).is_some_and(|seen| seen.standing.is_good() && !seen.revoked)
 }
 
@@ -34,10 +38,16 @@ pub(super) async fn note(house: &House, realm: &RealmState, connection: &Connect
 }
 
 async fn first_use(house: &House, realm: &RealmState, connection: &Connection, device: DeviceId) {
-    let Some(serial) = connection.chain.first().and_then(identity::Certificate::serial) else { return };
+    let Some(serial) = connection.chain.first().and_then(identity::Certificate::serial) else {
+        return;
+    };
     // A device that keeps its key over renewals may still show the older certificate of it.
     let leaf = match house.registry.credential(realm.key, &serial) {
-        Ok(Some(leaf)) if leaf.device == device && leaf.used.is_none() && leaf.revoked.is_none() => leaf,
+        Ok(Some(leaf))
+            if leaf.device == device && leaf.used.is_none() && leaf.revoked.is_none() =>
+        {
+            leaf
+        }
         _ => return,
     };
     let groups = house.registry.device(realm.key, &device).ok().flatten();

@@ -3,12 +3,12 @@
 //! Recognize what was shown, gather the facts about it, judge, sign, commit; and begin again at the facts where the
 //! commit found that they had changed meanwhile. Nothing is answered before it is durable.
 
-use super::facts::{Gathered, gather};
+use super::facts::{Claim, Gathered, gather, recorded};
 use crate::clock::SystemDice;
 use crate::house::{House, RealmState};
 use crate::keys::NewKey;
 use crate::record::Refused;
-use ca::{Granted, Judgement, Recognized, Trust};
+use ca::{Granted, Judgement, Trust};
 use enroll::est::server::{self, Answer};
 use identity::ask::{Cause, KeySource};
 use identity::{Ask, Certificate, KeyKind, Outside, PublicKey, Refusal, RuleId, Signer};
@@ -38,7 +38,9 @@ pub(super) async fn enroll(house: &House, realm: &RealmState, ask: &Ask) -> Answ
     let mut trace = Trace::default();
     match decide(house, realm, ask, &mut trace).await {
         Ok(Enrolled { leaf, key: None }) => server::enrolled(&leaf),
-        Ok(Enrolled { leaf, key: Some(key) }) => server::enrolled_with_key(&leaf, key.dangerous_pkcs8()),
+        Ok(Enrolled { leaf, key: Some(key) }) => {
+            server::enrolled_with_key(&leaf, key.dangerous_pkcs8())
+        }
         Err(refusal) => {
             let refused = Refused {
                 want: ask.want.as_str(),
@@ -56,15 +58,22 @@ pub(super) async fn enroll(house: &House, realm: &RealmState, ask: &Ask) -> Answ
     }
 }
 
-async fn decide(house: &House, realm: &RealmState, ask: &Ask, trace: &mut Trace) -> Result<Enrolled, Refusal> {
-    let now = house.clock.now();
+async fn decide(
+    house: &House,
+    realm: &RealmState,
+    ask: &Ask,
+    trace: &mut Trace,
+) -> Result<Enrolled, Refusal> {
     let trust = Trust { authorities: &realm.authorities, doors: &realm.doors };
-    let recognized = ca::recognize(&ask.shown, &trust, now)?;
     for _ in 0..DECISIONS_MAX {
-        let gathered = gather(house, realm, ask, &recognized, now).map_err(unreadable)?;
+        let now = house.clock.now();
+        let record = recorded(house, realm, ask).map_err(unreadable)?;
+        let recognized = ca::recognize_recorded(&ask.shown, record.as_ref(), &trust, now)?;
+        let claim = Claim { recognized, record };
+        let gathered = gather(house, realm, ask, claim, now).map_err(unreadable)?;
         trace.door = gathered.facts.door.map(|d| d.name.clone());
         trace.device = gathered.proven;
-        if let Some(enrolled) = attempt(house, realm, ask, &recognized, gathered, trace).await? {
+        if let Some(enrolled) = attempt(house, realm, ask, gathered, trace).await? {
             return Ok(enrolled);
         }
     }
@@ -76,7 +85,6 @@ async fn attempt(
     house: &House,
     realm: &RealmState,
     ask: &Ask,
-    recognized: &Recognized,
     gathered: Gathered<'_>,
     trace: &mut Trace,
 ) -> Result<Option<Enrolled>, Refusal> {
@@ -88,7 +96,7 @@ async fn attempt(
         return Err(Refusal::Denied(RuleId::RATE));
     }
     let known = gathered.facts.device.as_ref().map(|d| d.id);
-    let judged = ca::judge(ask, recognized, gathered.facts, &rules, now);
+    let judged = ca::judge(ask, &gathered.recognized, gathered.facts, &rules, now);
     if let (Err(Refusal::Denied(rule)), Some(device)) = (&judged, known)
         && *rule == RuleId::CONTRADICTION
     {
@@ -126,13 +134,16 @@ async fn attempt(
             Ok(Some(Enrolled { leaf, key: made.map(|(made, _)| made) }))
         }
         Err(CommitError::Conflict(_)) => Ok(None),
-        Err(CommitError::Busy | CommitError::Storage(_) | CommitError::Closed) => Err(outage("the registry cannot write: try again later")),
+        Err(CommitError::Busy | CommitError::Storage(_) | CommitError::Closed) => {
+            Err(outage("the registry cannot write: try again later"))
+        }
     }
 }
 
 /// A key for a device that cannot make one.
 fn make_key() -> Result<(NewKey, PublicKey), Refusal> {
-    let made = NewKey::make(KeyKind::P256).and_then(|key| Ok((key.signer()?.public().clone(), key)));
+    let made =
+        NewKey::make(KeyKind::P256).and_then(|key| Ok((key.signer()?.public().clone(), key)));
     made.map(|(public, key)| (key, public)).map_err(|_| outage("no key could be made"))
 }
 
@@ -172,7 +183,11 @@ fn payload(ask: &Ask, granted: &Granted, door: Option<&str>) -> Payload {
 }
 
 fn contradiction(ask: &Ask) -> String {
-    format!("a join from {} named serial `{}`, which contradicts the birth record", ask.from, ask.csr.claims().serial)
+    format!(
+        "a join from {} named serial `{}`, which contradicts the birth record",
+        ask.from,
+        ask.csr.claims().serial
+    )
 }
 
 fn unreadable(error: ReadError) -> Refusal {

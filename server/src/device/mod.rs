@@ -12,9 +12,9 @@ use crate::limits;
 use crate::listen::{BodyError, Connection, read_body};
 use crate::record::Refused;
 use bytes::Bytes;
+use enroll::est::Request as Said;
 use enroll::est::server::{self, Action, Answer};
 use enroll::est::wire::{BODY_OCTETS_MAX, Place};
-use enroll::est::Request as Said;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
@@ -68,7 +68,8 @@ fn barred(
         return Some(Refusal::Malformed(defect.clone()));
     }
     if headers.contains_key(header::CONTENT_ENCODING) {
-        let sentence = "send the body as it is: a small request that unfolds into a large one is not read";
+        let sentence =
+            "send the body as it is: a small request that unfolds into a large one is not read";
         return Some(Refusal::Malformed(Defect::new("content-encoding", sentence)));
     }
     let known = contact::is_in_good_standing(house, realm, connection);
@@ -103,7 +104,12 @@ async fn act(house: &House, realm: &RealmState, connection: &Connection, action:
     }
 }
 
-async fn refuse(house: &House, realm: &RealmState, connection: &Connection, refusal: &Refusal) -> Answer {
+async fn refuse(
+    house: &House,
+    realm: &RealmState,
+    connection: &Connection,
+    refusal: &Refusal,
+) -> Answer {
     record(house, realm, connection, refusal).await;
     server::refuse(refusal)
 }
@@ -111,12 +117,24 @@ async fn refuse(house: &House, realm: &RealmState, connection: &Connection, refu
 /// The trace of a refusal that never came to the desk.
 async fn record(house: &House, realm: &RealmState, connection: &Connection, refusal: &Refusal) {
     let device = contact::proven(house, realm, connection).map(|seen| seen.device);
-    let refused =
-        Refused { want: "request", door: None, device, refusal, from: connection.peer, by: None, mark: None };
+    let refused = Refused {
+        want: "request",
+        door: None,
+        device,
+        refusal,
+        from: connection.peer,
+        by: None,
+        mark: None,
+    };
     house.refused(realm, refused).await;
 }
 
-async fn unread(house: &House, realm: &RealmState, connection: &Connection, error: BodyError) -> Answer {
+async fn unread(
+    house: &House,
+    realm: &RealmState,
+    connection: &Connection,
+    error: BodyError,
+) -> Answer {
     let (status, name) = match error {
         BodyError::TooLarge => (413, "body-too-large"),
         BodyError::TooSlow => (408, "body-too-slow"),
@@ -138,10 +156,13 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
 
 fn write(answer: Answer) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in answer.headers {
         // The machine's values are ASCII; one that were not would be left out rather than end the answer.
-        if let (Ok(name), Ok(value)) = (header::HeaderName::try_from(name), HeaderValue::try_from(value)) {
+        if let (Ok(name), Ok(value)) =
+            (header::HeaderName::try_from(name), HeaderValue::try_from(value))
+        {
             response.headers_mut().insert(name, value);
         }
     }

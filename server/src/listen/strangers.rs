@@ -157,8 +157,9 @@ impl Line {
         }
     }
 
+    /// Who proved itself over this connection is no stranger to it any more.
     pub(super) fn may_ask(&self, now: Instant) -> bool {
-        self.strangers.may_ask(self.peer, now)
+        self.cut.proven.load(Ordering::Relaxed) || self.strangers.may_ask(self.peer, now)
     }
 
     pub(super) fn cut(&self) {

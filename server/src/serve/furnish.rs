@@ -6,8 +6,8 @@ use crate::home::{Home, Settings};
 use crate::house::{Furniture, House, Keyring};
 use crate::keys::Online;
 use crate::public::{Kind, PublicFile, PublicView};
-use identity::authority::{AuthorityState, Role};
 use identity::Certificate;
+use identity::authority::{AuthorityState, Role};
 use registry::{Options, Registry};
 use std::sync::Arc;
 
@@ -43,7 +43,8 @@ pub(super) fn furnish(home: &Home, settings: &Settings) -> Result<Furnished, Sta
 fn known(house: &House) -> Result<(), StartError> {
     for realm in house.realms() {
         for authority in &realm.authorities {
-            let online = ONLINE.contains(&authority.role) && authority.state == AuthorityState::Active;
+            let online =
+                ONLINE.contains(&authority.role) && authority.state == AuthorityState::Active;
             if online && house.signer(&authority.id).is_none() {
                 return Err(StartError::Wrong(format!(
                     "the key of the active {} authority {} is not in `keys/`: bring it back from the back-up",
@@ -64,10 +65,21 @@ pub(super) fn view(home: &Home, house: &House) -> Result<Arc<PublicView>, StartE
         for authority in &realm.authorities {
             let path = format!("/ca/{}/{}.cer", realm.name(), authority.id);
             let certificate = &authority.certificate;
-            let file = PublicFile::new(Kind::Certificate, certificate.der().to_vec(), certificate.not_before());
+            let file = PublicFile::new(
+                Kind::Certificate,
+                certificate.der().to_vec(),
+                certificate.not_before(),
+            );
             view.show(&path, file);
             if authority.role == Role::Root {
-                show_root_crl(home, house, realm.key, certificate, &format!("/crl/{}/{}.crl", realm.name(), authority.id), &view)?;
+                show_root_crl(
+                    home,
+                    house,
+                    realm.key,
+                    certificate,
+                    &format!("/crl/{}/{}.crl", realm.name(), authority.id),
+                    &view,
+                )?;
             }
         }
     }
@@ -91,7 +103,9 @@ fn show_root_crl(
     };
     match crl {
         Some(der) => view.show(path, PublicFile::new(Kind::Crl, der, house.clock.now())),
-        None => tracing::warn!(root = %root.spki_hash(), "there is no CRL of the root: make one with `muster ca crl --root`"),
+        None => {
+            tracing::warn!(root = %root.spki_hash(), "there is no CRL of the root: make one with `muster ca crl --root`")
+        }
     }
     Ok(())
 }

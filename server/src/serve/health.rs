@@ -30,7 +30,8 @@ impl Health {
         for finding in &findings {
             tracing::error!("the registry is damaged: {finding}");
         }
-        *self.integrity.write().unwrap_or_else(PoisonError::into_inner) = Integrity::Checked(findings);
+        *self.integrity.write().unwrap_or_else(PoisonError::into_inner) =
+            Integrity::Checked(findings);
     }
 
     /// The checks as they stand. A warning does not make a server unready: it says what to do, and `ok` stays true.
@@ -46,7 +47,10 @@ impl Health {
                 [] => (true, "the registry was checked from end to end".to_owned()),
                 [first, ..] => (
                     false,
-                    format!("{} findings, the first: {first}: stop, keep the file, restore a back-up", findings.len()),
+                    format!(
+                        "{} findings, the first: {first}: stop, keep the file, restore a back-up",
+                        findings.len()
+                    ),
                 ),
             },
         };
@@ -70,7 +74,10 @@ impl Health {
         let detail = if self.plain_keys.is_empty() {
             "no online key lies in a plain file".to_owned()
         } else {
-            format!("warning: these online keys lie in plain files (0600): {}", self.plain_keys.join(", "))
+            format!(
+                "warning: these online keys lie in plain files (0600): {}",
+                self.plain_keys.join(", ")
+            )
         };
         Check { name: "online-keys".to_owned(), ok: true, detail }
     }
@@ -78,7 +85,8 @@ impl Health {
     fn addresses(&self) -> Check {
         let detail = match &self.public_url {
             Some(url) => format!("certificates carry {url}"),
-            None => "warning: no public_url, so certificates carry no address of CRL and OCSP".to_owned(),
+            None => "warning: no public_url, so certificates carry no address of CRL and OCSP"
+                .to_owned(),
         };
         Check { name: "public-url".to_owned(), ok: true, detail }
     }

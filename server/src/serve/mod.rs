@@ -16,13 +16,13 @@ use crate::public::PublicView;
 use crate::sd::{self, State};
 use crate::tls::ServedError;
 use health::Health;
-use workshop::HomeWorkshop;
 use registry::{OpenError, ReadError};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+use workshop::HomeWorkshop;
 
 /// Why a server did not start. Every one is the operator's to mend, and says how.
 #[derive(Debug)]

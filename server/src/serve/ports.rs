@@ -10,8 +10,8 @@ use crate::operator::{Fittings, Peer};
 use crate::public::{self, PublicView};
 use crate::tls::{self, Served, Service};
 use ca::Issuer;
-use identity::authority::{AuthorityState, Role};
 use identity::RealmName;
+use identity::authority::{AuthorityState, Role};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -86,7 +86,8 @@ pub(super) fn open(
     let (listener, device) = listen::bind(&settings.device)?;
     let devices = gate("device", Limits::DEVICE, Some(tls::device(served.clone())?));
     let keeper = house.clone();
-    let answer = move |connection, request| crate::device::answer(keeper.clone(), connection, request);
+    let answer =
+        move |connection, request| crate::device::answer(keeper.clone(), connection, request);
     serving.spawn(listen::serve(listener, devices, answer));
 
     let (listener, operator) = listen::bind(&settings.operator)?;
@@ -99,7 +100,8 @@ pub(super) fn open(
         workshop: Some(desk.workshop.clone()),
     };
     let router = crate::operator::router_with(house.clone(), fittings);
-    let answer = move |connection: Arc<Connection>, mut request: hyper::Request<hyper::body::Incoming>| {
+    let answer = move |connection: Arc<Connection>,
+                       mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer { addr: connection.peer });
         let mut router = router.clone();
         async move { router.call(request).await.unwrap_or_else(|never| match never {}) }
@@ -109,7 +111,12 @@ pub(super) fn open(
     let (listener, everybody) = listen::bind(&settings.public)?;
     let readers = gate("public", Limits::PUBLIC, None);
     serving.spawn(listen::serve(listener, readers, public::handler(desk.view.clone())));
-    let ports = Ports { device: Some(device), operator: Some(operator), public: Some(everybody), link: None };
+    let ports = Ports {
+        device: Some(device),
+        operator: Some(operator),
+        public: Some(everybody),
+        link: None,
+    };
     Ok(Opened { ports, service, served, own })
 }
 
