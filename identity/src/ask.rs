@@ -185,7 +185,7 @@ rules! {
     TOKEN_REFUSED = "token-refused",
         "the join token is unknown, spent, ended or revoked: ask the operator for a new one";
     TOKEN_OTHER_SERIAL = "token-other-serial",
-        "the join token is for another serial number: ask the operator for one that names this device";
+        "the join token is not for this device: ask the operator for one that names its serial number";
     KEY_COMPROMISED = "key-compromised",
         "this key was revoked as compromised: make a new key";
     KEY_OF_ANOTHER = "key-of-another",
@@ -198,6 +198,8 @@ rules! {
         "this door demands a CSR that carries the tls-exporter value of its own connection (RFC 9266): sign a new one";
     CONTRADICTION = "contradiction",
         "the identifiers contradict the birth record: ask the operator, who sees both in `muster device show`";
+    OTHER_UNIT = "other-unit",
+        "the CSR names another serial number than the station says: send the CSR of this unit";
     SECOND_BIRTH = "second-birth",
         "this serial number was born with another key: ask the operator, who may repeat it with `--replace`";
     KEY_BORN_TWICE = "key-born-twice",

@@ -245,7 +245,11 @@ impl House {
         let salt = Outside { now, dice: &mut SystemDice }.random();
         let draft = Draft { class, payload: payload.encode(), salt, at: now };
         let (answer, answered) = oneshot::channel();
-        let tell = move |result| {
+        let (metrics, queued) = (self.metrics.clone(), Instant::now());
+        let tell = move |result: Result<Committed, CommitError>| {
+            if result.is_ok() {
+                metrics.committed(queued.elapsed());
+            }
             // The one who asked may be gone; the commit stands all the same.
             let _gone = answer.send(result);
         };

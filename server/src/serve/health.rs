@@ -62,8 +62,10 @@ impl Health {
         let detail = if left.is_empty() {
             "the root's key is not here".to_owned()
         } else {
-            let files: Vec<String> = left.iter().map(|p| p.display().to_string()).collect();
-            format!("warning: carry these away from this machine: {}", files.join(", "))
+            // Anybody may ask: names, and not where they lie.
+            let names = left.iter().filter_map(|p| p.file_name()).map(|n| n.to_string_lossy());
+            let names: Vec<_> = names.map(|n| format!("offline/{n}")).collect();
+            format!("warning: carry these away from this machine: {}", names.join(", "))
         };
         Check { name: "root-key".to_owned(), ok: true, detail }
     }

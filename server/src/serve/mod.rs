@@ -110,6 +110,7 @@ pub struct Running {
     stopper: Stopper,
     serving: JoinSet<()>,
     beside: JoinSet<()>,
+    own: Option<ports::Own>,
     _lock: Lock,
 }
 
@@ -136,7 +137,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         health: Arc::new(health),
         workshop: Arc::new(HomeWorkshop::new(home.clone(), house.clone(), view.clone())),
     };
-    let opened = ports::open(&desk, &settings, &stop, &mut serving)?;
+    let mut opened = ports::open(&desk, &settings, &stop, &mut serving)?;
     let mut beside = JoinSet::new();
     beside::begin(&desk, &mut beside);
     opened.keep_fresh(&stop, &mut beside);
@@ -151,7 +152,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         plain_keys: furnished.plain_keys,
         public_url: settings.public_url.clone(),
     };
-    Ok(Running { home, house, view, ports, news, stopper, serving, beside, _lock: lock })
+    Ok(Running { home, house, view, ports, news, stopper, serving, beside, own: opened.own(), _lock: lock })
 }
 
 /// The operator file of the home follows the port; one that was moved elsewhere is its owner's business.
@@ -194,6 +195,9 @@ impl Running {
             if let Err(error) = self.house.reload(realm.name()) {
                 tracing::error!(realm = %realm.name(), "not read again: {error}");
             }
+        }
+        if let Some(Err(error)) = self.own.as_ref().map(ports::Own::again) {
+            tracing::error!("the operator port's certificate was not read again: {error}");
         }
     }
 
