@@ -152,7 +152,18 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         plain_keys: furnished.plain_keys,
         public_url: settings.public_url.clone(),
     };
-    Ok(Running { home, house, view, ports, news, stopper, serving, beside, own: opened.own(), _lock: lock })
+    Ok(Running {
+        home,
+        house,
+        view,
+        ports,
+        news,
+        stopper,
+        serving,
+        beside,
+        own: opened.own(),
+        _lock: lock,
+    })
 }
 
 /// The operator file of the home follows the port; one that was moved elsewhere is its owner's business.
