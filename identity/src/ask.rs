@@ -1,5 +1,5 @@
-//! What a device asks for, and why it may be turned away. An [`Ask`] goes from a door to a decision: `enroll` makes
-//! it from bytes, `ca` judges it, and neither knows the other.
+//! What a device asks for, and why it may be turned away. An [`Ask`] goes from a door to a
+//! decision: `enroll` makes it from bytes, `ca` judges it, and neither knows the other.
 
 use crate::certificate::Certificate;
 use crate::csr::Csr;
@@ -54,7 +54,8 @@ pub enum KeySource {
     Server,
 }
 
-/// What somebody showed. A handshake proves that they hold the key of `chain`'s first certificate, and nothing else.
+/// What somebody showed. A handshake proves that they hold the key of `chain`'s first certificate,
+/// and nothing else.
 #[derive(Debug, Default)]
 pub struct Shown {
     /// The certificates of the TLS handshake, the holder's first; empty where none was shown.
@@ -63,14 +64,16 @@ pub struct Shown {
     pub token: Option<ShownToken>,
 }
 
-/// Whether a CSR is bound to the TLS connection that carries it (RFC 7030 §3.5 with RFC 9266 `tls-exporter`).
+/// Whether a CSR is bound to the TLS connection that carries it (RFC 7030 §3.5 with RFC 9266
+/// `tls-exporter`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
     /// The CSR carries no challenge password.
     Absent,
     /// It carries the connection's exporter value.
     Held,
-    /// It carries another value: an old client's `tls-unique`, or a CSR replayed from another connection.
+    /// It carries another value: an old client's `tls-unique`, or a CSR replayed from another
+    /// connection.
     Other,
 }
 
@@ -95,7 +98,8 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What is wrong with the bytes: a stable name for metrics and entries, and a sentence for the one who sent them.
+/// What is wrong with the bytes: a stable name for metrics and entries, and a sentence for the one
+/// who sent them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defect {
     /// Lower case with dashes, `csr-signature`.
@@ -132,7 +136,8 @@ impl fmt::Display for Cause {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RuleId(Cow<'static, str>);
 
-/// One table for the built-in rules: constant, stable name, and the sentence that says who must act.
+/// One table for the built-in rules: constant, stable name, and the sentence that says who must
+/// act.
 macro_rules! rules {
     ($($constant:ident = $name:literal, $sentence:literal;)+) => {
         impl RuleId {
