@@ -1,4 +1,5 @@
-//! What the writer's thread and those who ask have in common: the roll, the list of realms, and who wants to be told.
+//! What the writer's thread and those who ask have in common: the roll, the list of realms, and who
+//! wants to be told.
 
 use crate::change::Cut;
 use crate::realm::{Realm, RealmKey};

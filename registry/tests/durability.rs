@@ -1,5 +1,12 @@
-//! What is on the disk is what memory says: random histories against a simple model, then the same after a restart; and
-//! files that must not be opened.
+//! What is on the disk is what memory says: random histories against a simple model, then the same
+//! after a restart; and files that must not be opened.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod world;
 
@@ -234,7 +241,8 @@ fn replace(world: &World, model: &mut Model, (n, nth): (u32, u32)) {
     model.held.insert(old.len(), held);
 }
 
-/// Everything that the model says is what rows and roll say; what the roll says, to be compared with another one.
+/// Everything that the model says is what rows and roll say; what the roll says, to be compared
+/// with another one.
 fn compare(world: &World, models: &BTreeMap<u32, Model>) -> Vec<Seen> {
     let mut seen = Vec::new();
     for (n, model) in models {
@@ -381,7 +389,7 @@ fn a_full_queue_says_busy_and_loses_nothing_that_it_took() {
     let (go, wait) = std::sync::mpsc::channel::<()>();
     let wait = std::sync::Mutex::new(wait);
     // The first commit holds the writer in its callback, until told to go on.
-    registry.on_entry(Box::new(move |_, _| drop(wait.lock().unwrap().recv())));
+    registry.on_entry(Box::new(move |_, _| _ = wait.lock().unwrap().recv()));
     for _ in 0..10 {
         let told = told.clone();
         let answer = Box::new(move |result| told.send(result).unwrap());

@@ -91,7 +91,7 @@ pub fn judge(ask: &BirthAsk, facts: BirthFacts, rules: &Rules) -> Result<BirthJu
         return denied(RuleId::KEY_COMPROMISED);
     }
     if identifiers.contradiction(&ask.csr.claims()).is_some() {
-        return denied(RuleId::CONTRADICTION);
+        return denied(RuleId::OTHER_UNIT);
     }
     if let Some((device, credential)) = facts.by_key {
         return repeated(&identifiers, &device, credential);

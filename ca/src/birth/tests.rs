@@ -124,7 +124,7 @@ fn a_compromised_key_and_a_contradicting_request_are_not_born() {
     let compromised = BirthFacts { key_compromised: true, ..facts(&mut world) };
     assert_eq!(refused(&ask, &compromised), RuleId::KEY_COMPROMISED);
     let other = BirthAsk { csr: csr(&*key(9), "S2"), ..ask };
-    assert_eq!(refused(&other, &facts(&mut world)), RuleId::CONTRADICTION);
+    assert_eq!(refused(&other, &facts(&mut world)), RuleId::OTHER_UNIT);
 }
 
 #[test]

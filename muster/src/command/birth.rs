@@ -159,9 +159,15 @@ async fn one(
     let result = result.ok_or_else(|| Failure::new("the server answered nothing"))?;
     if result.outcome == BirthOutcome::Refused {
         let reason = result.reason.unwrap_or_else(|| "refused".to_owned());
-        return Err(Failure::new(reason).next(format!(
-            "`muster device show serial:{serial}` says what is known; rework takes --replace WHY"
-        )));
+        return Err(Failure::new(reason).next(match result.rule.as_deref() {
+            Some("second-birth") => format!(
+                "`muster device show serial:{serial}` says what is known; rework: --replace WHY"
+            ),
+            Some("key-born-twice") => "look at the image that is flashed: the unit makes its key \
+                after flashing"
+                .to_owned(),
+            _ => "the same will be refused again: correct what the sentence names".to_owned(),
+        }));
     }
     let chain = result.certificate.clone().unwrap_or_default();
     let told = match &parcel {

@@ -7,7 +7,7 @@ use crate::rest::Query;
 use crate::session::Session;
 use crate::table::{Table, members};
 use api::path::{CERTIFICATE, CERTIFICATE_REVOKE, CERTIFICATES, DEVICE_CERTIFICATES, fill};
-use api::{CertificateView, Reason, RevocationRequest, RevocationResult};
+use api::{CertificateKind, CertificateView, Reason, RevocationRequest, RevocationResult};
 use clap::{Args, Subcommand};
 
 /// Certificates that devices were given: list, look at, revoke.
@@ -111,6 +111,8 @@ fn state(row: &CertificateView) -> String {
         (Some(revoked), _, _) => revoked.reason.to_string(),
         (None, Some(_), _) => "spent".to_owned(),
         (None, None, Some(_)) => "used".to_owned(),
+        // A birth certificate is shown at each join, and no use of it ends another.
+        (None, None, None) if row.kind == CertificateKind::Birth => "good".to_owned(),
         (None, None, None) => "unused".to_owned(),
     }
 }

@@ -2,11 +2,13 @@
 
 use identity::name::DeviceName;
 
-/// A value parser for an enum of `api` that has `ALL`, `as_str` and `FromStr`.
+/// A value parser for an enum of `api` that has `ALL`, `as_str` and `FromStr`; `except` leaves out
+/// a word that exists and has no place there.
 macro_rules! word {
-    ($name:ty) => {{
+    ($name:ty $(, except $never:expr)?) => {{
         use clap::builder::TypedValueParser;
-        clap::builder::PossibleValuesParser::new(<$name>::ALL.iter().map(|w| w.as_str()))
+        let known = <$name>::ALL.iter().filter(|_w| true $(&& **_w != $never)?);
+        clap::builder::PossibleValuesParser::new(known.map(|w| w.as_str()))
             .try_map(|w| w.parse::<$name>())
     }};
 }

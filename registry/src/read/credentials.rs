@@ -90,8 +90,8 @@ impl Registry {
         self.pool().read(|db| ask(db, rest, (realm.0, seen.device.octets(), key.octets())))
     }
 
-    /// Credentials in the order of their serial numbers, which is that of their issuance, after the one named; at most
-    /// [`super::ROWS_MAX`].
+    /// Credentials in the order of their serial numbers, which is that of their issuance, after the
+    /// one named; at most [`super::ROWS_MAX`].
     ///
     /// # Errors
     /// [`ReadError`].
@@ -107,8 +107,8 @@ impl Registry {
         self.pool().read(|db| ask(db, rest, (realm.0, after, rows_max(limit))))
     }
 
-    /// What an authority must name on its CRL: everything revoked or on hold, of one shard or of all, also what has
-    /// ended since. In the order of the serial numbers within a shard.
+    /// What an authority must name on its CRL: everything revoked or on hold, of one shard or of
+    /// all, also what has ended since. In the order of the serial numbers within a shard.
     ///
     /// # Errors
     /// [`ReadError`].

@@ -51,7 +51,8 @@ impl Registry {
         self.pool().read(|db| db.first(&sql, (realm.0, id.octets()), rows::device))
     }
 
-    /// The devices that a person's name for one can mean, at most 10; more than one says that it is not clear enough.
+    /// The devices that a person's name for one can mean, at most 10; more than one says that it is
+    /// not clear enough.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -98,8 +99,8 @@ impl Registry {
         self.pool().read(|db| db.first(&sql, (realm.0, serial, model, maker), rows::device))
     }
 
-    /// Devices in the order of their UUIDs, which is that of their births, after the one named; at most
-    /// [`super::ROWS_MAX`].
+    /// Devices in the order of their UUIDs, which is that of their births, after the one named; at
+    /// most [`super::ROWS_MAX`].
     ///
     /// # Errors
     /// [`ReadError`].
@@ -110,7 +111,8 @@ impl Registry {
         after: Option<DeviceId>,
         limit: usize,
     ) -> Result<Vec<Device>, ReadError> {
-        // Within a group its own table gives the order, so that a small group in a large fleet is found at once.
+        // Within a group its own table gives the order, so that a small group in a large fleet is
+        // found at once.
         let (from, key) = match &filter.group {
             None => ("device", "device"),
             Some(_) => (
@@ -161,8 +163,8 @@ impl Registry {
         self.roll().counts(realm)
     }
 
-    /// Enrolled devices past their renewal, by model and group. Looks at every device: about half a second for a
-    /// million, so ask once in a minute and not at every scrape.
+    /// Enrolled devices past their renewal, by model and group. Looks at every device: about half a
+    /// second for a million, so ask once in a minute and not at every scrape.
     ///
     /// # Errors
     /// [`ReadError`].

@@ -1,4 +1,5 @@
-//! Questions about what a realm wants: authorities, tokens, doors, profiles, settings, operators; and notes.
+//! Questions about what a realm wants: authorities, tokens, doors, profiles, settings, operators;
+//! and notes.
 
 use super::rows_max;
 use crate::realm::{Operator, RealmKey};

@@ -1,7 +1,8 @@
 //! The file: how it is opened, brought to the newest schema, and looked over at a start.
 //!
-//! A migration is one SQL text and one number in `user_version`, both in one transaction: a crash in the middle leaves
-//! the version before. A file of a newer version is refused, since what it says may mean something else by now.
+//! A migration is one SQL text and one number in `user_version`, both in one transaction: a crash
+//! in the middle leaves the version before. A file of a newer version is refused, since what it
+//! says may mean something else by now.
 
 use crate::fault::OpenError;
 use crate::realm::{Realm, RealmKey};
@@ -19,19 +20,22 @@ use std::time::Duration;
 /// Every migration, the first from nothing to version 1. Append-only.
 const MIGRATIONS: &[&str] = &[include_str!("0001.sql")];
 
-/// Marks the file as ours (`MSTR`), so that another program's database is not taken for an empty registry.
+/// Marks the file as ours (`MSTR`), so that another program's database is not taken for an empty
+/// registry.
 const APPLICATION_ID: u32 = 0x4d53_5452;
 
-/// The writer's pages in memory, in KiB. The edges of all appended tables fit many times; more would only cache the
-/// middle of the indexes that are written at random, which the system caches too.
+/// The writer's pages in memory, in KiB. The edges of all appended tables fit many times; more
+/// would only cache the middle of the indexes that are written at random, which the system caches
+/// too.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 
 /// A reader's pages in memory, in KiB: look-ups touch a dozen.
 const READER_CACHE_KIB: i64 = 2 * 1024;
 
-/// Pages in the write-ahead log (4 KiB each) before it is carried into the file: 64 MiB. Devices renew in no order, so
-/// most pages that a batch changes are hers alone; a longer log gathers more changes of a page before it is written
-/// again, a shorter one makes the carrying-over, which the writer waits for, shorter.
+/// Pages in the write-ahead log (4 KiB each) before it is carried into the file: 64 MiB. Devices
+/// renew in no order, so most pages that a batch changes are hers alone; a longer log gathers more
+/// changes of a page before it is written again, a shorter one makes the carrying-over, which the
+/// writer waits for, shorter.
 const LOG_PAGES: i64 = 16 * 1024;
 
 /// Statements that stay prepared: there are fewer.
@@ -96,9 +100,9 @@ pub(crate) fn open_reader(place: &Place) -> Result<Connection, OpenError> {
     Ok(db)
 }
 
-/// Holds a lock beside the file for as long as the registry is open: the file itself must stay open to our own
-/// readers, so its own locks cannot tell us from another process. The host's lock on its home comes first; this one is
-/// for those who name the file itself.
+/// Holds a lock beside the file for as long as the registry is open: the file itself must stay open
+/// to our own readers, so its own locks cannot tell us from another process. The host's lock on its
+/// home comes first; this one is for those who name the file itself.
 pub(crate) fn keep_out_others(place: &Place) -> Result<Option<Connection>, OpenError> {
     let Place::File(path) = place else { return Ok(None) };
     let mut name = path.clone().into_os_string();
@@ -109,7 +113,8 @@ pub(crate) fn keep_out_others(place: &Place) -> Result<Option<Connection>, OpenE
     Ok(Some(keeper))
 }
 
-/// The registry names every device of a fleet: it is for its owner's eyes. Log and index files inherit the mode.
+/// The registry names every device of a fleet: it is for its owner's eyes. Log and index files
+/// inherit the mode.
 fn create_private(path: &Path) -> Result<(), OpenError> {
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true);
@@ -143,8 +148,8 @@ fn migrate(db: &mut Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The realms, and the edges of their ledgers after a quick look: head, edge and last entry say the same. The long
-/// look is [`crate::Registry::check_integrity`]'s.
+/// The realms, and the edges of their ledgers after a quick look: head, edge and last entry say the
+/// same. The long look is [`crate::Registry::check_integrity`]'s.
 pub(crate) fn load_ledgers(
     db: &Connection,
 ) -> Result<(Vec<Realm>, BTreeMap<RealmKey, Frontier>), OpenError> {
@@ -197,8 +202,8 @@ fn edge(db: &Connection, realm: &Realm, row: &Row<'_>) -> Result<Frontier, OpenE
 /// Turns handed to the roll at a time.
 const TURNS: usize = 16 * 1024;
 
-/// Fills the roll: one scan of the credentials, one of the devices, one of the compromised keys, each in the order of
-/// its primary key.
+/// Fills the roll: one scan of the credentials, one of the devices, one of the compromised keys,
+/// each in the order of its primary key.
 pub(crate) fn load_roll(db: &Connection) -> rusqlite::Result<Roll> {
     let roll = Roll::new();
     feed(

@@ -1,5 +1,5 @@
-//! What each change means, by its kind. In every one of them the checks stand before the first write, so that a change
-//! that clashes has written nothing.
+//! What each change means, by its kind. In every one of them the checks stand before the first
+//! write, so that a change that clashes has written nothing.
 
 use super::batch::{Batch, Scene, Step};
 use crate::change::Change;

@@ -105,8 +105,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// A handshake with a credential completed for the first time: from `earlier_end` on the leaves before it are
-    /// spent.
+    /// A handshake with a credential completed for the first time: from `earlier_end` on the leaves
+    /// before it are spent.
     pub(super) fn use_first(
         &mut self,
         scene: Scene,
@@ -165,8 +165,9 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Revokes one, or puts it on hold, where that is not weaker than what is so already. A final reason keeps the
-    /// moment of the hold before it: from then on nobody relied on the certificate.
+    /// Revokes one, or puts it on hold, where that is not weaker than what is so already. A final
+    /// reason keeps the moment of the hold before it: from then on nobody relied on the
+    /// certificate.
     pub(super) fn revoke(
         &mut self,
         scene: Scene,

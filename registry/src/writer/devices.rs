@@ -175,7 +175,8 @@ impl Batch<'_> {
         if before.version == expected { Ok(before) } else { Err(Clash::DeviceVersion.into()) }
     }
 
-    /// The device is as it was decided on, its identifiers are nobody else's, and neither is key or serial number.
+    /// The device is as it was decided on, its identifiers are nobody else's, and neither is key or
+    /// serial number.
     fn check_granted(
         &self,
         realm: RealmKey,
@@ -274,7 +275,8 @@ impl Batch<'_> {
         // The indexed columns apart: naming them would rewrite the index at every renewal.
         if !before.has(said) {
             self.run(
-                "UPDATE device SET maker = ?3, model = ?4, serial = ?5 WHERE realm = ?1 AND id = ?2",
+                "UPDATE device SET maker = ?3, model = ?4, serial = ?5 \
+                 WHERE realm = ?1 AND id = ?2",
                 (realm.0, device.id.octets(), &said.maker, &said.model, &said.serial),
             )?;
         }
@@ -325,7 +327,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// What a new credential takes the place of, revoked; sessions under its keys end, the new one's excepted.
+    /// What a new credential takes the place of, revoked; sessions under its keys end, the new
+    /// one's excepted.
     fn supersede(&mut self, scene: Scene, granted: &Granted<'_>, replaced: &[Held]) -> Step {
         for held in replaced {
             self.revoke(scene, held, Reason::Superseded)?;

@@ -1,4 +1,5 @@
-//! A registry with one realm, and what it takes to fill it. Everything here uses the public API only.
+//! A registry with one realm, and what it takes to fill it. Everything here uses the public API
+//! only.
 
 #![allow(dead_code, missing_docs, unreachable_pub, reason = "each test file uses its part")]
 

@@ -1,7 +1,7 @@
 //! One connection from its first octet to its last.
 
 use super::strangers::Line;
-use super::{Connection, Gate, proxy};
+use super::{Connection, Gate, Tally, proxy};
 use crate::limits;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
@@ -29,7 +29,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    gate.tally.accepted.fetch_add(1, Relaxed);
+    let _open = Open::begin(&gate.tally);
     let Ok(peer) = behind_proxy(&mut stream, peer.ip().to_canonical(), &gate).await else {
         gate.tally.unshaken.fetch_add(1, Relaxed);
         return;
@@ -127,7 +127,24 @@ fn log_end(connection: &Connection, ended: hyper::Result<()>) {
     }
 }
 
-impl super::Tally {
+/// An open connection in the figures; dropped however it ends, also with a panic.
+struct Open(Arc<Tally>);
+
+impl Open {
+    fn begin(tally: &Arc<Tally>) -> Self {
+        tally.accepted.fetch_add(1, Relaxed);
+        tally.open.fetch_add(1, Relaxed);
+        Self(Arc::clone(tally))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Tally {
     fn count_end(&self, connection: &Connection) {
         let which = if connection.was_evicted() { &self.evicted } else { &self.cut };
         which.fetch_add(1, Relaxed);

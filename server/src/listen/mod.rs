@@ -87,6 +87,8 @@ pub fn descriptors() -> Option<usize> {
 /// What became of the connections of a listener, for metrics.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// Connections that are open.
+    pub open: AtomicU64,
     /// Connections that were accepted.
     pub accepted: AtomicU64,
     /// Connections that ended before their handshake did.

@@ -84,11 +84,11 @@ told! {
     NO_SUCH_METHOD = METHOD_NOT_ALLOWED, "no-such-method", "the address does not take this method",
         "use one of the methods in the `Allow` header";
     MISSING = NOT_FOUND, "missing", "not found",
-        "check the name against the list, `muster device list` or alike";
+        "check the name against the list of them";
     AMBIGUOUS = CONFLICT, "ambiguous", "the name fits several devices",
         "name one of the candidates by its UUID";
     MALFORMED = BAD_REQUEST, "malformed", "the request is malformed",
-        "correct the request; /api/v1/openapi.json says what is expected";
+        "correct the request: `muster VERB --help` or /api/v1/openapi.json says what is expected";
     MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE, "media-type", "the body is not JSON",
         "send the body with `Content-Type: application/json`";
     TOO_LARGE = PAYLOAD_TOO_LARGE, "too-large", "the body is too large",
@@ -98,7 +98,7 @@ told! {
     CONFLICT = CONFLICT, "conflict", "it does not fit what is there",
         "read it again and decide anew";
     RULE = CONFLICT, "rule", "a rule says no",
-        "the detail says who must act";
+        "the same will be refused again until that has changed";
     KEY_REUSED = UNPROCESSABLE_ENTITY, "idempotency-key-reused",
         "the idempotency key belongs to another request",
         "use a new key for a new request";

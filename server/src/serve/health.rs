@@ -1,5 +1,5 @@
-//! What `/readyz` looks at beside the registry's own answers: the full check of the file, and what of the root's key
-//! still lies here.
+//! What `/readyz` looks at beside the registry's own answers: the full check of the file, and what
+//! of the root's key still lies here.
 
 use crate::home::Home;
 use api::Check;
@@ -34,7 +34,8 @@ impl Health {
             Integrity::Checked(findings);
     }
 
-    /// The checks as they stand. A warning does not make a server unready: it says what to do, and `ok` stays true.
+    /// The checks as they stand. A warning does not make a server unready: it says what to do, and
+    /// `ok` stays true.
     pub(super) fn checks(&self) -> Vec<Check> {
         vec![self.integrity(), self.root(), self.keys(), self.addresses()]
     }
@@ -62,8 +63,10 @@ impl Health {
         let detail = if left.is_empty() {
             "the root's key is not here".to_owned()
         } else {
-            let files: Vec<String> = left.iter().map(|p| p.display().to_string()).collect();
-            format!("warning: carry these away from this machine: {}", files.join(", "))
+            // Anybody may ask: names, and not where they lie.
+            let names = left.iter().filter_map(|p| p.file_name()).map(|n| n.to_string_lossy());
+            let names: Vec<_> = names.map(|n| format!("offline/{n}")).collect();
+            format!("warning: carry these away from this machine: {}", names.join(", "))
         };
         Check { name: "root-key".to_owned(), ok: true, detail }
     }

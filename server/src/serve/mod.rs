@@ -1,6 +1,6 @@
-//! A running server, put together: the home is locked and founded, the house furnished, three ports opened, and what
-//! goes on beside requests set going. [`start`] gives a [`Running`]; `muster serve` waits for its end, the demo and
-//! the tests use it and stop it.
+//! A running server, put together: the home is locked and founded, the house furnished, three ports
+//! opened, and what goes on beside requests set going. [`start`] gives a [`Running`]; `muster
+//! serve` waits for its end, the demo and the tests use it and stop it.
 
 mod beside;
 mod furnish;
@@ -110,6 +110,7 @@ pub struct Running {
     stopper: Stopper,
     serving: JoinSet<()>,
     beside: JoinSet<()>,
+    own: Option<ports::Own>,
     _lock: Lock,
 }
 
@@ -136,7 +137,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         health: Arc::new(health),
         workshop: Arc::new(HomeWorkshop::new(home.clone(), house.clone(), view.clone())),
     };
-    let opened = ports::open(&desk, &settings, &stop, &mut serving)?;
+    let mut opened = ports::open(&desk, &settings, &stop, &mut serving)?;
     let mut beside = JoinSet::new();
     beside::begin(&desk, &mut beside);
     opened.keep_fresh(&stop, &mut beside);
@@ -151,10 +152,22 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         plain_keys: furnished.plain_keys,
         public_url: settings.public_url.clone(),
     };
-    Ok(Running { home, house, view, ports, news, stopper, serving, beside, _lock: lock })
+    Ok(Running {
+        home,
+        house,
+        view,
+        ports,
+        news,
+        stopper,
+        serving,
+        beside,
+        own: opened.own(),
+        _lock: lock,
+    })
 }
 
-/// The operator file of the home follows the port; one that was moved elsewhere is its owner's business.
+/// The operator file of the home follows the port; one that was moved elsewhere is its owner's
+/// business.
 fn point_operator(home: &Home, port: Option<u16>) -> Result<(), HomeError> {
     let Some(port) = port else { return Ok(()) };
     match crate::home::OperatorFile::point(&home.operator(), &format!("https://localhost:{port}")) {
@@ -195,9 +208,13 @@ impl Running {
                 tracing::error!(realm = %realm.name(), "not read again: {error}");
             }
         }
+        if let Some(Err(error)) = self.own.as_ref().map(ports::Own::again) {
+            tracing::error!("the operator port's certificate was not read again: {error}");
+        }
     }
 
-    /// Stops: no new connections, requests in flight end, what was refused is summed up, the registry closes.
+    /// Stops: no new connections, requests in flight end, what was refused is summed up, the
+    /// registry closes.
     pub async fn stop(mut self) {
         self.stopper.stop();
         while self.serving.join_next().await.is_some() {}

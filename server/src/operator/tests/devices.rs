@@ -202,7 +202,9 @@ async fn revoking_a_certificate_revokes_its_key_and_a_hold_is_not_asked_for_here
     assert_eq!(hold.status, StatusCode::BAD_REQUEST);
     let done = world.send("operator", "POST", &path, json!({"reason": "keyCompromise"})).await;
     assert_eq!(done.json()["revoked"][0]["revoked"]["reason"], "keyCompromise", "{}", done.text);
-    assert_eq!(world.last_entry().await["verb"], "certificate.revoked");
+    let entry = world.last_entry().await;
+    assert_eq!(entry["verb"], "certificate.revoked");
+    assert_eq!(entry["payload"]["serials"], json!([serial]), "as octets, which read as hex");
     assert_eq!(world.get("viewer", "/api/v1/certificates/zz").await.status, 400);
     assert_eq!(world.get("viewer", "/api/v1/certificates").await.json()["next"], Value::Null);
 }
