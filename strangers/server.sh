@@ -7,9 +7,17 @@ fail() {
   exit 1
 }
 
+# The clients that a stranger consists of: need PROGRAM…
+need() {
+  local program
+  for program in "$@"; do
+    command -v "$program" >/dev/null || fail "the client $program is missing: strangers/install brings it"
+  done
+}
+
 # A server in its own home: house NAME [options of serve]. The last one opened is the one spoken to.
 servers=()
-trap 'kill "${servers[@]}" 2>/dev/null; wait' EXIT
+trap 'kill "${servers[@]}" 2>/dev/null || true; wait || true' EXIT
 house() {
   home="$PWD/$1"
   shift
