@@ -168,6 +168,13 @@ impl Registry {
         self.0.shared.on_cut(told);
     }
 
+    /// Adds one to be told when what CRLs must say has changed: something was revoked, put on
+    /// hold, or is good again (which no [`Cut`] tells); once for each commit, as
+    /// [`Registry::on_cut`] is.
+    pub fn on_revocation(&self, told: Box<dyn Fn() + Send + Sync>) {
+        self.0.shared.on_revocation(told);
+    }
+
     /// Adds one to be told the new size of a ledger, once for each commit that grew it, as
     /// [`Registry::on_cut`] is.
     pub fn on_entry(&self, told: Box<dyn Fn(RealmKey, u64) + Send + Sync>) {

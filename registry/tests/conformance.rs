@@ -257,6 +257,23 @@ fn suspension_holds_the_leaves_and_resuming_lifts_the_hold() {
 }
 
 #[test]
+fn whoever_makes_crls_hears_of_a_hold_and_of_its_end_and_of_nothing_else() {
+    let world = World::new();
+    let (told, heard) = std::sync::mpsc::channel();
+    world.registry.on_revocation(Box::new(move || told.send(()).unwrap()));
+    let stood =
+        |expected, to, credentials| Change::Stood { device: id(1), expected, to, credentials };
+
+    world.birth(1);
+    world.enroll(1, 1);
+    assert_eq!(heard.try_iter().count(), 0);
+    world.commit(stood(2, Standing::Suspended, Fate::Hold)).unwrap();
+    assert_eq!(heard.try_iter().count(), 1);
+    world.commit(stood(3, Standing::Enrolled, Fate::Unhold)).unwrap();
+    assert_eq!(heard.try_iter().count(), 1);
+}
+
+#[test]
 fn a_final_reason_keeps_the_moment_of_the_hold_and_cannot_be_lifted() {
     let world = World::new();
     world.birth(1);

@@ -50,7 +50,7 @@ pub struct Station<'a> {
 /// A unit between its decision and its commit.
 enum Step<'a> {
     Done(Result<Birth, Denied>),
-    Committing { ask: BirthAsk, born: Box<Birth>, commit: CommitWait<'a> },
+    Committing { ask: Box<BirthAsk>, born: Box<Birth>, commit: CommitWait<'a> },
 }
 
 /// A refusal, and the device that it is about where there is one.
@@ -84,7 +84,7 @@ impl House {
         let mut steps = Vec::with_capacity(units.len());
         for unit in units {
             steps.push(match read(unit, station.name) {
-                Ok(ask) => self.begin(realm, ask, station),
+                Ok(ask) => self.begin(realm, Box::new(ask), station),
                 Err(defect) => Step::Done(Err(Refusal::Malformed(defect).into())),
             });
             // Signing is work: between two units others of this worker get their turn.
@@ -105,7 +105,12 @@ impl House {
     }
 
     /// Decides on one unit and queues its commit.
-    fn begin<'a>(&'a self, realm: &'a RealmState, ask: BirthAsk, station: Station<'_>) -> Step<'a> {
+    fn begin<'a>(
+        &'a self,
+        realm: &'a RealmState,
+        ask: Box<BirthAsk>,
+        station: Station<'_>,
+    ) -> Step<'a> {
         match self.decide_birth(realm, &ask) {
             Err(denied) => Step::Done(Err(denied)),
             Ok(Decided::Again(credential)) => {

@@ -1,5 +1,6 @@
-//! Publishes the CRLs of every authority whose key is here: soon after a credential ended, and on a schedule before
-//! the last ones end. The root's comes from `HOME/offline`, signed by hand.
+//! Publishes the CRLs of every authority whose key is here: soon after a credential ended or came
+//! back, and on a schedule before the last ones end. The root's comes from `HOME/offline`, signed by
+//! hand.
 
 use crate::house::{House, RealmState, SHARDS};
 use crate::public::{Kind, PublicFile, PublicView};
@@ -23,12 +24,12 @@ const SCHEDULE: Duration = Duration::from_secs(3600);
 /// After a revocation others usually follow (a suspension of a group): they share a CRL.
 const GATHER: Duration = Duration::from_millis(200);
 
-/// Publishes now, on every `ended`, and on schedule. Ends with its task.
-pub async fn keep(house: Arc<House>, view: Arc<PublicView>, ended: Arc<Notify>) {
+/// Publishes now, on every `changed`, and on schedule. Ends with its task.
+pub async fn keep(house: Arc<House>, view: Arc<PublicView>, changed: Arc<Notify>) {
     loop {
         publish_all(&house, &view).await;
         // Time out and notice mean the same: make them anew.
-        let _either = tokio::time::timeout(SCHEDULE, ended.notified()).await;
+        let _either = tokio::time::timeout(SCHEDULE, changed.notified()).await;
         tokio::time::sleep(GATHER).await;
     }
 }

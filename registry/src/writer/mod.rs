@@ -17,6 +17,7 @@ mod rules;
 
 use crate::change::{Change, CommitError, Committed, Draft, Told};
 use crate::realm::RealmKey;
+use crate::roll::Turn;
 use crate::shared::Shared;
 use batch::{Batch, Pending, Stop};
 use ledger::tree::Frontier;
@@ -160,6 +161,9 @@ impl Writer {
         self.shared.roll.turn(&turns);
         self.shared.founded(founded);
         self.shared.cut(&cuts);
+        if turns.iter().any(|turn| matches!(turn, Turn::Revoked(..))) {
+            self.shared.revoked();
+        }
         for (realm, frontier) in ledgers {
             self.shared.grown(realm, frontier.size());
             self.ledgers.insert(realm, frontier);

@@ -16,10 +16,10 @@ pub(super) fn begin(desk: &Desk, beside: &mut JoinSet<()>) {
     house.registry.on_entry(Box::new(move |_, _| told.notify_one()));
     beside.spawn(crate::checkpoint::keep(house.clone(), view.clone(), grew));
 
-    let ended = Arc::new(Notify::new());
-    let told = ended.clone();
-    house.registry.on_cut(Box::new(move |_| told.notify_one()));
-    beside.spawn(crate::crl::keep(house.clone(), view.clone(), ended));
+    let changed = Arc::new(Notify::new());
+    let told = changed.clone();
+    house.registry.on_revocation(Box::new(move || told.notify_one()));
+    beside.spawn(crate::crl::keep(house.clone(), view.clone(), changed));
 
     let keeper = house.clone();
     beside.spawn(async move {

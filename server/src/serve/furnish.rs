@@ -6,7 +6,6 @@ use crate::home::{Home, Settings};
 use crate::house::{Furniture, House, Keyring};
 use crate::keys::Online;
 use crate::public::{Kind, PublicFile, PublicView};
-use identity::Certificate;
 use identity::authority::{AuthorityState, Role};
 use registry::{Options, Registry};
 use std::sync::Arc;
@@ -72,40 +71,28 @@ pub(super) fn view(home: &Home, house: &House) -> Result<Arc<PublicView>, StartE
             );
             view.show(&path, file);
             if authority.role == Role::Root {
-                show_root_crl(
-                    home,
-                    house,
-                    realm.key,
-                    certificate,
-                    &format!("/crl/{}/{}.crl", realm.name(), authority.id),
-                    &view,
-                )?;
+                let path = format!("/crl/{}/{}.crl", realm.name(), authority.id);
+                match root_crl(home, house, realm.key)? {
+                    Some(der) => {
+                        view.show(&path, PublicFile::new(Kind::Crl, der, house.clock.now()));
+                    }
+                    None => tracing::warn!(
+                        "there is no CRL of the root: make one with `muster ca crl --root`"
+                    ),
+                }
             }
         }
     }
     Ok(Arc::new(view))
 }
 
-/// The root's CRL is signed by hand, far away from here: the one that was brought last, else the one of the first
-/// start.
-fn show_root_crl(
+/// The root's CRL is signed by hand, far away from here: the one that was brought last, else the one
+/// of the first start.
+fn root_crl(
     home: &Home,
     house: &House,
     realm: registry::RealmKey,
-    root: &Certificate,
-    path: &str,
-    view: &PublicView,
-) -> Result<(), StartError> {
+) -> Result<Option<Vec<u8>>, StartError> {
     let noted = house.registry.noted(realm, ROOT_CRL, b"")?;
-    let crl = match noted {
-        Some(der) => Some(der),
-        None => std::fs::read(home.offline().join("root.crl")).ok(),
-    };
-    match crl {
-        Some(der) => view.show(path, PublicFile::new(Kind::Crl, der, house.clock.now())),
-        None => {
-            tracing::warn!(root = %root.spki_hash(), "there is no CRL of the root: make one with `muster ca crl --root`")
-        }
-    }
-    Ok(())
+    Ok(noted.or_else(|| std::fs::read(home.offline().join("root.crl")).ok()))
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
     Tail(Tail),
+    Head(Head),
     Export(Export),
     Verify(Verify),
 }
@@ -34,6 +35,16 @@ pub(crate) struct Tail {
     #[arg(short, long)]
     follow: bool,
 }
+
+/// Print a fresh checkpoint: origin, size, root and signature; with --json, the ledger's key too.
+///
+/// Keep it where the server's host cannot reach: `ledger verify --checkpoint` holds the ledger
+/// against it later.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster ledger head > last-year.txt
+  muster ledger head --json | jq -r .verifier > ledger.vkey")]
+pub(crate) struct Head {}
 
 /// Print the whole ledger with payloads and salts as JSON lines, its checkpoint last.
 ///
@@ -70,6 +81,7 @@ pub(crate) struct Verify {
 pub(super) async fn run(typed: Ledger, session: &Session) -> Outcome {
     match typed {
         Ledger::Tail(tail) => self::tail(&tail, &session.rest()?, session).await,
+        Ledger::Head(Head {}) => head(&session.rest()?, session).await,
         Ledger::Export(Export {}) => export(&session.rest()?).await,
         Ledger::Verify(verify) => verify::run(&verify, session).await,
     }
@@ -97,6 +109,17 @@ async fn tail(typed: &Tail, rest: &Rest, session: &Session) -> Outcome {
         tokio::time::sleep(Duration::from_secs(1)).await;
         rows = stretch(rest, from).await?;
     }
+}
+
+async fn head(rest: &Rest, session: &Session) -> Outcome {
+    let head: HeadView = rest.get(HEAD).await?;
+    session.show(&head, |head, _| checkpoint(head))
+}
+
+/// The checkpoint as it is signed, or what stands in for it where the key does not sign.
+fn checkpoint(head: &HeadView) -> String {
+    let unsigned = || format!("{}\n{}\n{} (not signed)", head.origin, head.size, head.root);
+    head.checkpoint.as_deref().map_or_else(unsigned, |signed| signed.trim_end().to_owned())
 }
 
 /// All entries from number `from` on.

@@ -114,3 +114,16 @@ fn a_whole_ledger_that_was_forged_again_breaks_at_a_checkpoint_from_earlier() {
     let broken = from_export(&typed, &path).unwrap_err();
     assert!(broken.what().contains("the checkpoint has the root"), "{}", broken.what());
 }
+
+#[test]
+fn what_head_prints_is_a_checkpoint_that_verify_takes() {
+    let early = Export::of(10);
+    let kept = early.dir.path().join("kept.txt");
+    std::fs::write(&kept, super::super::checkpoint(&early.head) + "\n").unwrap();
+
+    let mut grown = Export::of(25);
+    grown.head.verifier.clone_from(&early.head.verifier);
+    grown.head.checkpoint = None;
+
+    assert!(grown.verify(vec![kept]).unwrap().signed);
+}
