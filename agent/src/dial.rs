@@ -81,7 +81,8 @@ impl Dialer {
         Ok(Self { at, roots: Arc::new(roots), provider: Arc::new(provider) })
     }
 
-    /// What a handshake as `who` (or as nobody) is configured by. Worth keeping where many calls follow.
+    /// What a handshake as `who` (or as nobody) is configured by. Worth keeping where many calls
+    /// follow.
     ///
     /// # Errors
     /// Where the key is not one that TLS can use, or does not belong to the certificate.

@@ -1,7 +1,7 @@
 //! The birth desk: requests of a station to durable birth certificates, many at a time.
 //!
-//! Each unit stands alone: one that is refused spares the rest. The commits of a batch are all queued before the
-//! first is waited for, so that they share their fsync.
+//! Each unit stands alone: one that is refused spares the rest. The commits of a batch are all
+//! queued before the first is waited for, so that they share their fsync.
 
 use crate::clock::SystemDice;
 use crate::house::{House, RealmState};

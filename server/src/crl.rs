@@ -1,6 +1,6 @@
 //! Publishes the CRLs of every authority whose key is here: soon after a credential ended or came
-//! back, and on a schedule before the last ones end. The root's comes from `HOME/offline`, signed by
-//! hand.
+//! back, and on a schedule before the last ones end. The root's comes from `HOME/offline`, signed
+//! by hand.
 
 use crate::house::{House, RealmState, SHARDS};
 use crate::public::{Kind, PublicFile, PublicView};
@@ -93,7 +93,8 @@ async fn publish(
     Ok(now)
 }
 
-/// A number that was never used before, durable before a CRL carries it (RFC 5280 §5.2.3: it only grows).
+/// A number that was never used before, durable before a CRL carries it (RFC 5280 §5.2.3: it only
+/// grows).
 async fn next_number(
     house: &House,
     realm: &RealmState,

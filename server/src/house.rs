@@ -1,5 +1,6 @@
-//! Everything that a running server has: the registry, the clock, the online keys, and per realm what every
-//! decision needs at hand (authorities, doors, profiles, settings), read anew after each change of one of them.
+//! Everything that a running server has: the registry, the clock, the online keys, and per realm
+//! what every decision needs at hand (authorities, doors, profiles, settings), read anew after each
+//! change of one of them.
 
 use crate::clock::{Clock, SystemDice};
 use crate::metrics::Metrics;
@@ -18,8 +19,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
-/// CRL shards of an issuer. A shard is what a device with little memory fetches to check one peer: at a million
-/// leaves of which one in a hundred is revoked, a sixteenth is 25 KiB.
+/// CRL shards of an issuer. A shard is what a device with little memory fetches to check one peer:
+/// at a million leaves of which one in a hundred is revoked, a sixteenth is 25 KiB.
 pub const SHARDS: u16 = 16;
 
 /// The private keys that the server holds, by the key identifier of their certificates.
@@ -99,7 +100,8 @@ impl RealmState {
         self.profiles.iter().find(|p| p.name == name)
     }
 
-    /// What a device must trust: the operations authorities that still count, then the root (RFC 7030 §4.1.3).
+    /// What a device must trust: the operations authorities that still count, then the root (RFC
+    /// 7030 §4.1.3).
     #[must_use]
     pub fn device_anchors(&self) -> Vec<identity::Certificate> {
         let of = |role: Role| {
@@ -147,8 +149,8 @@ impl House {
         self.realms.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Reads a realm anew, after its authorities, doors, profiles or settings changed. Requests under way keep what
-    /// they began with.
+    /// Reads a realm anew, after its authorities, doors, profiles or settings changed. Requests
+    /// under way keep what they began with.
     ///
     /// # Errors
     /// [`ReadError`] where the registry cannot be read; the realm then stays as it was.
@@ -220,8 +222,8 @@ impl House {
     /// Commits a change with its entry and waits until both are durable.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] where a precondition does not hold any more: decide again on fresh facts. Others are
-    /// ours, and the caller may retry.
+    /// [`CommitError::Conflict`] where a precondition does not hold any more: decide again on fresh
+    /// facts. Others are ours, and the caller may retry.
     pub async fn commit(
         &self,
         realm: RealmKey,
@@ -232,8 +234,8 @@ impl House {
         self.queue(realm, change, class, payload).await
     }
 
-    /// Queues a change with its entry now, and gives what waits until both are durable. Many that are queued before
-    /// the first is waited for share their fsync.
+    /// Queues a change with its entry now, and gives what waits until both are durable. Many that
+    /// are queued before the first is waited for share their fsync.
     pub fn queue(
         &self,
         realm: RealmKey,

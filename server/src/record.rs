@@ -1,5 +1,6 @@
-//! How refusals leave their trace. Nobody can grow the ledger from outside: a known device gets an entry, so many an
-//! hour; strangers that proved nothing get a metric, a log line, and together one summary entry per reason and hour.
+//! How refusals leave their trace. Nobody can grow the ledger from outside: a known device gets an
+//! entry, so many an hour; strangers that proved nothing get a metric, a log line, and together one
+//! summary entry per reason and hour.
 
 use crate::house::{House, RealmState};
 use identity::{Defect, DeviceId, Refusal, UnixTime};
@@ -9,7 +10,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-/// Refusals of one device that become entries in an hour: enough to see a pattern, too few to fill a disk.
+/// Refusals of one device that become entries in an hour: enough to see a pattern, too few to fill
+/// a disk.
 const ENTRIES_PER_HOUR: u32 = 12;
 /// Log lines about strangers in a minute; the metric counts the rest.
 const LINES_PER_MINUTE: u32 = 60;
@@ -43,8 +45,8 @@ pub fn rule_name(refusal: &Refusal) -> &str {
 }
 
 impl House {
-    /// Leaves the trace of a refusal. An outage of our own is logged and counted, and is no entry: the ledger may be
-    /// what is out of order.
+    /// Leaves the trace of a refusal. An outage of our own is logged and counted, and is no entry:
+    /// the ledger may be what is out of order.
     pub async fn refused(&self, realm: &RealmState, what: Refused<'_>) {
         let rule = rule_name(what.refusal);
         self.metrics.refusal(realm.name().as_str(), what.door.unwrap_or("none"), rule);
@@ -68,7 +70,8 @@ impl House {
     ) {
         tracing::warn!(realm = %realm.name(), %device, from = %what.from, want = what.want,
             rule = rule_name(what.refusal), "refused: {}", what.refusal);
-        // A mark changes the device, so its entry is not rationed; the writer drops a mark that already stands.
+        // A mark changes the device, so its entry is not rationed; the writer drops a mark that
+        // already stands.
         if what.mark.is_none() && !self.strangers.ration.take(device, ENTRIES_PER_HOUR, now) {
             return;
         }
@@ -92,7 +95,8 @@ impl House {
         }
     }
 
-    /// Writes the summary entries of hours that have ended; with `all`, also of the one under way (at a stop).
+    /// Writes the summary entries of hours that have ended; with `all`, also of the one under way
+    /// (at a stop).
     pub async fn summarize_strangers(&self, all: bool) {
         let now = self.clock.now();
         for ((realm, rule, hour), tally) in

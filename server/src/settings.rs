@@ -47,8 +47,8 @@ pub const KNOWN: [Known; 4] = [
     },
 ];
 
-/// Certificates that one device may ask for in an hour: a device that renews on every start and crashes every
-/// minute still gets through.
+/// Certificates that one device may ask for in an hour: a device that renews on every start and
+/// crashes every minute still gets through.
 const DEVICE_RATE_DEFAULT: u32 = 60;
 
 fn within(value: &str, least: u64, most: u64) -> Result<(), String> {
@@ -87,7 +87,8 @@ impl Settings {
         Self { values }
     }
 
-    /// The value for a device in `groups`: of the first of its groups that has one, else of the realm.
+    /// The value for a device in `groups`: of the first of its groups that has one, else of the
+    /// realm.
     #[must_use]
     pub fn value(&self, key: &str, groups: &BTreeSet<GroupName>) -> Option<&str> {
         let own = groups.iter().find_map(|g| self.values.get(&(key.to_owned(), Some(g.clone()))));

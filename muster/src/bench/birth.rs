@@ -1,4 +1,5 @@
-//! A production run: births in batches, some requests in flight, and what the server needs in memory afterwards.
+//! A production run: births in batches, some requests in flight, and what the server needs in
+//! memory afterwards.
 
 use super::field::{self, BATCH, Field, wrong};
 use super::measure::{Latencies, Line};
@@ -23,7 +24,8 @@ pub(crate) struct Birth {
     devices: usize,
 }
 
-/// Units whose requests are made before the clock starts, and go while it runs. More would be memory of ours.
+/// Units whose requests are made before the clock starts, and go while it runs. More would be
+/// memory of ours.
 const ROUND: usize = 20_480;
 /// Requests in flight, as `muster birth --batch` has them.
 const IN_FLIGHT: usize = 4;

@@ -1,5 +1,5 @@
-//! Enrollment: over a fresh mutually authenticated connection each, closed loop and open loop; and over kept-alive
-//! connections, where a gateway enrolls devices by a token.
+//! Enrollment: over a fresh mutually authenticated connection each, closed loop and open loop; and
+//! over kept-alive connections, where a gateway enrolls devices by a token.
 
 use super::field::{self, Field, Newborn, wrong};
 use super::measure::{Latencies, Line};
@@ -143,7 +143,8 @@ async fn open_loop(
     let (clock, began) = (field.start_clock(), tokio::time::Instant::now());
     let mut calls = JoinSet::new();
     for (number, one) in prepared.into_iter().enumerate() {
-        // The latency counts from when it was due: a server that stalls pays for those that had to wait.
+        // The latency counts from when it was due: a server that stalls pays for those that had to
+        // wait.
         let due = began + Duration::from_secs_f64(number as f64 / enroll.rate as f64);
         let (dialer, failed) = (dialer.clone(), failed.clone());
         calls.spawn(async move {

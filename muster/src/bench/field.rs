@@ -1,4 +1,5 @@
-//! What a run needs before the clock starts: a server, an operator before it, and devices with keys and requests.
+//! What a run needs before the clock starts: a server, an operator before it, and devices with keys
+//! and requests.
 
 use super::measure::Taken;
 use super::process::Process;

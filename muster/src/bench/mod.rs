@@ -1,8 +1,9 @@
-//! `muster bench`: figures of this machine, the client on it too. The server is a process of its own, and what it paid
-//! comes from the kernel's accounting of that process.
+//! `muster bench`: figures of this machine, the client on it too. The server is a process of its
+//! own, and what it paid comes from the kernel's accounting of that process.
 //!
-//! [`enroll`] measures fresh and kept-alive enrollment, [`birth`] a production run, [`start`] the start on an empty and
-//! on a full home. [`field`] prepares what a run needs before the clock starts: keys and requests are pre-made.
+//! [`enroll`] measures fresh and kept-alive enrollment, [`birth`] a production run, [`start`] the
+//! start on an empty and on a full home. [`field`] prepares what a run needs before the clock
+//! starts: keys and requests are pre-made.
 
 mod birth;
 mod enroll;
@@ -20,9 +21,9 @@ use serde::Serialize;
 
 /// Measures this machine: enrollment, births, starts.
 ///
-/// A server is started in a temporary home, loaded from this process over loopback, and ended. Requests and keys are
-/// made before the clock starts; there is no TLS resumption; the ledger and its fsync are included. CPU is the server
-/// process's, from the kernel's accounting.
+/// A server is started in a temporary home, loaded from this process over loopback, and ended.
+/// Requests and keys are made before the clock starts; there is no TLS resumption; the ledger and
+/// its fsync are included. CPU is the server process's, from the kernel's accounting.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Bench {
     Enroll(enroll::Enroll),

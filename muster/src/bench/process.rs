@@ -1,4 +1,5 @@
-//! The server under measurement: a process of its own, so that the kernel's accounting of it holds nothing of ours.
+//! The server under measurement: a process of its own, so that the kernel's accounting of it holds
+//! nothing of ours.
 
 use crate::failure::{Failure, Outcome};
 use server::home::Ports;
@@ -68,7 +69,8 @@ impl Process {
     pub(super) fn cpu_s(&self) -> f64 {
         let stat =
             std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        // The program's name may have blanks; the fields are counted behind its closing parenthesis.
+        // The program's name may have blanks; the fields are counted behind its closing
+        // parenthesis.
         let after = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
         let ticks: f64 =
             after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
@@ -88,7 +90,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It is ours and holds nothing that anybody needs; both fail only where it has ended already.
+        // It is ours and holds nothing that anybody needs; both fail only where it has ended
+        // already.
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }

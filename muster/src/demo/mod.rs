@@ -1,7 +1,9 @@
-//! `muster demo`: the whole life of a fleet in one process, over real TLS sockets on loopback, in a temporary home.
+//! `muster demo`: the whole life of a fleet in one process, over real TLS sockets on loopback, in a
+//! temporary home.
 //!
-//! [`scene`] has what happens, one function a scene; [`unit`] is a device. What is claimed in the summary was checked
-//! while it happened: a scene that does not hold ends the demo with exit code 1.
+//! [`scene`] has what happens, one function a scene; [`unit`] is a device. What is claimed in the
+//! summary was checked while it happened: a scene that does not hold ends the demo with exit code
+//! 1.
 
 mod scene;
 mod unit;
@@ -17,9 +19,9 @@ use std::time::Instant;
 
 /// Shows the whole life of a fleet on this machine in a few seconds.
 ///
-/// Starts a server in a temporary home on free loopback ports, then: births at the line, joins with the birth
-/// certificate, renewals, a rotation, a suspension that refuses, forged and replayed requests refused, and in the end
-/// the ledger re-computed. Nothing is left behind.
+/// Starts a server in a temporary home on free loopback ports, then: births at the line, joins with
+/// the birth certificate, renewals, a rotation, a suspension that refuses, forged and replayed
+/// requests refused, and in the end the ledger re-computed. Nothing is left behind.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  muster demo --devices 200")]
 pub(crate) struct Demo {

@@ -197,7 +197,8 @@ impl Stage {
         let verified = crate::command::ledger::verify::over_rest(&self.rest)
             .await
             .map_err(|f| f.what().to_owned())?;
-        // Births, joins, renewals and first uses of every device stand in it, and the two of the suspension.
+        // Births, joins, renewals and first uses of every device stand in it, and the two of the
+        // suspension.
         let least = self.devices as u64 * 3;
         if verified.size < least {
             return Err(format!(

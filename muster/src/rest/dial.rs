@@ -113,7 +113,7 @@ impl Dialer {
         };
         Lost::for_good(Failure::new(format!("{what}: {why}")).next(
             "use the credential of this server (its HOME/operator.toml), and a name that stands \
-             in its certificate (`muster serve --name`)",
+             in its certificate (`muster serve --name`); `server_root` in it for one of your own",
         ))
     }
 

@@ -1,4 +1,5 @@
-//! Who made contact. A completed handshake proves possession of a key; the roll says whose it is, without SQL.
+//! Who made contact. A completed handshake proves possession of a key; the roll says whose it is,
+//! without SQL.
 
 use crate::house::{House, RealmState};
 use crate::listen::Connection;
@@ -21,11 +22,12 @@ pub(super) fn is_in_good_standing(
     proven(house, realm, connection).is_some_and(|seen| seen.standing.is_good() && !seen.revoked)
 }
 
-/// Notes the contact: a device in good standing is no stranger to its address, and the first contact with a leaf ends
-/// its predecessors, at once or after the overlap.
+/// Notes the contact: a device in good standing is no stranger to its address, and the first
+/// contact with a leaf ends its predecessors, at once or after the overlap.
 ///
-/// The mark is durable before the request is judged, so that a retry for a leaf that was used is not mistaken for one
-/// after a lost answer. A mark that cannot be written is made at the next contact.
+/// The mark is durable before the request is judged, so that a retry for a leaf that was used is
+/// not mistaken for one after a lost answer. A mark that cannot be written is made at the next
+/// contact.
 pub(super) async fn note(house: &House, realm: &RealmState, connection: &Connection) {
     let Some(seen) = proven(house, realm, connection) else { return };
     if !seen.standing.is_good() || seen.revoked {

@@ -1,7 +1,8 @@
 //! The enrollment desk: one wish for a leaf from the door to the durable answer.
 //!
-//! Recognize what was shown, gather the facts about it, judge, sign, commit; and begin again at the facts where the
-//! commit found that they had changed meanwhile. Nothing is answered before it is durable.
+//! Recognize what was shown, gather the facts about it, judge, sign, commit; and begin again at the
+//! facts where the commit found that they had changed meanwhile. Nothing is answered before it is
+//! durable.
 
 use super::facts::{Claim, Gathered, gather, recorded};
 use crate::clock::SystemDice;
@@ -15,8 +16,8 @@ use identity::{Ask, Certificate, KeyKind, Outside, PublicKey, Refusal, RuleId, S
 use ledger::{Class, Payload};
 use registry::{Change, CommitError, ReadError};
 
-/// How often one request is decided anew because facts changed between decision and commit. Two requests of one
-/// device may cross; five is a loop.
+/// How often one request is decided anew because facts changed between decision and commit. Two
+/// requests of one device may cross; five is a loop.
 const DECISIONS_MAX: usize = 4;
 
 /// A leaf that is durable, and the private key where the server made it.
@@ -108,7 +109,8 @@ async fn attempt(
             let leaf = Certificate::parse(&credential.der).map_err(Refusal::Malformed)?;
             return Ok(Some(Enrolled { leaf, key: None }));
         }
-        // The machine never judges `Again` for a key that the server made, since it keeps no private key.
+        // The machine never judges `Again` for a key that the server made, since it keeps no
+        // private key.
         Judgement::Again(_) => return Err(outage("a key made here cannot be handed over twice")),
         Judgement::Grant(approved) => approved,
     };

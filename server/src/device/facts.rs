@@ -24,8 +24,8 @@ pub(super) struct Gathered<'a> {
     pub(super) proven: Option<DeviceId>,
 }
 
-/// Leaves of a device that a decision looks at: the newest, its predecessors in their overlap, and those that a
-/// device in trouble left behind.
+/// Leaves of a device that a decision looks at: the newest, its predecessors in their overlap, and
+/// those that a device in trouble left behind.
 const LEAVES_MAX: usize = 8;
 
 /// Gathers the facts about one claim, in a handful of point reads.
@@ -70,8 +70,8 @@ pub(super) fn gather<'a>(
     Ok(Gathered { recognized, facts, proven })
 }
 
-/// Our record of the certificate that was shown, where the roll knows its key: a stranger's costs no
-/// SQL.
+/// Our record of the certificate that was shown, where the roll knows its key: a stranger's costs
+/// no SQL.
 pub(super) fn recorded(
     house: &House,
     realm: &RealmState,
@@ -85,8 +85,9 @@ pub(super) fn recorded(
     }
 }
 
-/// The device that a token's holder may mean: the one that the token names; else the one that the CSR's key is known
-/// for (a retry); else the one whose serial number the CSR claims, so that the judge can refuse it.
+/// The device that a token's holder may mean: the one that the token names; else the one that the
+/// CSR's key is known for (a retry); else the one whose serial number the CSR claims, so that the
+/// judge can refuse it.
 fn of_token(
     house: &House,
     realm: &RealmState,
@@ -131,7 +132,8 @@ fn key_facts(house: &House, realm: &RealmState, ask: &Ask) -> KeyFacts {
     })
 }
 
-/// The door before which a claim stands. A leaf comes back through the door that its device last joined by.
+/// The door before which a claim stands. A leaf comes back through the door that its device last
+/// joined by.
 pub(super) fn door_of<'a>(
     realm: &'a RealmState,
     recognized: &Recognized,

@@ -1,7 +1,8 @@
 //! Port 8443, the devices' own: a thin adapter between HTTP and the conversations of `enroll`.
 //!
-//! A request is read within its limits, the machine hears it, and what it asks for is done: [`desk`] carries a wish
-//! for a leaf to its durable answer, on the facts that [`facts`] gathers; [`contact`] notes who made contact at all.
+//! A request is read within its limits, the machine hears it, and what it asks for is done:
+//! [`desk`] carries a wish for a leaf to its durable answer, on the facts that [`facts`] gathers;
+//! [`contact`] notes who made contact at all.
 
 mod contact;
 mod desk;
@@ -56,8 +57,8 @@ pub async fn answer(
     write(act(&house, &realm, &connection, server::hear(said)).await)
 }
 
-/// What is refused before the body is read: a certificate that cannot be read, a compressed body, a stranger that asks
-/// too often.
+/// What is refused before the body is read: a certificate that cannot be read, a compressed body, a
+/// stranger that asks too often.
 fn barred(
     house: &House,
     realm: &RealmState,
@@ -159,7 +160,8 @@ fn write(answer: Answer) -> Response<Full<Bytes>> {
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in answer.headers {
-        // The machine's values are ASCII; one that were not would be left out rather than end the answer.
+        // The machine's values are ASCII; one that were not would be left out rather than end the
+        // answer.
         if let (Ok(name), Ok(value)) =
             (header::HeaderName::try_from(name), HeaderValue::try_from(value))
         {

@@ -1,4 +1,5 @@
-//! What goes on beside requests: checkpoints, CRLs, the summaries of strangers, and the full check of the registry.
+//! What goes on beside requests: checkpoints, CRLs, the summaries of strangers, and the full check
+//! of the registry.
 
 use super::ports::Desk;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! What a start brings into the house: the registry, the online keys, and what the public port shows at once.
+//! What a start brings into the house: the registry, the online keys, and what the public port
+//! shows at once.
 
 use super::StartError;
 use crate::clock::Clock;
@@ -86,8 +87,8 @@ pub(super) fn view(home: &Home, house: &House) -> Result<Arc<PublicView>, StartE
     Ok(Arc::new(view))
 }
 
-/// The root's CRL is signed by hand, far away from here: the one that was brought last, else the one
-/// of the first start.
+/// The root's CRL is signed by hand, far away from here: the one that was brought last, else the
+/// one of the first start.
 fn root_crl(
     home: &Home,
     house: &House,

@@ -1,5 +1,5 @@
-//! What `/readyz` looks at beside the registry's own answers: the full check of the file, and what of the root's key
-//! still lies here.
+//! What `/readyz` looks at beside the registry's own answers: the full check of the file, and what
+//! of the root's key still lies here.
 
 use crate::home::Home;
 use api::Check;
@@ -34,7 +34,8 @@ impl Health {
             Integrity::Checked(findings);
     }
 
-    /// The checks as they stand. A warning does not make a server unready: it says what to do, and `ok` stays true.
+    /// The checks as they stand. A warning does not make a server unready: it says what to do, and
+    /// `ok` stays true.
     pub(super) fn checks(&self) -> Vec<Check> {
         vec![self.integrity(), self.root(), self.keys(), self.addresses()]
     }

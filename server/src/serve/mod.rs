@@ -1,6 +1,6 @@
-//! A running server, put together: the home is locked and founded, the house furnished, three ports opened, and what
-//! goes on beside requests set going. [`start`] gives a [`Running`]; `muster serve` waits for its end, the demo and
-//! the tests use it and stop it.
+//! A running server, put together: the home is locked and founded, the house furnished, three ports
+//! opened, and what goes on beside requests set going. [`start`] gives a [`Running`]; `muster
+//! serve` waits for its end, the demo and the tests use it and stop it.
 
 mod beside;
 mod furnish;
@@ -152,10 +152,22 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         plain_keys: furnished.plain_keys,
         public_url: settings.public_url.clone(),
     };
-    Ok(Running { home, house, view, ports, news, stopper, serving, beside, own: opened.own(), _lock: lock })
+    Ok(Running {
+        home,
+        house,
+        view,
+        ports,
+        news,
+        stopper,
+        serving,
+        beside,
+        own: opened.own(),
+        _lock: lock,
+    })
 }
 
-/// The operator file of the home follows the port; one that was moved elsewhere is its owner's business.
+/// The operator file of the home follows the port; one that was moved elsewhere is its owner's
+/// business.
 fn point_operator(home: &Home, port: Option<u16>) -> Result<(), HomeError> {
     let Some(port) = port else { return Ok(()) };
     match crate::home::OperatorFile::point(&home.operator(), &format!("https://localhost:{port}")) {
@@ -201,7 +213,8 @@ impl Running {
         }
     }
 
-    /// Stops: no new connections, requests in flight end, what was refused is summed up, the registry closes.
+    /// Stops: no new connections, requests in flight end, what was refused is summed up, the
+    /// registry closes.
     pub async fn stop(mut self) {
         self.stopper.stop();
         while self.serving.join_next().await.is_some() {}
