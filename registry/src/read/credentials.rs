@@ -46,7 +46,8 @@ impl Registry {
         Ok(found.into_iter().next())
     }
 
-    /// The credentials of a device, its newest leaf first and its birth certificates last; at most [`super::ROWS_MAX`].
+    /// The credentials of a device, its newest leaf first and its birth certificates last; at most
+    /// [`super::ROWS_MAX`].
     ///
     /// # Errors
     /// [`ReadError`].

@@ -96,9 +96,10 @@ pub(crate) fn open_writer(place: &Place) -> Result<Connection, OpenError> {
     Ok(db)
 }
 
-/// Begins the write-ahead log. SQLite says the new mode first, then writes the switch down, and goes on with a rollback
-/// journal where that fails; a commit would then end with the deletion of a file, which a power cut can take back. So
-/// the statement is run to its end, where the failure shows.
+/// Begins the write-ahead log. SQLite says the new mode first, then writes the switch down, and
+/// goes on with a rollback journal where that fails; a commit would then end with the deletion of a
+/// file, which a power cut can take back. So the statement is run to its end, where the failure
+/// shows.
 fn begin_log(db: &Connection) -> Result<(), OpenError> {
     let mut statement = db.prepare("PRAGMA journal_mode = WAL")?;
     let said = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;

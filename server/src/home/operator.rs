@@ -17,8 +17,8 @@ pub struct OperatorFile {
     pub root_pin: String,
     /// The root itself in PEM: the server never sends it.
     pub root: String,
-    /// Where the operator port has a certificate of the owner's: the root of that, in PEM. Written by
-    /// hand.
+    /// Where the operator port has a certificate of the owner's: the root of that, in PEM. Written
+    /// by hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server_root: Option<String>,
     /// The realm that the token is good for.

@@ -123,9 +123,9 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
     start_at(options, Clock::System).await
 }
 
-/// As [`start`], judging by another clock than the system's, so that a year passes in a test. Only what is decided
-/// about devices goes by it; handshakes and the server's own certificate keep the system's time. No option and no file
-/// leads here.
+/// As [`start`], judging by another clock than the system's, so that a year passes in a test. Only
+/// what is decided about devices goes by it; handshakes and the server's own certificate keep the
+/// system's time. No option and no file leads here.
 ///
 /// # Errors
 /// As [`start`].

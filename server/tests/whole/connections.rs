@@ -1,4 +1,5 @@
-//! Connections: what ends them, how many requests strangers and devices have, and who speaks for others.
+//! Connections: what ends them, how many requests strangers and devices have, and who speaks for
+//! others.
 
 use crate::world::pki::{Key, Maker};
 use crate::world::{About, HOUR_S, World, default_realm, simpleenroll, simplereenroll};

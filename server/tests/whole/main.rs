@@ -1,4 +1,5 @@
-//! The whole server, told as sentences: each permission with its refusal beside it, and every refusal with its trace.
+//! The whole server, told as sentences: each permission with its refusal beside it, and every
+//! refusal with its trace.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,5 @@
-//! Renewal: the next leaf, the retry after a lost answer, the overlap, and the way back after the end.
+//! Renewal: the next leaf, the retry after a lost answer, the overlap, and the way back after the
+//! end.
 
 use crate::world::pki::Key;
 use crate::world::{About, DAY_S, HOUR_S, World, simpleenroll, simplereenroll};

@@ -1,5 +1,5 @@
-//! The shape of a leaf: profiles, keys that the server makes, what a request is bound to, and what clients are told
-//! beforehand.
+//! The shape of a leaf: profiles, keys that the server makes, what a request is bound to, and what
+//! clients are told beforehand.
 
 use crate::world::pki::{Key, Request};
 use crate::world::{About, DAY_S, World, default_realm, simpleenroll};

@@ -1,5 +1,6 @@
-//! The audit after each test: every entry hashed again under the signed checkpoint, every row explained by an entry,
-//! every entry of an issuance by a row, and each certificate by the authority that signed it.
+//! The audit after each test: every entry hashed again under the signed checkpoint, every row
+//! explained by an entry, every entry of an issuance by a row, and each certificate by the
+//! authority that signed it.
 
 use identity::authority::AuthorityState;
 use identity::key::sha256;
@@ -67,7 +68,8 @@ impl Rows {
         Self { devices: devices.into_iter().map(|d| (d.id.to_string(), d)).collect(), credentials }
     }
 
-    /// Each certificate stands in exactly one entry, with its device and its digest, and no entry tells of another.
+    /// Each certificate stands in exactly one entry, with its device and its digest, and no entry
+    /// tells of another.
     fn are_told_by(&self, entries: &[Payload]) {
         let issued = |verb: &str| ["birth.issued", "join.issued", "renew.issued"].contains(&verb);
         let mut told: BTreeMap<&[u8], &Payload> = BTreeMap::new();
@@ -111,8 +113,8 @@ impl Rows {
         }
     }
 
-    /// Each certificate is what an authority of the realm signed, for the key and the device of its row, and ends
-    /// before its issuer.
+    /// Each certificate is what an authority of the realm signed, for the key and the device of its
+    /// row, and ends before its issuer.
     fn are_signed(&self, registry: &Registry, realm: &Realm) {
         let authorities = registry.authorities(realm.key).unwrap();
         for credential in &self.credentials {
@@ -139,7 +141,8 @@ impl Rows {
         }
     }
 
-    /// The standing of each device is the one that its last entry gave it, and its certificates are as that wants.
+    /// The standing of each device is the one that its last entry gave it, and its certificates are
+    /// as that wants.
     fn stand_as_told(&self, entries: &[Payload]) {
         let mut told: BTreeMap<String, Standing> = BTreeMap::new();
         for entry in entries {

@@ -1,6 +1,7 @@
-//! The world of the tests: a server on free ports in a home of its own, operators, devices and makers, in one process
-//! and with a clock that somebody sets. [`World::end`] stops it and re-verifies everything that it wrote ([`audit`]);
-//! a world that was never audited is a failed test.
+//! The world of the tests: a server on free ports in a home of its own, operators, devices and
+//! makers, in one process and with a clock that somebody sets. [`World::end`] stops it and
+//! re-verifies everything that it wrote ([`audit`]); a world that was never audited is a failed
+//! test.
 
 mod audit;
 pub(crate) mod line;
@@ -434,8 +435,8 @@ impl World {
         self.refused(heard, status, (rule.as_str(), about))
     }
 
-    /// A request was refused with this status under this name, and left its trace: it was counted, and stands in the
-    /// ledger.
+    /// A request was refused with this status under this name, and left its trace: it was counted,
+    /// and stands in the ledger.
     #[track_caller]
     pub(crate) fn refused<'w>(
         &'w mut self,

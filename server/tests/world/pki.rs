@@ -1,5 +1,5 @@
-//! Keys, requests and certificates of everybody's making: makers, strangers, and devices that ask for too much.
-//! All of it is made on the spot, so nothing here is checked in with a date.
+//! Keys, requests and certificates of everybody's making: makers, strangers, and devices that ask
+//! for too much. All of it is made on the spot, so nothing here is checked in with a date.
 
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc4519, rfc5280, rfc5912};
