@@ -162,11 +162,9 @@ impl House {
             tracing::error!("the registry cannot be read: {error}");
             outage("the registry cannot be read: try again later")
         })?;
-        let known = facts
-            .by_serial
-            .as_ref()
-            .map(|(d, _)| d.id)
-            .or(facts.by_key.as_ref().map(|(d, _)| d.id));
+        // A key that was seen before is its device's affair, whatever serial number it comes with.
+        let by_key = facts.by_key.as_ref().map(|(d, _)| d.id);
+        let known = by_key.or(facts.by_serial.as_ref().map(|(d, _)| d.id));
         let judged = birth::judge(ask, facts, &realm.settings.rules(None));
         match judged.map_err(|refusal| Denied { refusal, about: known })? {
             BirthJudgement::Again(credential) => Ok(Decided::Again(credential)),
@@ -189,10 +187,12 @@ impl House {
     ) -> Result<BirthFacts, ReadError> {
         let seen = self.registry.roll().lookup(realm.key, &ask.csr.key().hash());
         let by_key = match &seen {
-            Some(seen) => self.born(realm, self.registry.device(realm.key, &seen.device)?)?,
+            Some(seen) => {
+                let of_key = self.registry.credentials_by_key(realm.key, &ask.csr.key().hash())?;
+                self.registry.device(realm.key, &seen.device)?.zip(of_key.into_iter().next())
+            }
             None => None,
         };
-        let by_key = by_key.and_then(|(device, birth)| Some((device, birth?)));
         let i = &ask.identifiers;
         let same = self.registry.device_by_serial(realm.key, &i.maker, &i.model, &i.serial)?;
         Ok(BirthFacts {

@@ -103,9 +103,17 @@ impl Dialer {
             return Lost::again(self.broken(error));
         };
         let what = format!("`{}` is not the server that this credential is for", self.authority());
-        Lost::for_good(Failure::new(format!("{what}: {reason}")).next(
+        let why = match reason {
+            // Their own words are for programmers.
+            rustls::CertificateError::UnknownIssuer => {
+                "its certificate is of another root".to_owned()
+            }
+            rustls::CertificateError::Other(_) => "its certificate cannot be used".to_owned(),
+            reason => reason.to_string(),
+        };
+        Lost::for_good(Failure::new(format!("{what}: {why}")).next(
             "use the credential of this server (its HOME/operator.toml), and a name that stands \
-             in its certificate (`muster serve --name`)",
+             in its certificate (`muster serve --name`); `server_root` in it for one of your own",
         ))
     }
 

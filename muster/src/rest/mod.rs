@@ -90,7 +90,7 @@ impl Rest {
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", file.token.as_str()))
             .map_err(|_| Failure::new("the token of the operator credential is not `id.secret`"))?;
         bearer.set_sensitive(true);
-        let dialer = Dialer::new(&file.url, &file.root)?;
+        let dialer = Dialer::new(&file.url, file.server_root.as_ref().unwrap_or(&file.root))?;
         Ok(Self {
             host: dialer.host(),
             dialer,

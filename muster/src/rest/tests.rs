@@ -89,6 +89,7 @@ impl Peer {
         let file = OperatorFile {
             url: format!("https://localhost:{port}"),
             root,
+            server_root: None,
             token: Zeroizing::new("id.secret".to_owned()),
             realm: "default".to_owned(),
         };
@@ -166,12 +167,18 @@ async fn the_client_believes_its_own_root_and_no_other() {
     let peer = Peer::start(|_| Some((200, "7".to_owned()))).await;
     assert_eq!(peer.rest().get::<u32>("/x").await.unwrap(), 7);
 
+    let theirs = peer.file.root.clone();
     let stranger = OperatorFile { root: pki().root, ..peer.file };
     let refused = Rest::new(&stranger).unwrap().get::<u32>("/x").await.unwrap_err();
     assert!(refused.what().contains("is not the server"), "{}", refused.what());
 
-    let url = stranger.url.replace("localhost", "127.0.0.1");
-    let misnamed = OperatorFile { url, ..stranger };
+    let with_own = OperatorFile { server_root: Some(theirs), ..stranger };
+    let rest = Rest::new(&with_own).unwrap();
+    assert_eq!(rest.get::<u32>("/x").await.unwrap(), 7, "the port's own root is believed");
+    assert_eq!(rest.root_pem, with_own.root.pem(), "and units still get the realm's");
+
+    let url = with_own.url.replace("localhost", "127.0.0.1");
+    let misnamed = OperatorFile { url, ..with_own };
     assert!(Rest::new(&misnamed).unwrap().get::<u32>("/x").await.is_err());
 }
 

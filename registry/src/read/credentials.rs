@@ -46,7 +46,8 @@ impl Registry {
         Ok(found.into_iter().next())
     }
 
-    /// The credentials of a device, the newest first; at most [`super::ROWS_MAX`].
+    /// The credentials of a device, its newest leaf first and its birth certificates last; at most
+    /// [`super::ROWS_MAX`].
     ///
     /// # Errors
     /// [`ReadError`].
@@ -56,11 +57,12 @@ impl Registry {
         device: &DeviceId,
         limit: usize,
     ) -> Result<Vec<Credential>, ReadError> {
-        let rest = "AND credential.device = ?2 ORDER BY credential.serial DESC LIMIT ?3";
+        let rest = "AND credential.device = ?2 \
+            ORDER BY credential.generation DESC, credential.serial DESC LIMIT ?3";
         self.pool().read(|db| ask(db, rest, (realm.0, device.octets(), rows_max(limit))))
     }
 
-    /// The birth certificate of a device, the newest where rework replaced one.
+    /// The birth certificate of a device, where rework replaced one the one that counts.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -69,8 +71,8 @@ impl Registry {
         realm: RealmKey,
         device: &DeviceId,
     ) -> Result<Option<Credential>, ReadError> {
-        let rest = "AND credential.device = ?2 AND credential.kind = 'birth' \
-            ORDER BY credential.serial DESC LIMIT 1";
+        let rest = "AND credential.device = ?2 AND credential.generation = 0 \
+            ORDER BY credential.revoked IS NOT NULL, credential.serial DESC LIMIT 1";
         let found = self.pool().read(|db| ask(db, rest, (realm.0, device.octets())))?;
         Ok(found.into_iter().next())
     }
@@ -86,7 +88,7 @@ impl Registry {
     ) -> Result<Vec<Credential>, ReadError> {
         let Some(seen) = self.roll().lookup(realm, key) else { return Ok(Vec::new()) };
         let rest = "AND credential.device = ?2 AND credential.spki = ?3 \
-            ORDER BY credential.serial DESC";
+            ORDER BY credential.generation DESC, credential.serial DESC";
         self.pool().read(|db| ask(db, rest, (realm.0, seen.device.octets(), key.octets())))
     }
 

@@ -97,8 +97,8 @@ CREATE TABLE credential (
 ) WITHOUT ROWID;
 
 -- A key belongs to one device, and the roll tells which: so this index also finds the credentials
--- of a key.
-CREATE INDEX credential_device ON credential (realm, device, serial);
+-- of a key. By generation, which is the order of leaves also where the clock went backwards.
+CREATE INDEX credential_device ON credential (realm, device, generation);
 CREATE INDEX credential_revoked ON credential (realm, issuer, shard, serial)
     WHERE revoked IS NOT NULL;
 

@@ -40,13 +40,14 @@ pub(super) async fn note(house: &House, realm: &RealmState, connection: &Connect
 }
 
 async fn first_use(house: &House, realm: &RealmState, connection: &Connection, device: DeviceId) {
-    let Some(serial) = connection.chain.first().and_then(identity::Certificate::serial) else {
-        return;
-    };
+    let Some(shown) = connection.chain.first() else { return };
+    let Some(serial) = shown.serial() else { return };
     // A device that keeps its key over renewals may still show the older certificate of it.
     let leaf = match house.registry.credential(realm.key, &serial) {
+        // The very certificate: a made-up one could carry the serial number of a leaf whose key was
+        // not proven.
         Ok(Some(leaf))
-            if leaf.device == device && leaf.used.is_none() && leaf.revoked.is_none() =>
+            if leaf.der == shown.der() && leaf.used.is_none() && leaf.revoked.is_none() =>
         {
             leaf
         }

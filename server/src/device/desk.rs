@@ -11,7 +11,7 @@ use crate::keys::NewKey;
 use crate::record::Refused;
 use ca::{Granted, Judgement, Trust};
 use enroll::est::server::{self, Answer};
-use identity::ask::{Cause, KeySource};
+use identity::ask::{Cause, KeySource, Want};
 use identity::{Ask, Certificate, KeyKind, Outside, PublicKey, Refusal, RuleId, Signer};
 use ledger::{Class, Payload};
 use registry::{Change, CommitError, ReadError};
@@ -36,7 +36,10 @@ struct Trace {
 
 /// Carries one wish to its durable answer.
 pub(super) async fn enroll(house: &House, realm: &RealmState, ask: &Ask) -> Answer {
-    let mut trace = Trace::default();
+    // Also what is not recognized may have proved its key, and the roll knows whose that is.
+    let shown = ask.shown.chain.first().map(Certificate::spki_hash);
+    let seen = shown.and_then(|key| house.registry.roll().lookup(realm.key, &key));
+    let mut trace = Trace { device: seen.map(|seen| seen.device), ..Trace::default() };
     match decide(house, realm, ask, &mut trace).await {
         Ok(Enrolled { leaf, key: None }) => server::enrolled(&leaf),
         Ok(Enrolled { leaf, key: Some(key) }) => {
@@ -73,7 +76,7 @@ async fn decide(
         let claim = Claim { recognized, record };
         let gathered = gather(house, realm, ask, claim, now).map_err(unreadable)?;
         trace.door = gathered.facts.door.map(|d| d.name.clone());
-        trace.device = gathered.proven;
+        trace.device = gathered.proven.or(trace.device);
         if let Some(enrolled) = attempt(house, realm, ask, gathered, trace).await? {
             return Ok(enrolled);
         }
@@ -91,14 +94,17 @@ async fn attempt(
 ) -> Result<Option<Enrolled>, Refusal> {
     let now = house.clock.now();
     let rules = realm.settings.rules(gathered.facts.device.as_ref());
+    // Only who proved to be the device counts against it: a serial number that a stranger claims
+    // locks nobody out.
+    let proven = gathered.proven;
     if let Some(device) = &gathered.facts.device
+        && proven == Some(device.id)
         && !house.rates.take(device.id, realm.settings.device_rate_per_hour(&device.groups), now)
     {
         return Err(Refusal::Denied(RuleId::RATE));
     }
-    let known = gathered.facts.device.as_ref().map(|d| d.id);
     let judged = ca::judge(ask, &gathered.recognized, gathered.facts, &rules, now);
-    if let (Err(Refusal::Denied(rule)), Some(device)) = (&judged, known)
+    if let (Err(Refusal::Denied(rule)), Some(device)) = (&judged, proven)
         && *rule == RuleId::CONTRADICTION
     {
         trace.mark = Some((device, contradiction(ask)));
@@ -125,11 +131,11 @@ async fn attempt(
         .issue(*approved, key, &mut Outside { now, dice: &mut dice })
         .map_err(|_| outage("the operations authority did not sign"))?;
     let leaf = Certificate::parse(&granted.leaf.der).map_err(Refusal::Malformed)?;
-    let payload = payload(ask, &granted, trace.door.as_deref());
-    let class = match ask.want {
-        identity::ask::Want::Join => Class::Join,
-        identity::ask::Want::Renew => Class::Renewal,
-    };
+    // What was shown says what it is, whichever operation was called: a join alone closes earlier
+    // leaves.
+    let (want, class) =
+        if granted.leaf.closes { (Want::Join, Class::Join) } else { (Want::Renew, Class::Renewal) };
+    let payload = payload(ask, want, &granted, trace.door.as_deref());
     match house.commit(realm.key, change(granted), class, payload).await {
         Ok(_) => {
             house.metrics.enrollment(realm.name().as_str(), ask.want.as_str(), "issued");
@@ -159,13 +165,13 @@ fn change(granted: Granted) -> Change {
     }
 }
 
-fn payload(ask: &Ask, granted: &Granted, door: Option<&str>) -> Payload {
+fn payload(ask: &Ask, want: Want, granted: &Granted, door: Option<&str>) -> Payload {
     let binding = match ask.binding {
         identity::ask::Binding::Absent => "absent",
         identity::ask::Binding::Held => "held",
         identity::ask::Binding::Other => "other",
     };
-    let mut payload = Payload::new(&format!("{}.issued", ask.want.as_str()))
+    let mut payload = Payload::new(&format!("{}.issued", want.as_str()))
         .with("device", granted.device.id.to_string())
         .with("serial", granted.leaf.serial.octets().to_vec())
         .with("spki", granted.leaf.spki.octets().to_vec())

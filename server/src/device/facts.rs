@@ -5,6 +5,7 @@ use crate::house::{House, RealmState};
 use ca::{Facts, KeyFacts, Recognized};
 use identity::door::Door;
 use identity::name::DeviceName;
+use identity::token::Token;
 use identity::{Ask, Credential, CredentialKind, Device, DeviceId, Outside, UnixTime};
 use registry::ReadError;
 
@@ -60,12 +61,14 @@ pub(super) fn gather<'a>(
     };
     let door = door_of(realm, &recognized, device.as_ref());
     let profile = door.and_then(|d| realm.profile(&d.profile)).unwrap_or(&realm.standard);
-    let proven = match &recognized {
-        Recognized::Token { .. } => None,
-        _ => device.as_ref().map(|d| d.id),
-    };
-    let fresh = Outside { now, dice: &mut SystemDice }.device_id();
     let key = key_facts(house, realm, ask);
+    let proven = device.as_ref().map(|d| d.id).filter(|_| match &recognized {
+        Recognized::Token { digest, .. } => {
+            token.as_ref().is_some_and(|t| vouches(t, digest, &key))
+        }
+        _ => true,
+    });
+    let fresh = Outside { now, dice: &mut SystemDice }.device_id();
     let facts = Facts { door, profile, shown, has_birth, leaves, key, token, fresh, device };
     Ok(Gathered { recognized, facts, proven })
 }
@@ -83,6 +86,14 @@ pub(super) fn recorded(
         Some(serial) => house.registry.credential(realm.key, &serial),
         None => Ok(None),
     }
+}
+
+/// Whether a token speaks for the device that was found: its secret is right, and it names the
+/// device, or the CSR's key is the device's own. A serial number that its holder merely claims
+/// proves nothing.
+fn vouches(token: &Token, digest: &[u8; 32], key: &KeyFacts) -> bool {
+    let right = token.digest == *digest && token.revoked.is_none();
+    right && (token.serial.is_some() || key.device.is_some())
 }
 
 /// The device that a token's holder may mean: the one that the token names; else the one that the
@@ -132,14 +143,18 @@ fn key_facts(house: &House, realm: &RealmState, ask: &Ask) -> KeyFacts {
     })
 }
 
-/// The door before which a claim stands. A leaf comes back through the door that its device last
-/// joined by.
+/// The door before which a claim stands, an open one where there are several of its kind. A leaf
+/// comes back through the door that its device last joined by.
 pub(super) fn door_of<'a>(
     realm: &'a RealmState,
     recognized: &Recognized,
     device: Option<&Device>,
 ) -> Option<&'a Door> {
-    let of_kind = |kind: &str| realm.doors.iter().find(|d| d.kind.as_str() == kind);
+    let of_kind = |kind: &str| {
+        let mut doors = realm.doors.iter().filter(|d| d.kind.as_str() == kind);
+        let first = doors.clone().next();
+        doors.find(|d| d.open).or(first)
+    };
     match recognized {
         Recognized::Birth { .. } => of_kind("birth"),
         Recognized::Maker { door, .. } => realm.door(door),

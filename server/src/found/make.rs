@@ -146,6 +146,7 @@ fn first_operator(
         url: format!("https://localhost:{port}"),
         root_pin: root.spki_hash().to_string(),
         root: root.pem(),
+        server_root: None,
         realm: RealmName::default_realm().to_string(),
         token: format!("{id}.{}", secret.dangerous_reveal()),
     };

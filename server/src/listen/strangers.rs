@@ -90,6 +90,13 @@ impl Strangers {
     }
 
     /// A panic of another thread leaves counts, which are good enough.
+    fn give_back(&self, peer: IpAddr) {
+        let mut table = self.lock();
+        if let Some(address) = table.addresses.get_mut(&network(peer)) {
+            address.allowance = address.allowance.saturating_add(1).min(STRANGER_BURST);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -160,6 +167,10 @@ impl Line {
     /// Who proved itself over this connection is no stranger to it any more.
     pub(super) fn may_ask(&self, now: Instant) -> bool {
         self.cut.proven.load(Ordering::Relaxed) || self.strangers.may_ask(self.peer, now)
+    }
+
+    pub(super) fn give_back(&self) {
+        self.strangers.give_back(self.peer);
     }
 
     pub(super) fn cut(&self) {

@@ -23,14 +23,18 @@ pub(super) struct Furnished {
     pub(super) plain_keys: Vec<String>,
 }
 
-pub(super) fn furnish(home: &Home, settings: &Settings) -> Result<Furnished, StartError> {
+pub(super) fn furnish(
+    home: &Home,
+    settings: &Settings,
+    clock: Clock,
+) -> Result<Furnished, StartError> {
     let registry = Registry::open(&home.database(), Options::default())?;
     let online = Online::load(home, settings.keys_encrypted)?;
     let keyring: Keyring =
         online.authorities.into_iter().map(|key| (key.public().key_id(), key)).collect();
     let house = House::new(Furniture {
         registry,
-        clock: Clock::System,
+        clock,
         keyring,
         ledger_key: online.ledger,
         public_url: settings.public_url.clone(),

@@ -1,0 +1,474 @@
+//! A history to be interrupted: every kind of change once, then any of them in any order.
+
+use crate::Failure;
+use crate::dice::Dice;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use identity::authority::{Authority, AuthorityState, KeyId, Role as AuthorityRole};
+use identity::credential::Requester;
+use identity::door::{Door, DoorKind, MakerRule, SerialPlace};
+use identity::key::{SoftwareKey, sha256};
+use identity::profile::Profile;
+use identity::token::{Token, TokenId};
+use identity::{
+    Assurance, Certificate, Credential, CredentialKind, Device, DeviceId, GroupName, Identifiers,
+    Outside, RealmName, Reason, Serial, SpkiHash, Standing, UnixTime,
+};
+use ledger::{Class, Payload};
+use registry::{Change, Draft, Fate, Operator, Realm, RealmKey, Registry, Role};
+use std::collections::BTreeSet;
+
+/// The realm in which most of it happens.
+pub const REALM: RealmKey = RealmKey(1);
+
+/// Something for the writer to do.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// In which realm.
+    pub realm: RealmKey,
+    /// Of which kind.
+    pub kind: Kind,
+    /// What.
+    pub what: Task,
+}
+
+/// What the writer can be asked for.
+#[derive(Clone, Debug)]
+pub enum Task {
+    /// A change and its entry.
+    Change(Box<Change>, Draft),
+    /// A note.
+    Note(Vec<u8>, Option<Vec<u8>>),
+}
+
+/// Every kind of thing that the writer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "named as the changes are")]
+pub enum Kind {
+    Found,
+    AuthorityMade,
+    AuthorityRetiring,
+    Born,
+    Reborn,
+    Leafed,
+    LeafedByToken,
+    Used,
+    Held,
+    Unheld,
+    Kept,
+    Retired,
+    Revoked,
+    Compromised,
+    Grouped,
+    Marked,
+    TokenMade,
+    TokenRevoked,
+    DoorSet,
+    DoorRemoved,
+    ProfileSet,
+    SettingSet,
+    SettingUnset,
+    OperatorSet,
+    OperatorRemoved,
+    Batch,
+    BatchThatClashes,
+    Nothing,
+    Noted,
+    Unnoted,
+}
+
+use Kind::*;
+
+/// Each kind at least once, in an order in which it can succeed.
+const SCRIPT: [Kind; 39] = [
+    Found, AuthorityMade, AuthorityRetiring, Born, Born, Born, Born, Leafed, Leafed, Leafed, Used, Leafed,
+    Used, Held, Unheld, Kept, Unheld, Grouped, Marked, TokenMade, LeafedByToken, TokenRevoked,
+    DoorSet, DoorRemoved, DoorSet, ProfileSet, SettingSet, SettingUnset, OperatorSet,
+    OperatorRemoved, Batch, BatchThatClashes, Nothing, Noted, Unnoted, Reborn, Revoked, Retired,
+    Compromised,
+];
+
+/// Every kind.
+pub const KINDS: &[Kind] = &SCRIPT;
+
+/// What happens most in a fleet, and the rest now and then.
+const LIFE: [Kind; 40] = [
+    Found, AuthorityMade, AuthorityRetiring, Born, Born, Born, Born, Reborn, Leafed, Leafed, Leafed,
+    Leafed, Leafed, LeafedByToken, LeafedByToken, Used, Used, Used, Held, Unheld, Unheld, Kept,
+    Retired, Revoked, Compromised, Grouped, Marked, TokenMade, TokenRevoked, DoorSet, DoorRemoved,
+    ProfileSet, SettingSet, OperatorSet, Batch, BatchThatClashes, Nothing, Noted, Noted, Unnoted,
+];
+
+/// The history, as far as it was asked for.
+pub struct Series {
+    dice: Dice,
+    /// Jobs so far: the clock, and what makes names unique.
+    count: u64,
+    units: u64,
+    tokens: Vec<TokenId>,
+    root: Certificate,
+    /// Octets of each certificate and payload: much makes the log full with few syncs.
+    pub octets: usize,
+}
+
+impl Series {
+    /// A history from nothing on.
+    ///
+    /// # Errors
+    /// Where no key can be made.
+    pub fn new(mut dice: Dice) -> Result<Self, Failure> {
+        let kind = &ECDSA_P256_SHA256_ASN1_SIGNING;
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(kind, &SystemRandom::new())?;
+        let key = SoftwareKey::from_pkcs8(pkcs8.as_ref()).map_err(|e| e.to_string())?;
+        let mut outside = Outside { now: moment(0), dice: &mut dice };
+        let root = ca::authority::root("Muster root", &key, &mut outside).map_err(|e| e.to_string())?;
+        Ok(Self { dice, count: 0, units: 0, tokens: Vec::new(), root, octets: 600 })
+    }
+
+    /// The next job, decided on what `registry` says now.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn next(&mut self, registry: &Registry) -> Result<Job, Failure> {
+        let script = SCRIPT.get(self.count as usize).copied();
+        let kind = script.unwrap_or_else(|| LIFE[self.dice.below(LIFE.len())]);
+        self.job(kind, registry)
+    }
+
+    /// Jobs that do not know of each other, so that they can wait for the writer together.
+    ///
+    /// # Errors
+    /// Where the registry cannot be read.
+    pub fn burst(&mut self, registry: &Registry, size: usize) -> Result<Vec<Job>, Failure> {
+        let known = self.units;
+        let mut jobs = Vec::new();
+        for at in 0..size as u64 {
+            jobs.push(match at {
+                at if at % 2 == 0 && at < known && self.good(registry, at)? => {
+                    let change = self.leafed(registry, at, None)?;
+                    self.wrap(Leafed, change)
+                }
+                at if at % 7 == 1 => self.job(Noted, registry)?,
+                at if at % 7 == 3 => self.job(Nothing, registry)?,
+                _ => self.job(Born, registry)?,
+            });
+        }
+        Ok(jobs)
+    }
+
+    fn job(&mut self, kind: Kind, registry: &Registry) -> Result<Job, Failure> {
+        if matches!(kind, Noted | Unnoted) {
+            self.count += 1;
+            let value = (kind == Noted).then(|| vec![7; self.octets.min(4096)]);
+            let key = vec![self.dice.below(3) as u8];
+            return Ok(Job { realm: REALM, kind, what: Task::Note(key, value) });
+        }
+        if kind == Found && !registry.realms().is_empty() {
+            let realm = RealmKey(2 + self.count as u16);
+            let mut job = self.wrap(kind, Change::Found(founded(realm)));
+            job.realm = realm;
+            return Ok(job);
+        }
+        let change = self.change(kind, registry)?;
+        Ok(self.wrap(kind, change))
+    }
+
+    fn wrap(&mut self, kind: Kind, change: Change) -> Job {
+        self.count += 1;
+        let payload = Payload::new("faults.change")
+            .with("number", self.count)
+            .with("more", vec![7; self.octets.min(12_000)]);
+        let salt = sha256(&[&self.count.to_be_bytes()]);
+        let class = if kind == Found { Class::Realm } else { Class::Birth };
+        let draft = Draft { class, payload: payload.encode(), salt, at: moment(self.count) };
+        Job { realm: REALM, kind, what: Task::Change(Box::new(change), draft) }
+    }
+
+    fn change(&mut self, kind: Kind, registry: &Registry) -> Result<Change, Failure> {
+        let n = self.unit(registry)?;
+        let count = self.count;
+        let name = |what: &str| format!("{what}-{}", count % 4);
+        Ok(match kind {
+            Found => Change::Found(founded(REALM)),
+            AuthorityMade => Change::Authority(self.authority(AuthorityState::Active)?),
+            AuthorityRetiring => {
+                let id = self.authority(AuthorityState::Active)?.id;
+                Change::AuthorityState { id, state: AuthorityState::Retiring }
+            }
+            Born => self.born(),
+            Reborn => self.reborn(registry, n)?,
+            Leafed => self.leafed(registry, n, None)?,
+            LeafedByToken => {
+                let token = self.tokens.get(self.dice.below(self.tokens.len())).cloned();
+                self.leafed(registry, n, token)?
+            }
+            Used => self.used(registry, n)?,
+            Held => stood(registry, n, Standing::Suspended, Fate::Hold)?,
+            Unheld => stood(registry, n, Standing::Enrolled, Fate::Unhold)?,
+            Kept => stood(registry, n, Standing::Quarantined, Fate::Keep)?,
+            Retired => {
+                let fate = Fate::Revoke(Reason::CessationOfOperation);
+                stood(registry, n, Standing::Retired, fate)?
+            }
+            Revoked => revoked(registry, n, Reason::Superseded)?,
+            Compromised => revoked(registry, n, Reason::KeyCompromise)?,
+            Grouped => self.grouped(registry, n)?,
+            Marked => Change::Marked { device: id(n), mark: format!("mark {count}") },
+            TokenMade => Change::TokenMade(self.token()?),
+            TokenRevoked => {
+                let at = self.dice.below(self.tokens.len());
+                let token = self.tokens.get(at).cloned().map_or_else(|| self.new_token_id(), Ok)?;
+                Change::TokenRevoked { id: token, at: moment(count) }
+            }
+            DoorSet => Change::DoorSet(self.door(name("door"))),
+            DoorRemoved => {
+                // In the script the one that was set just before.
+                Change::DoorRemoved(format!("door-{}", count.wrapping_sub(1) % 4))
+            }
+            ProfileSet => Change::ProfileSet(Profile { name: name("profile"), ..Profile::standard() }),
+            SettingSet => setting(Some(format!("{count}"))),
+            SettingUnset => setting(None),
+            OperatorSet => Change::OperatorSet(self.operator()?),
+            OperatorRemoved => Change::OperatorRemoved("kim".to_owned()),
+            Batch => Change::Batch(vec![self.born(), self.born(), setting(Some("9".to_owned()))]),
+            BatchThatClashes => {
+                let missing = Change::Marked { device: id(u64::MAX), mark: String::new() };
+                Change::Batch(vec![self.born(), missing])
+            }
+            Nothing | Noted | Unnoted => Change::Nothing,
+        })
+    }
+
+    /// A device that is there; one in good standing where the dice find one.
+    fn unit(&mut self, registry: &Registry) -> Result<u64, Failure> {
+        let mut n = 0;
+        for _ in 0..4 {
+            n = self.dice.below(self.units as usize) as u64;
+            if self.good(registry, n)? {
+                break;
+            }
+        }
+        Ok(n)
+    }
+
+    fn good(&self, registry: &Registry, n: u64) -> Result<bool, Failure> {
+        Ok(registry.device(REALM, &id(n))?.is_some_and(|device| device.standing.is_good()))
+    }
+
+    fn born(&mut self) -> Change {
+        let n = self.units;
+        self.units += 1;
+        let credential = self.credential(n, 0, key(n, 0));
+        Change::Born { device: device(n), expected: None, credential, replaces: vec![] }
+    }
+
+    fn reborn(&mut self, registry: &Registry, n: u64) -> Result<Change, Failure> {
+        let mut device = registry.device(REALM, &id(n))?.unwrap_or_else(|| device(n));
+        let expected = Some(device.version);
+        device.version += 1;
+        let replaces = registry.birth_of(REALM, &id(n))?.into_iter().map(|c| c.serial).collect();
+        let credential = self.credential(n, 0, key(n, 1_000_000 + self.count as u32));
+        Ok(Change::Born { device, expected, credential, replaces })
+    }
+
+    fn leafed(
+        &mut self,
+        registry: &Registry,
+        n: u64,
+        token: Option<TokenId>,
+    ) -> Result<Change, Failure> {
+        let mut device = registry.device(REALM, &id(n))?.unwrap_or_else(|| device(n));
+        let expected = Some(device.version);
+        let newest = registry.credentials_of(REALM, &id(n), 1)?.into_iter().next();
+        device.version += 1;
+        device.generation += 1;
+        device.standing = Standing::Enrolled;
+        device.enrolled = device.enrolled.or(Some(moment(self.count)));
+        device.groups = groups(&mut self.dice);
+        let newest = newest.filter(|c| c.kind == CredentialKind::Leaf);
+        let spki = match &newest {
+            Some(leaf) if self.dice.once_in(3) => leaf.spki,
+            _ => key(n, device.generation),
+        };
+        let supersedes =
+            newest.filter(|_| self.dice.once_in(3)).map(|leaf| leaf.serial).into_iter().collect();
+        let leaf = self.credential(n, device.generation, spki);
+        Ok(Change::Leafed { device, expected, leaf, supersedes, token })
+    }
+
+    fn used(&mut self, registry: &Registry, n: u64) -> Result<Change, Failure> {
+        let newest = registry.credentials_of(REALM, &id(n), 1)?.into_iter().next();
+        let serial = newest.map_or_else(|| serial(0, u64::MAX), |leaf| leaf.serial);
+        let at = moment(self.count);
+        Ok(Change::Used { serial, at, earlier_end: at.plus_secs(self.dice.below(3) as u64) })
+    }
+
+    fn grouped(&mut self, registry: &Registry, n: u64) -> Result<Change, Failure> {
+        let expected = version(registry, n)?;
+        Ok(Change::Grouped { device: id(n), expected, groups: groups(&mut self.dice) })
+    }
+
+    fn credential(&mut self, n: u64, generation: u32, spki: SpkiHash) -> Credential {
+        Credential {
+            serial: serial(self.count, self.dice.next()),
+            kind: if generation == 0 { CredentialKind::Birth } else { CredentialKind::Leaf },
+            device: id(n),
+            issuer: issuer(),
+            generation,
+            spki,
+            requester: Requester::key(&key(n, 0)),
+            closes: self.dice.once_in(2),
+            shard: (n % 4) as u16,
+            issued: moment(self.count),
+            not_after: moment(self.count).plus_secs(100_000),
+            used: None,
+            spent: None,
+            revoked: None,
+            der: vec![0x30; self.octets],
+        }
+    }
+
+    fn authority(&self, state: AuthorityState) -> Result<Authority, Failure> {
+        let certificate = self.root.clone();
+        let id = certificate.subject_key_id().ok_or("a root without a key identifier")?;
+        Ok(Authority { id, role: AuthorityRole::Root, state, certificate })
+    }
+
+    fn new_token_id(&self) -> Result<TokenId, Failure> {
+        Ok(TokenId::parse(&format!("{:016}", self.count)).ok_or("no token")?)
+    }
+
+    fn token(&mut self) -> Result<Token, Failure> {
+        let id = self.new_token_id()?;
+        self.tokens.push(id.clone());
+        Ok(Token {
+            id,
+            digest: [3; 32],
+            uses_left: 3,
+            uses: 3,
+            made: moment(self.count),
+            ends: moment(self.count).plus_secs(100_000),
+            groups: groups(&mut self.dice),
+            serial: None,
+            revoked: None,
+            by: "kim".to_owned(),
+        })
+    }
+
+    fn door(&mut self, name: String) -> Door {
+        let rule = MakerRule {
+            anchors: vec![self.root.clone()],
+            place: SerialPlace::SubjectSerialNumber,
+            pattern: "*".to_owned(),
+            model: "pump".to_owned(),
+            allow: Some(["S1".to_owned(), "S2".to_owned()].into()),
+        };
+        Door {
+            name,
+            kind: DoorKind::Maker(Box::new(rule)),
+            open: self.dice.once_in(2),
+            groups: groups(&mut self.dice),
+            profile: "standard".to_owned(),
+            assurance: Assurance::Certified,
+            binding: false,
+        }
+    }
+
+    fn operator(&self) -> Result<Operator, Failure> {
+        Ok(Operator {
+            name: "kim".to_owned(),
+            role: Role::Operator,
+            digest: [4; 32],
+            made: moment(self.count),
+            id: self.new_token_id()?,
+        })
+    }
+}
+
+fn stood(registry: &Registry, n: u64, to: Standing, fate: Fate) -> Result<Change, Failure> {
+    let expected = version(registry, n)?;
+    Ok(Change::Stood { device: id(n), expected, to, credentials: fate })
+}
+
+fn revoked(registry: &Registry, n: u64, reason: Reason) -> Result<Change, Failure> {
+    let held = registry.credentials_of(REALM, &id(n), 2)?;
+    let serials = held.into_iter().map(|credential| credential.serial).collect();
+    Ok(Change::Revoked { serials, reason })
+}
+
+fn version(registry: &Registry, n: u64) -> Result<u64, Failure> {
+    Ok(registry.device(REALM, &id(n))?.map_or(0, |device| device.version))
+}
+
+fn setting(value: Option<String>) -> Change {
+    Change::SettingSet { key: "overlap_s".to_owned(), group: GroupName::parse("north"), value }
+}
+
+fn groups(dice: &mut Dice) -> BTreeSet<GroupName> {
+    let names = ["north", "south", "pumps"].into_iter().filter(|_| dice.once_in(2));
+    names.filter_map(GroupName::parse).collect()
+}
+
+fn founded(key: RealmKey) -> Realm {
+    let id = sha256(&[&key.0.to_be_bytes()])[..16].try_into().unwrap_or([0; 16]);
+    let named = match key {
+        REALM => Some(RealmName::default_realm()),
+        _ => RealmName::parse(&format!("realm-{}", key.0)),
+    };
+    Realm {
+        key,
+        name: named.unwrap_or_else(RealmName::default_realm),
+        id,
+        origin: format!("00000000-0000-7000-8000-{:012}.muster.invalid/ledger/1", key.0),
+        founded: moment(0),
+    }
+}
+
+fn moment(n: u64) -> UnixTime {
+    UnixTime::from_secs(1_800_000_000 + n)
+}
+
+fn chance(n: u64, more: u64) -> [u8; 10] {
+    let mut chance = [0; 10];
+    chance.copy_from_slice(&sha256(&[&n.to_be_bytes(), &more.to_be_bytes()])[..10]);
+    chance
+}
+
+fn id(n: u64) -> DeviceId {
+    DeviceId::new(UnixTime::from_secs(1_700_000_000).plus_secs(n % 1_000_000), chance(n, 0))
+}
+
+fn key(n: u64, generation: u32) -> SpkiHash {
+    SpkiHash::from_octets(sha256(&[b"key", &n.to_be_bytes(), &generation.to_be_bytes()]))
+}
+
+fn serial(count: u64, chance_of: u64) -> Serial {
+    Serial::new(moment(count), chance(chance_of, 1))
+}
+
+fn issuer() -> KeyId {
+    // 20 octets are always one.
+    KeyId::from_octets(&[9; 20]).unwrap_or_else(|| unreachable!())
+}
+
+fn device(n: u64) -> Device {
+    Device {
+        id: id(n),
+        standing: Standing::Born,
+        assurance: Assurance::Certified,
+        identifiers: Identifiers {
+            model: "pump".into(),
+            serial: format!("S{n}"),
+            macs: ["00:11:22:33:44:55".to_owned()].into(),
+            meta: [("plant".to_owned(), "7".to_owned())].into(),
+            ..Identifiers::default()
+        },
+        groups: BTreeSet::new(),
+        version: 1,
+        generation: 0,
+        born: moment(n),
+        enrolled: None,
+        mark: None,
+        door: None,
+    }
+}
