@@ -12,8 +12,6 @@ pub mod birth;
 pub mod crl;
 pub mod issuer;
 pub mod judge;
-#[cfg(test)]
-mod lint;
 pub mod ocsp;
 pub mod recognize;
 mod wire;

@@ -78,7 +78,7 @@ pub(crate) struct Add {
     /// Demand the RFC 9266 channel binding in each request (TLS 1.3).
     #[arg(long)]
     binding: bool,
-    /// Leave it closed for now.
+    /// Leave it closed until `door open`.
     #[arg(long)]
     closed: bool,
     /// Change the door of that name.
