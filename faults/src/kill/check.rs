@@ -1,0 +1,197 @@
+//! What a killed server left behind, held against what it had promised.
+
+use super::load::{Book, Worker};
+use super::unit::Unit;
+use crate::Failure;
+use crate::audit;
+use crate::disk::vfs;
+use crate::power::reference::scratch;
+use identity::key::sha256;
+use identity::token::TokenId;
+use identity::{Credential, CredentialKind, Serial, SpkiHash, Standing};
+use ledger::{Payload, Row, Value, Verifier};
+use registry::{RealmKey, Registry};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+
+/// The realm of a new home.
+const REALM: RealmKey = RealmKey(1);
+
+/// What there was.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Found {
+    /// Devices.
+    pub devices: usize,
+    /// Certificates.
+    pub certificates: usize,
+    /// Entries.
+    pub entries: u64,
+}
+
+/// Opens a copy of what is in `home`, so that the server itself finds it as it was left.
+///
+/// # Errors
+/// What does not hold.
+pub fn check(home: &Path, book: &Book, workers: &[Worker]) -> Result<Found, Failure> {
+    let place = scratch()?;
+    vfs::lay(place.path(), &vfs::lift(home)?)?;
+    let registry = audit::open_sound(&place.path().join("muster.db"))?;
+    let credentials = audit::credentials(&registry, REALM)?;
+    let told = ledger(&registry, book)?;
+    same_serials(&credentials, &told)?;
+    acknowledged(&credentials, book)?;
+    once(&credentials, book, workers)?;
+    standings(&registry, book, workers)?;
+    whole(&registry, &credentials)?;
+    tokens(&registry, book, &told)?;
+    Ok(Found {
+        devices: audit::devices(&registry, REALM)?.len(),
+        certificates: credentials.len(),
+        entries: registry.head(REALM)?.size,
+    })
+}
+
+/// What the ledger tells of certificates and tokens.
+struct Told {
+    serials: BTreeSet<Serial>,
+    tokens: BTreeMap<String, u32>,
+}
+
+/// Computes the ledger again, past every head that was ever shown.
+fn ledger(registry: &Registry, book: &Book) -> Result<Told, Failure> {
+    let heads: HashMap<u64, [u8; 32]> = book.heads.iter().map(|h| (h.size, h.root)).collect();
+    let shown = book.heads.iter().map(|head| head.size).max().unwrap_or_default();
+    let mut told = Told { serials: BTreeSet::new(), tokens: BTreeMap::new() };
+    let mut verifier = Verifier::new();
+    loop {
+        let rows = registry.entries(REALM, verifier.size(), usize::MAX)?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in rows {
+            let payload = row.payload.as_deref().unwrap_or_default();
+            let fed = Row { entry: &row.entry, payload: Some(payload), salt: row.salt.as_ref() };
+            verifier.feed(&fed, &()).map_err(|e| e.to_string())?;
+            let head = verifier.head();
+            if heads.get(&head.size).is_some_and(|root| *root != head.root) {
+                return Err(format!("the head over {} entries is another now", head.size).into());
+            }
+            told.read(payload)?;
+        }
+    }
+    if verifier.head() != registry.head(REALM)? {
+        return Err("the head does not go with the entries".into());
+    }
+    if verifier.size() < shown {
+        let size = verifier.size();
+        return Err(format!("{size} entries, and a head over {shown} was shown").into());
+    }
+    Ok(told)
+}
+
+impl Told {
+    fn read(&mut self, payload: &[u8]) -> Result<(), Failure> {
+        let payload = Payload::decode(payload).map_err(|d| d.sentence.into_owned())?;
+        if !payload.verb().ends_with(".issued") {
+            return Ok(());
+        }
+        let serial = payload.get("serial").and_then(Value::as_bytes).and_then(Serial::from_octets);
+        let serial = serial.ok_or("an entry of a certificate without its serial number")?;
+        if !self.serials.insert(serial) {
+            return Err(format!("two entries tell of certificate {serial}").into());
+        }
+        if let Some(token) = payload.get("token").and_then(Value::as_text) {
+            *self.tokens.entry(token.to_owned()).or_default() += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The tables say nothing that the ledger does not, and the other way round.
+fn same_serials(credentials: &[Credential], told: &Told) -> Result<(), Failure> {
+    let stored: BTreeSet<Serial> = credentials.iter().map(|c| c.serial).collect();
+    match stored.symmetric_difference(&told.serials).next() {
+        None => Ok(()),
+        Some(serial) if stored.contains(serial) => {
+            Err(format!("certificate {serial} is there without an entry").into())
+        }
+        Some(serial) => Err(format!("certificate {serial} has an entry and is not there").into()),
+    }
+}
+
+fn acknowledged(credentials: &[Credential], book: &Book) -> Result<(), Failure> {
+    let stored: HashMap<Serial, [u8; 32]> =
+        credentials.iter().map(|c| (c.serial, sha256(&[&c.der]))).collect();
+    for promised in &book.acknowledged {
+        let serial = promised.serial;
+        match stored.get(&serial) {
+            None => return Err(format!("certificate {serial} was handed over and is lost").into()),
+            Some(print) if *print != promised.fingerprint => {
+                return Err(format!("certificate {serial} is another than was handed over").into());
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// A retry gets the certificate that was lost, and not a second one.
+fn once(credentials: &[Credential], book: &Book, workers: &[Worker]) -> Result<(), Failure> {
+    let mut of_key: HashMap<SpkiHash, u32> = HashMap::new();
+    for credential in credentials {
+        *of_key.entry(credential.spki).or_default() += 1;
+    }
+    // A key that was kept at a renewal has more than one by right.
+    let mut kept: BTreeSet<[u8; 32]> = BTreeSet::new();
+    for unit in units(book, workers) {
+        kept.extend(unit.kept.iter().map(|key| *key.octets()));
+    }
+    let only = book.acknowledged.iter().filter_map(|a| a.only_of);
+    match only.filter(|key| !kept.contains(key.octets())).find(|key| of_key.get(key) != Some(&1)) {
+        None => Ok(()),
+        Some(key) => Err(format!("key {key} has {:?} certificates", of_key.get(&key)).into()),
+    }
+}
+
+fn standings(registry: &Registry, book: &Book, workers: &[Worker]) -> Result<(), Failure> {
+    for unit in units(book, workers).filter(|unit| !unit.unsure()) {
+        let Some(id) = unit.device() else { continue };
+        let device = registry.device(REALM, &id)?;
+        let device = device.ok_or_else(|| format!("device {id} is lost"))?;
+        if (device.standing == Standing::Suspended) != unit.suspended {
+            let (serial, standing) = (&unit.serial, device.standing);
+            return Err(format!("{serial} is {standing}, which is not what was answered").into());
+        }
+    }
+    Ok(())
+}
+
+/// No device is half: one that joined has a leaf, one that did not has none.
+fn whole(registry: &Registry, credentials: &[Credential]) -> Result<(), Failure> {
+    let leaved: BTreeSet<_> =
+        credentials.iter().filter(|c| c.kind == CredentialKind::Leaf).map(|c| c.device).collect();
+    for device in audit::devices(registry, REALM)? {
+        if device.enrolled.is_some() != leaved.contains(&device.id) {
+            return Err(format!("device {} is half", device.id).into());
+        }
+    }
+    Ok(())
+}
+
+fn tokens(registry: &Registry, book: &Book, told: &Told) -> Result<(), Failure> {
+    for id in &book.tokens {
+        let parsed = TokenId::parse(id).ok_or("a token without an id")?;
+        let token = registry.token(REALM, &parsed)?;
+        let token = token.ok_or_else(|| format!("token {id} was handed over and is lost"))?;
+        let spent = token.uses - token.uses_left;
+        let joined = told.tokens.get(id).copied().unwrap_or_default();
+        if spent != joined {
+            return Err(format!("token {id} is spent {spent} times for {joined} joins").into());
+        }
+    }
+    Ok(())
+}
+
+fn units<'a>(book: &'a Book, workers: &'a [Worker]) -> impl Iterator<Item = &'a Unit> {
+    book.done.iter().chain(workers.iter().map(Worker::unit))
+}

@@ -1,0 +1,182 @@
+//! The client: devices over EST, an operator over REST, and anybody at the public port.
+
+use super::server::Ports;
+use crate::Failure;
+use agent::{Dialer, Exchange, Heard, Identity, Line};
+use api::path;
+use enroll::est::{Outgoing, Reply, client};
+use identity::Certificate;
+use identity::text::from_base64;
+use ledger::Head;
+use serde_json::Value;
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// An answer that takes longer comes from nobody: the server is killed within a second.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+
+/// Why a request has no good answer.
+#[derive(Debug)]
+pub enum Miss {
+    /// Nobody answered: the server is gone.
+    Gone,
+    /// It was refused, with a status and a sentence.
+    Refused(u16, String),
+}
+
+/// What the home says of its operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// The root that server certificates come from.
+    pub root_pin: String,
+    /// `id.secret`.
+    pub token: String,
+    root: String,
+}
+
+impl Operator {
+    /// Reads `operator.toml` in `home`; `None` where there is none yet.
+    ///
+    /// # Errors
+    /// Where it is there and not whole.
+    pub fn read(home: &Path) -> Result<Option<Self>, Failure> {
+        let path = home.join("operator.toml");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = std::fs::read_to_string(&path)?;
+        let table: toml::Table = text.parse().map_err(|e| format!("operator.toml is torn: {e}"))?;
+        let text = |name: &str| {
+            let value = table.get(name).and_then(toml::Value::as_str).map(str::to_owned);
+            value.ok_or_else(|| format!("operator.toml has no `{name}`"))
+        };
+        Ok(Some(Self { root_pin: text("root_pin")?, token: text("token")?, root: text("root")? }))
+    }
+}
+
+/// Reaches a running server.
+#[derive(Clone)]
+pub struct Client {
+    device: Dialer,
+    operator: Dialer,
+    bearer: String,
+    public: u16,
+}
+
+impl Client {
+    /// A client of the server that runs in `home`.
+    ///
+    /// # Errors
+    /// Where the home does not say how.
+    pub fn new(home: &Path, ports: Ports) -> Result<Self, Failure> {
+        let operator = Operator::read(home)?.ok_or("the home has no operator.toml")?;
+        let root = Certificate::parse_pem(&operator.root, 1).map_err(|d| d.sentence.to_string())?;
+        let root = root.first().ok_or("no root in operator.toml")?;
+        Ok(Self {
+            device: Dialer::new(ports.device, root, Exchange::X25519)?,
+            operator: Dialer::new(ports.operator, root, Exchange::X25519)?,
+            bearer: format!("Bearer {}", operator.token),
+            public: ports.public,
+        })
+    }
+
+    /// A device says something.
+    ///
+    /// # Errors
+    /// [`Miss::Gone`]; a refusal is an answer.
+    pub async fn say(&self, who: Option<&Identity>, say: Outgoing) -> Result<Heard, Miss> {
+        let heard = timeout(ANSWER_MAX, self.device.call(who, say)).await;
+        heard.map_err(|_| Miss::Gone)?.map_err(|_| Miss::Gone)
+    }
+
+    /// The operator posts something; `key` makes it happen once.
+    ///
+    /// # Errors
+    /// [`Miss`].
+    pub async fn post(&self, desk: &mut Desk, at: String, body: &Value, key: &str) -> Result<Value, Miss> {
+        let headers = vec![
+            ("authorization", self.bearer.clone()),
+            ("content-type", "application/json".to_owned()),
+            ("idempotency-key", key.to_owned()),
+        ];
+        let say = Outgoing { method: "POST", path: at, headers, body: body.to_string().into_bytes() };
+        self.ask(desk, say).await
+    }
+
+    /// The operator reads something.
+    ///
+    /// # Errors
+    /// [`Miss`].
+    pub async fn get(&self, desk: &mut Desk, at: String) -> Result<Value, Miss> {
+        let headers = vec![("authorization", self.bearer.clone())];
+        self.ask(desk, Outgoing { method: "GET", path: at, headers, body: Vec::new() }).await
+    }
+
+    async fn ask(&self, desk: &mut Desk, say: Outgoing) -> Result<Value, Miss> {
+        let mut line = match desk.0.take() {
+            Some(line) => line,
+            None => {
+                let config = self.operator.config(None).map_err(|_| Miss::Gone)?;
+                let dialed = timeout(ANSWER_MAX, self.operator.dial(config)).await;
+                dialed.map_err(|_| Miss::Gone)?.map_err(|_| Miss::Gone)?
+            }
+        };
+        let heard = timeout(ANSWER_MAX, line.say(say)).await;
+        let heard = heard.map_err(|_| Miss::Gone)?.map_err(|_| Miss::Gone)?;
+        desk.0 = Some(line);
+        let incoming = heard.incoming();
+        let text = String::from_utf8_lossy(incoming.body).into_owned();
+        if !(200..300).contains(&incoming.status) {
+            return Err(Miss::Refused(incoming.status, text));
+        }
+        // Half a body of a killed server has a good status too.
+        serde_json::from_str(&text).map_err(|_| Miss::Gone)
+    }
+
+    /// Whether the server says that it can serve.
+    ///
+    /// # Errors
+    /// [`Miss::Refused`] with what is out of order.
+    pub async fn ready(&self) -> Result<Value, Miss> {
+        self.get(&mut Desk::default(), path::READYZ.to_owned()).await
+    }
+
+    /// The signed head of the ledger, as everybody gets it; `None` while there is none to be had.
+    pub async fn checkpoint(&self) -> Option<Head> {
+        let mut tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, self.public)).await.ok()?;
+        let ask = "GET /ledger/default/checkpoint HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        tcp.write_all(ask.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        timeout(ANSWER_MAX, tcp.read_to_string(&mut answer)).await.ok()?.ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let (text, signatures) = body.rsplit_once("\n\n")?;
+        let whole = head.starts_with("HTTP/1.1 200") && signatures.ends_with('\n');
+        let mut lines = text.lines().skip(1);
+        let size = lines.next()?.parse().ok()?;
+        let root = from_base64(lines.next()?.as_bytes())?.try_into().ok()?;
+        whole.then_some(Head { size, root })
+    }
+}
+
+/// An open line of the operator, if there is one.
+#[derive(Default)]
+pub struct Desk(Option<Line>);
+
+/// The leaf in an answer.
+///
+/// # Errors
+/// [`Miss`].
+pub fn leaf(heard: &Heard) -> Result<Certificate, Miss> {
+    match client::read_cacerts(&heard.incoming()) {
+        Ok(Reply::Done(mut leaf)) if leaf.len() == 1 => Ok(leaf.remove(0)),
+        Ok(Reply::Done(_)) => Err(Miss::Refused(200, "not one certificate".to_owned())),
+        Ok(Reply::Later { .. }) => Err(Miss::Refused(202, "later".to_owned())),
+        Ok(Reply::Refused { status, sentence, .. }) => Err(Miss::Refused(status, sentence)),
+        // Half a body.
+        Err(_) => Err(Miss::Gone),
+    }
+}
