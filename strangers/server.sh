@@ -11,7 +11,8 @@ fail() {
 need() {
   local program
   for program in "$@"; do
-    command -v "$program" >/dev/null || fail "the client $program is missing: strangers/install brings it"
+    command -v "$program" >/dev/null ||
+      fail "the client $program is missing: strangers/install brings it"
   done
 }
 
