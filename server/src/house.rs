@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::record::Strangers;
 use crate::settings::Settings;
+use crate::writing::Writing;
 use ca::{Addresses, Issuer};
 use identity::authority::{Authority, AuthorityState, KeyId, Role};
 use identity::door::Door;
@@ -34,6 +35,8 @@ pub struct House {
     pub clock: Clock,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Whether the registry can be written.
+    pub writing: Arc<Writing>,
     /// How often each device asks.
     pub rates: Rates,
     /// Refusals of those who proved nothing.
@@ -124,6 +127,7 @@ impl House {
             registry: furniture.registry,
             clock: furniture.clock,
             metrics: Arc::default(),
+            writing: Arc::default(),
             rates: Rates::default(),
             strangers: Strangers::default(),
             ledger_key: furniture.ledger_key,
@@ -247,8 +251,10 @@ impl House {
         let salt = Outside { now, dice: &mut SystemDice }.random();
         let draft = Draft { class, payload: payload.encode(), salt, at: now };
         let (answer, answered) = oneshot::channel();
-        let (metrics, queued) = (self.metrics.clone(), Instant::now());
+        let (metrics, writing) = (self.metrics.clone(), self.writing.clone());
+        let queued = Instant::now();
         let tell = move |result: Result<Committed, CommitError>| {
+            writing.went(&result);
             if result.is_ok() {
                 metrics.committed(queued.elapsed());
             }
@@ -256,11 +262,6 @@ impl House {
             let _gone = answer.send(result);
         };
         self.registry.commit(realm, change, draft, Box::new(tell));
-        let (metrics, queued) = (self.metrics.clone(), Instant::now());
-        async move {
-            let result = answered.await.unwrap_or(Err(CommitError::Closed));
-            metrics.committed(queued.elapsed());
-            result
-        }
+        async move { answered.await.unwrap_or(Err(CommitError::Closed)) }
     }
 }

@@ -59,7 +59,7 @@ async fn measured(field: &Field, from: usize, units: usize) -> Outcome<Line> {
         bar.set_position(done as u64);
     }
     bar.finish_and_clear();
-    let taken = super::measure::Taken { wall, cpu_s, rss_mib: field.process.rss_mib(), failed: 0 };
+    let taken = super::measure::Taken { wall, cpu_s, rss_mib: field.subject.rss_mib(), failed: 0 };
     let per_batch = Line::new("", latencies, &taken);
     let name = format!("births after {from}, {BATCH} a request");
     let line = Line::counted(name, units as u64, &taken);

@@ -2,7 +2,7 @@
 //! and requests.
 
 use super::measure::Taken;
-use super::process::Process;
+use super::subject::Subject;
 use crate::credential::OperatorFile;
 use crate::failure::{Failure, Outcome};
 use crate::rest::Rest;
@@ -24,7 +24,7 @@ pub(super) const BATCH: usize = 256;
 
 /// A server in a temporary home, and an operator before it.
 pub(super) struct Field {
-    pub(super) process: Process,
+    pub(super) subject: Subject,
     pub(super) rest: Rest,
     root: Certificate,
     // Goes last: the server must have ended before its home goes.
@@ -38,37 +38,37 @@ impl Field {
             .prefix("muster-bench-")
             .tempdir()
             .map_err(|e| Failure::new(format!("no temporary home: {e}")))?;
-        let process = Process::start(&home.path().join("home")).await?;
+        let subject = Subject::start(&home.path().join("home")).await?;
         let credential = OperatorFile::find(None, &home.path().join("home"))?;
         let rest = Rest::new(&credential)?;
-        Ok(Self { process, rest, root: credential.root, home })
+        Ok(Self { subject, rest, root: credential.root, home })
     }
 
     /// Ends the server as a power cut would, and starts it again in the same home.
     pub(super) async fn restart(self) -> Outcome<Self> {
-        let Self { process, home, .. } = self;
-        drop(process);
-        let process = Process::start(&home.path().join("home")).await?;
+        let Self { subject, home, .. } = self;
+        drop(subject);
+        let subject = Subject::start(&home.path().join("home")).await?;
         let credential = OperatorFile::find(None, &home.path().join("home"))?;
         let rest = Rest::new(&credential)?;
-        Ok(Self { process, rest, root: credential.root, home })
+        Ok(Self { subject, rest, root: credential.root, home })
     }
 
     /// Dials its device port.
     pub(super) fn dialer(&self, exchange: Exchange) -> Outcome<Dialer> {
-        Dialer::new(self.process.device_port()?, &self.root, exchange).map_err(wrong)
+        Dialer::new(self.subject.device_port()?, &self.root, exchange).map_err(wrong)
     }
 
     /// Starts the clock.
     pub(super) fn start_clock(&self) -> Clock {
-        Clock { wall: Instant::now(), cpu_s: self.process.cpu_s() }
+        Clock { wall: Instant::now(), cpu_s: self.subject.cpu_s() }
     }
 
     /// Stops it.
     pub(super) fn stop_clock(&self, clock: &Clock, failed: u64) -> Taken {
         let wall = clock.wall.elapsed();
-        let cpu_s = self.process.cpu_s() - clock.cpu_s;
-        Taken { wall, cpu_s, rss_mib: self.process.rss_mib(), failed }
+        let cpu_s = self.subject.cpu_s() - clock.cpu_s;
+        Taken { wall, cpu_s, rss_mib: self.subject.rss_mib(), failed }
     }
 }
 

@@ -9,7 +9,7 @@ mod birth;
 mod enroll;
 mod field;
 mod measure;
-mod process;
+mod subject;
 mod start;
 
 use crate::failure::Outcome;

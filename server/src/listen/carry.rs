@@ -95,7 +95,7 @@ where
     let mut stop = gate.stop.clone();
     tokio::select! {
         biased;
-        ended = served.as_mut() => return log_end(&connection, ended),
+        ended = served.as_mut() => return log_end(&gate.tally, &connection, ended),
         () = Arc::clone(&connection).until_cut() => {
             gate.tally.count_end(&connection);
             return;
@@ -108,7 +108,7 @@ where
     tokio::select! {
         biased;
         ended = timeout(limits::DRAIN, served) => {
-            if let Ok(ended) = ended { log_end(&connection, ended); }
+            if let Ok(ended) = ended { log_end(&gate.tally, &connection, ended); }
         }
         () = Arc::clone(&connection).until_cut() => gate.tally.count_end(&connection),
     }
@@ -121,8 +121,12 @@ async fn age(lifetime: Option<Duration>) {
     }
 }
 
-fn log_end(connection: &Connection, ended: hyper::Result<()>) {
+/// What is not HTTP was answered by hyper itself, with a status and no sentence.
+fn log_end(tally: &Tally, connection: &Connection, ended: hyper::Result<()>) {
     if let Err(error) = ended {
+        if error.is_parse() {
+            tally.malformed.fetch_add(1, Relaxed);
+        }
         tracing::debug!(peer = %connection.peer, %error, "connection ended");
     }
 }

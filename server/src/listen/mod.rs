@@ -93,6 +93,8 @@ pub struct Tally {
     pub accepted: AtomicU64,
     /// Connections that ended before their handshake did.
     pub unshaken: AtomicU64,
+    /// Connections that ended because what came over them was not HTTP.
+    pub malformed: AtomicU64,
     /// Connections that had to make room for another of their address.
     pub evicted: AtomicU64,
     /// Connections that were cut.

@@ -150,7 +150,7 @@ impl Refused {
             }
             Self::Malformed(sentence) | Self::Conflict(sentence) => sentence.clone(),
             Self::Rule { sentence, .. } => sentence.clone(),
-            Self::MediaType => "the body must be JSON in UTF-8".to_owned(),
+            Self::MediaType => "the body must be JSON in UTF-8, and not compressed".to_owned(),
             Self::TooLarge { octets_max } => format!("a body here has at most {octets_max} octets"),
             Self::Stale { version } => format!("it is at version {version} now"),
             Self::KeyReused => {

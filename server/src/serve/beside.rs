@@ -30,6 +30,8 @@ pub(super) fn begin(desk: &Desk, beside: &mut JoinSet<()>) {
         }
     });
 
+    beside.spawn(crate::writing::keep_trying(house.clone()));
+
     let (registry, health) = (house.registry.clone(), health.clone());
     beside.spawn(async move {
         let checked = tokio::task::spawn_blocking(move || registry.check_integrity()).await;

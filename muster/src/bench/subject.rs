@@ -15,14 +15,14 @@ const LOOK: Duration = Duration::from_millis(2);
 const TICKS_PER_S: f64 = 100.0;
 
 /// A running server.
-pub(super) struct Process {
+pub(super) struct Subject {
     child: Child,
     ports: Ports,
     /// From the start of the process to the ports file.
     pub(super) ready: Duration,
 }
 
-impl Process {
+impl Subject {
     /// Starts this very program as a server in `home`, and waits until it is ready.
     pub(super) async fn start(home: &Path) -> Outcome<Self> {
         let program = std::env::current_exe()
@@ -42,14 +42,14 @@ impl Process {
             .stderr(log)
             .spawn()
             .map_err(|e| Failure::new(format!("cannot start a server: {e}")))?;
-        let mut process = Self { child, ports: Ports::default(), ready: Duration::ZERO };
+        let mut subject = Self { child, ports: Ports::default(), ready: Duration::ZERO };
         while began.elapsed() < START_MAX {
             if let Some(found) = read_ports(&ports) {
-                process.ready = began.elapsed();
-                process.ports = found;
-                return Ok(process);
+                subject.ready = began.elapsed();
+                subject.ports = found;
+                return Ok(subject);
             }
-            if let Ok(Some(status)) = process.child.try_wait() {
+            if let Ok(Some(status)) = subject.child.try_wait() {
                 let said = std::fs::read_to_string(home.with_extension("log")).unwrap_or_default();
                 return Err(Failure::new(format!(
                     "the server ended at its start: {status}: {said}"
@@ -88,7 +88,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for Subject {
     fn drop(&mut self) {
         // It is ours and holds nothing that anybody needs; both fail only where it has ended
         // already.
