@@ -252,6 +252,14 @@ async fn a_station_may_do_births_and_nothing_else() {
     assert_eq!(born.json()["results"][0]["outcome"], "issued");
     assert_eq!(world.last_entry().get("by").unwrap().as_text(), Some("line-1"));
 
+    let (joined, _) = world.enrolled("pump-8").await;
+    let csr = identity::text::base64(&Key::new().csr(""));
+    let unit = json!({"csr": csr, "serial": "pump-8", "model": "P7", "replace": "board exchanged"});
+    let body = json!({ "births": [unit] });
+    let told = world.ask_as(&token, hyper::Method::POST, "/api/v1/births", Some(body)).await;
+    assert_eq!(told.json()["results"][0]["rule"], "second-birth", "it is no way to a joined unit");
+    world.birth_denied(&RuleId::SECOND_BIRTH, About::Device(&joined.id)).await;
+
     for (method, path) in
         [("GET", "/api/v1/devices"), ("POST", "/api/v1/tokens"), ("GET", "/metrics")]
     {
