@@ -50,6 +50,19 @@ async fn a_second_birth_with_another_key_is_refused_and_marked() {
 }
 
 #[tokio::test]
+async fn second_births_without_end_are_not_entries_without_end() {
+    let mut world = World::new().await;
+    world.born("pump-7").await;
+    let before = world.entries().len();
+    for _ in 0..30 {
+        let told = world.birth(&Key::new(), json!({"serial": "pump-7"})).await;
+        assert_eq!(told["rule"], "second-birth");
+    }
+    assert_eq!(world.entries().len() - before, 12);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn rework_replaces_the_birth_certificate_where_it_says_why() {
     let mut world = World::new().await;
     let device = world.born("pump-7").await;
