@@ -62,7 +62,7 @@ pub enum Change {
         /// The token that was shown, of which one use goes.
         token: Option<TokenId>,
     },
-    /// A handshake with a credential completed for the first time.
+    /// A handshake with a credential completed for the first time. Clashes where it was used before.
     Used {
         /// Which credential.
         serial: Serial,
@@ -208,7 +208,7 @@ pub enum Clash {
     /// The token has no use left, is revoked, or has ended.
     TokenSpent,
     /// What shall be new exists: a device with this UUID or these identifiers, a realm, a token, an
-    /// operator.
+    /// operator, a first use.
     Exists,
     /// What shall change does not exist: a realm, a device, a credential, a token, a door.
     Missing,

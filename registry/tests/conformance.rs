@@ -187,7 +187,8 @@ fn the_first_use_of_a_successor_ends_its_predecessors() {
     let second = world.enroll(1, 2);
     let overlap_end = now().plus_secs(86_400);
     let first_use = Change::Used { serial: second.serial, at: now(), earlier_end: overlap_end };
-    world.commit(first_use).unwrap();
+    world.commit(first_use.clone()).unwrap();
+    assert_eq!(world.clash(first_use), Clash::Exists, "a first use is one entry");
 
     let stored = world.registry.credential(REALM, &first.serial).unwrap().unwrap();
     assert_eq!((stored.used, stored.spent), (None, Some(overlap_end)));

@@ -127,12 +127,15 @@ fn take(world: &World, models: &mut BTreeMap<u32, Model>, step: &Step, nth: u32)
         Step::Used(n) => {
             if let Some(model) = models.get_mut(&n) {
                 let last = model.held.last_mut().unwrap();
-                last.used = true;
+                let used_before = std::mem::replace(&mut last.used, true);
                 let (serial, generation) = (last.serial, last.generation);
                 let earlier = |h: &&mut Held| h.generation > 0 && h.generation < generation;
                 model.held.iter_mut().filter(earlier).for_each(|h| h.spent = true);
                 let change = Change::Used { serial, at: now(), earlier_end: now().plus_secs(9) };
-                world.commit(change).unwrap();
+                match used_before {
+                    true => assert_eq!(world.clash(change), Clash::Exists),
+                    false => drop(world.commit(change).unwrap()),
+                }
             }
         }
         Step::Stood { n, to, fate } => {

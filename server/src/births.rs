@@ -45,6 +45,8 @@ pub struct Station<'a> {
     pub name: &'a str,
     /// The address that it calls from.
     pub from: IpAddr,
+    /// Whether its word replaces the birth certificate of a unit that has joined, too.
+    pub replaces_joined: bool,
 }
 
 /// A unit between its decision and its commit.
@@ -83,7 +85,7 @@ impl House {
     ) -> Vec<Result<Birth, Refusal>> {
         let mut steps = Vec::with_capacity(units.len());
         for unit in units {
-            steps.push(match read(unit, station.name) {
+            steps.push(match read(unit, station) {
                 Ok(ask) => self.begin(realm, Box::new(ask), station),
                 Err(defect) => Step::Done(Err(Refusal::Malformed(defect).into())),
             });
@@ -237,7 +239,7 @@ impl House {
     }
 }
 
-fn read(unit: Unit, station: &str) -> Result<BirthAsk, Defect> {
+fn read(unit: Unit, station: Station<'_>) -> Result<BirthAsk, Defect> {
     let csr = if unit.csr.trim_start().starts_with("-----") {
         Csr::parse_pem(&unit.csr)?
     } else {
@@ -251,7 +253,8 @@ fn read(unit: Unit, station: &str) -> Result<BirthAsk, Defect> {
         csr,
         identifiers,
         replace: unit.replace,
-        requester: Requester::operator(station),
+        replaces_joined: station.replaces_joined,
+        requester: Requester::operator(station.name),
     })
 }
 

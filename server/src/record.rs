@@ -70,9 +70,10 @@ impl House {
     ) {
         tracing::warn!(realm = %realm.name(), %device, from = %what.from, want = what.want,
             rule = rule_name(what.refusal), "refused: {}", what.refusal);
-        // A mark changes the device, so its entry is not rationed; the writer drops a mark that
-        // already stands.
-        if what.mark.is_none() && !self.strangers.ration.take(device, ENTRIES_PER_HOUR, now) {
+        // A first mark changes the device, so its entry is not rationed; who is marked already is
+        // rationed like everybody.
+        let rationed = !self.strangers.ration.take(device, ENTRIES_PER_HOUR, now);
+        if rationed && (what.mark.is_none() || self.is_marked(realm, device)) {
             return;
         }
         let mut payload = Payload::new(&format!("{}.denied", what.want))
@@ -93,6 +94,11 @@ impl House {
         if let Err(error) = self.commit(realm.key, change, Class::Refusal, payload).await {
             tracing::error!(realm = %realm.name(), %device, "the refusal could not be recorded: {error}");
         }
+    }
+
+    fn is_marked(&self, realm: &RealmState, device: DeviceId) -> bool {
+        let known = self.registry.device(realm.key, &device).ok().flatten();
+        known.is_some_and(|known| known.mark.is_some())
     }
 
     /// Writes the summary entries of hours that have ended; with `all`, also of the one under way

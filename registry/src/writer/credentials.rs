@@ -116,13 +116,15 @@ impl Batch<'_> {
     ) -> Step {
         let realm = scene.realm;
         let used = self.one(realm, serial)?.ok_or(Clash::Missing)?;
-        if !used.used {
-            self.run(
-                "UPDATE credential SET used = ?3 WHERE realm = ?1 AND serial = ?2",
-                (realm.0, serial.octets(), millis(at)),
-            )?;
-            self.pending.turns.push(Turn::Used(used.which(realm)));
+        // Of many first contacts at the same time one is the first; the others leave no entry.
+        if used.used {
+            return Err(Clash::Exists.into());
         }
+        self.run(
+            "UPDATE credential SET used = ?3 WHERE realm = ?1 AND serial = ?2",
+            (realm.0, serial.octets(), millis(at)),
+        )?;
+        self.pending.turns.push(Turn::Used(used.which(realm)));
         let mut ended = BTreeSet::new();
         for earlier in self.held(realm, &used.device)? {
             let before =

@@ -5,7 +5,7 @@ use crate::house::{House, RealmState};
 use crate::listen::Connection;
 use identity::{CredentialKind, DeviceId};
 use ledger::{Class, Payload};
-use registry::{Change, Seen};
+use registry::{Change, Clash, CommitError, Seen};
 
 /// What the roll says of the key that this connection proved.
 pub(super) fn proven(house: &House, realm: &RealmState, connection: &Connection) -> Option<Seen> {
@@ -62,7 +62,11 @@ async fn first_use(house: &House, realm: &RealmState, connection: &Connection, d
         .with("generation", u64::from(leaf.generation))
         .with("from", connection.peer.to_string());
     let change = Change::Used { serial, at, earlier_end: at.plus_secs(overlap_s) };
-    if let Err(error) = house.commit(realm.key, change, Class::Use, payload).await {
-        tracing::warn!(%device, %serial, "the first use of a leaf could not be recorded: {error}");
+    match house.commit(realm.key, change, Class::Use, payload).await {
+        // Another connection of the device was first.
+        Ok(_) | Err(CommitError::Conflict(Clash::Exists)) => {}
+        Err(error) => tracing::warn!(
+            %device, %serial, "the first use of a leaf could not be recorded: {error}"
+        ),
     }
 }

@@ -34,7 +34,7 @@ where
         gate.tally.unshaken.fetch_add(1, Relaxed);
         return;
     };
-    let line = gate.strangers.enter(peer, gate.limits.strangers, Instant::now());
+    let line = gate.strangers.enter(peer, gate.limits.strangers_max, Instant::now());
     let Some(config) = gate.tls.clone() else {
         return requests(stream, Arc::new(Connection::plain(line)), &gate, answer).await;
     };

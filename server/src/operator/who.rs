@@ -4,6 +4,7 @@
 use super::refuse::Refused;
 use super::{Peer, State};
 use crate::house::RealmState;
+use crate::listen::Connection;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -40,6 +41,9 @@ pub(crate) async fn recognize(
 ) -> Response {
     match who(&state, &request) {
         Ok(who) => {
+            if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
+                connection.prove();
+            }
             let realm = Realm(who.realm.name().as_str().to_owned());
             request.extensions_mut().insert(who);
             let mut response = next.run(request).await;

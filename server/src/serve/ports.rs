@@ -103,6 +103,7 @@ pub(super) fn open(
     let answer = move |connection: Arc<Connection>,
                        mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer { addr: connection.peer });
+        request.extensions_mut().insert(connection);
         let mut router = router.clone();
         async move { router.call(request).await.unwrap_or_else(|never| match never {}) }
     };

@@ -50,6 +50,19 @@ async fn a_second_birth_with_another_key_is_refused_and_marked() {
 }
 
 #[tokio::test]
+async fn second_births_without_end_are_not_entries_without_end() {
+    let mut world = World::new().await;
+    world.born("pump-7").await;
+    let before = world.entries().len();
+    for _ in 0..30 {
+        let told = world.birth(&Key::new(), json!({"serial": "pump-7"})).await;
+        assert_eq!(told["rule"], "second-birth");
+    }
+    assert_eq!(world.entries().len() - before, 12);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn rework_replaces_the_birth_certificate_where_it_says_why() {
     let mut world = World::new().await;
     let device = world.born("pump-7").await;
@@ -251,6 +264,14 @@ async fn a_station_may_do_births_and_nothing_else() {
     let born = world.ask_as(&token, hyper::Method::POST, "/api/v1/births", Some(body)).await;
     assert_eq!(born.json()["results"][0]["outcome"], "issued");
     assert_eq!(world.last_entry().get("by").unwrap().as_text(), Some("line-1"));
+
+    let (joined, _) = world.enrolled("pump-8").await;
+    let csr = identity::text::base64(&Key::new().csr(""));
+    let unit = json!({"csr": csr, "serial": "pump-8", "model": "P7", "replace": "board exchanged"});
+    let body = json!({ "births": [unit] });
+    let told = world.ask_as(&token, hyper::Method::POST, "/api/v1/births", Some(body)).await;
+    assert_eq!(told.json()["results"][0]["rule"], "second-birth", "it is no way to a joined unit");
+    world.birth_denied(&RuleId::SECOND_BIRTH, About::Device(&joined.id)).await;
 
     for (method, path) in
         [("GET", "/api/v1/devices"), ("POST", "/api/v1/tokens"), ("GET", "/metrics")]
