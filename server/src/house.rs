@@ -16,7 +16,7 @@ use identity::{Outside, RealmName, Signer};
 use ledger::{Class, Payload};
 use registry::{Change, CommitError, Committed, Draft, ReadError, Realm, RealmKey, Registry};
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 use tokio::sync::oneshot;
 
@@ -46,6 +46,8 @@ pub struct House {
     public_url: Option<String>,
     keyring: RwLock<Keyring>,
     realms: RwLock<BTreeMap<RealmName, Arc<RealmState>>>,
+    /// Held while a realm is read anew, so that of two changes that cross the later one is seen.
+    reading: Mutex<()>,
 }
 
 /// What a start brings along.
@@ -134,6 +136,7 @@ impl House {
             public_url: furniture.public_url,
             keyring: RwLock::new(furniture.keyring),
             realms: RwLock::default(),
+            reading: Mutex::default(),
         };
         for realm in house.registry.realms() {
             house.reload(&realm.name)?;
@@ -159,6 +162,7 @@ impl House {
     /// # Errors
     /// [`ReadError`] where the registry cannot be read; the realm then stays as it was.
     pub fn reload(&self, name: &RealmName) -> Result<(), ReadError> {
+        let _in_turn = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(realm) = self.registry.realms().into_iter().find(|r| r.name == *name) else {
             return Ok(());
         };

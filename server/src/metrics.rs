@@ -111,13 +111,12 @@ impl Metrics {
         }
         page.family("muster_connections_lost_total", "counter", "Connections that we ended.");
         for (listener, tally) in listeners.iter() {
-            let why =
-                [
-                    ("unshaken", &tally.unshaken),
-                    ("malformed", &tally.malformed),
-                    ("evicted", &tally.evicted),
-                    ("cut", &tally.cut),
-                ];
+            let why = [
+                ("unshaken", &tally.unshaken),
+                ("malformed", &tally.malformed),
+                ("evicted", &tally.evicted),
+                ("cut", &tally.cut),
+            ];
             for (why, count) in why {
                 let labels = written(&[("listener", listener), ("why", why)]);
                 page.count("muster_connections_lost_total", &labels, count);

@@ -68,14 +68,15 @@ impl House {
         device: DeviceId,
         now: UnixTime,
     ) {
-        tracing::warn!(realm = %realm.name(), %device, from = %what.from, want = what.want,
-            rule = rule_name(what.refusal), "refused: {}", what.refusal);
         // A first mark changes the device, so its entry is not rationed; who is marked already is
         // rationed like everybody.
         let rationed = !self.strangers.ration.take(device, ENTRIES_PER_HOUR, now);
         if rationed && (what.mark.is_none() || self.is_marked(realm, device)) {
+            tracing::debug!(%device, rule = rule_name(what.refusal), "refused again");
             return;
         }
+        tracing::warn!(realm = %realm.name(), %device, from = %what.from, want = what.want,
+            rule = rule_name(what.refusal), "refused: {}", what.refusal);
         let mut payload = Payload::new(&format!("{}.denied", what.want))
             .with("device", device.to_string())
             .with("rule", rule_name(what.refusal))

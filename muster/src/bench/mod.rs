@@ -9,8 +9,8 @@ mod birth;
 mod enroll;
 mod field;
 mod measure;
-mod subject;
 mod start;
+mod subject;
 
 use crate::failure::Outcome;
 use crate::session::Session;
