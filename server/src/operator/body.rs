@@ -2,6 +2,7 @@
 //! no second value, and a position where it is wrong.
 
 use super::refuse::Refused;
+use crate::limits;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
@@ -75,9 +76,11 @@ async fn collect(body: axum::body::Body) -> Result<Bytes, Refused> {
     bounded(body, BATCH_OCTETS_MAX).await
 }
 
-/// Reads a body of at most `octets_max`.
+/// Reads a body of at most `octets_max` within [`limits::BODY`].
 pub(crate) async fn bounded(body: axum::body::Body, octets_max: usize) -> Result<Bytes, Refused> {
-    match Limited::new(body, octets_max).collect().await {
+    let slow = || Refused::Malformed("the body did not come in time".to_owned());
+    let whole = Limited::new(body, octets_max).collect();
+    match tokio::time::timeout(limits::BODY, whole).await.map_err(|_| slow())? {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Refused::TooLarge { octets_max }),
         Err(_) => Err(Refused::Malformed("the body ended early".to_owned())),
