@@ -214,7 +214,7 @@ fn leafed(n: u64, generation: u32, at: UnixTime) -> (Change, UnixTime) {
     device.groups = GroupName::parse("plant-7").into_iter().collect();
     let leaf = credential(n, generation, at);
     let expected = Some(u64::from(generation));
-    (Change::Leafed { device, expected, leaf, supersedes: vec![], token: None }, at)
+    (Change::Leafed { device, expected, leaf, due: None, supersedes: vec![], token: None }, at)
 }
 
 fn used(n: u64, generation: u32, at: UnixTime) -> (Change, UnixTime) {

@@ -57,6 +57,9 @@ pub enum Change {
         expected: Option<u64>,
         /// Its leaf.
         leaf: Credential,
+        /// From when on a device that has not renewed it is past its renewal; `None` is half its
+        /// life.
+        due: Option<UnixTime>,
         /// Leaves of the same device that this one replaces at once; revoked as superseded.
         supersedes: Vec<Serial>,
         /// The token that was shown, of which one use goes.

@@ -148,6 +148,7 @@ fn a_token_is_spent_by_its_last_use() {
         device: device(n),
         expected: None,
         leaf: credential(n, 1, 0),
+        due: None,
         supersedes: vec![],
         token: Some(token(1).id),
     };
@@ -167,6 +168,7 @@ fn a_token_that_ended_or_was_revoked_has_no_use_left() {
         device: device(1),
         expected: None,
         leaf: credential(1, 1, 0),
+        due: None,
         supersedes: vec![],
         token: Some(token(5).id),
     };

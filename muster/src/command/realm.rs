@@ -24,9 +24,10 @@ pub(crate) struct Show {}
 /// Change a setting, for the realm or for one group; `--default` takes it back.
 ///
 /// hw_type: the OID of the maker's hardware type, which births then carry. overlap_s: how long a
-/// leaf stays good once its successor was used. renew_grace_s: how long after its end a leaf still
-/// renews, for devices without a birth certificate. device_rate_per_hour: certificates that one
-/// device may ask for. Times may be typed as 90s, 15m, 12h, 30d.
+/// leaf stays good once its successor was used. renew_after_percent: the part of a leaf's life
+/// after which a device that has not renewed is overdue. renew_grace_s: how long after its end a
+/// leaf still renews, for devices without a birth certificate. device_rate_per_hour: certificates
+/// that one device may ask for. Times may be typed as 90s, 15m, 12h, 30d.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   muster realm set overlap_s 48h

@@ -58,7 +58,7 @@ impl Batch<'_> {
         &mut self,
         scene: Scene,
         granted: &Granted<'_>,
-        supersedes: &[Serial],
+        (supersedes, due): (&[Serial], Option<UnixTime>),
         token: Option<&TokenId>,
     ) -> Step {
         let before = self.check_granted(scene.realm, granted)?;
@@ -68,8 +68,8 @@ impl Batch<'_> {
         }
         let leaf = granted.credential;
         let half_life_s = leaf.not_after.secs_since(leaf.issued) / 2;
-        let due = leaf.issued.plus_secs(half_life_s);
-        self.put_device(scene.realm, granted, before.as_ref(), Some(due))?;
+        let due = due.or(Some(leaf.issued.plus_secs(half_life_s)));
+        self.put_device(scene.realm, granted, before.as_ref(), due)?;
         self.supersede(scene, granted, &replaced)?;
         self.insert_credential(scene.realm, granted)?;
         if let Some(token) = token {

@@ -96,7 +96,7 @@ impl World {
         device.generation = leaf.generation;
         device.standing = Standing::Enrolled;
         device.enrolled = device.enrolled.or(Some(now()));
-        Change::Leafed { device, expected, leaf, supersedes: vec![], token: None }
+        Change::Leafed { device, expected, leaf, due: None, supersedes: vec![], token: None }
     }
 
     /// Verifies the whole ledger, as a stranger with the rows would, and the whole file.

@@ -136,7 +136,7 @@ async fn attempt(
     let (want, class) =
         if granted.leaf.closes { (Want::Join, Class::Join) } else { (Want::Renew, Class::Renewal) };
     let payload = payload(ask, want, &granted, trace.door.as_deref());
-    match house.commit(realm.key, change(granted), class, payload).await {
+    match house.commit(realm.key, change(realm, granted), class, payload).await {
         Ok(_) => {
             house.metrics.enrollment(realm.name().as_str(), ask.want.as_str(), "issued");
             Ok(Some(Enrolled { leaf, key: made.map(|(made, _)| made) }))
@@ -155,8 +155,9 @@ fn make_key() -> Result<(NewKey, PublicKey), Refusal> {
     made.map(|(public, key)| (key, public)).map_err(|_| outage("no key could be made"))
 }
 
-fn change(granted: Granted) -> Change {
+fn change(realm: &RealmState, granted: Granted) -> Change {
     Change::Leafed {
+        due: Some(realm.settings.renewal_due(&granted.device, &granted.leaf)),
         device: granted.device,
         expected: granted.expected,
         leaf: granted.leaf,
