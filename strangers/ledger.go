@@ -1,4 +1,5 @@
-// Reads a Muster ledger with the packages of Go's checksum database: whoever can do this can audit a fleet.
+// Reads a Muster ledger with the packages of Go's checksum database: whoever can do this can audit
+// a fleet.
 //
 // usage: read URL VKEY OLD-SIZE OLD-ROOT(hex)
 package main
@@ -35,7 +36,8 @@ func get(url string) []byte {
 	return body
 }
 
-// tiles fetches tiles by the paths of C2SP tlog-tiles, which leave out the height that Go's own paths carry.
+// tiles fetches tiles by the paths of C2SP tlog-tiles, which leave out the height that Go's own
+// paths carry.
 type tiles struct{ url string }
 
 func (t tiles) Height() int { return 8 }
@@ -102,7 +104,8 @@ func main() {
 	fmt.Println("consistency: the tree of", oldSize, "entries is its beginning")
 }
 
-// checkpoint reads a C2SP checkpoint: origin, size and root, a line each. (Go's own has a fixed first line.)
+// checkpoint reads a C2SP checkpoint: origin, size and root, a line each. (Go's own has a fixed
+// first line.)
 func checkpoint(text string) (tree tlog.Tree, err error) {
 	lines := strings.Split(text, "\n")
 	if len(lines) < 3 {

@@ -13,7 +13,7 @@ use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroize;
 
@@ -81,7 +81,8 @@ impl Dialer {
         Ok(Self { at, roots: Arc::new(roots), provider: Arc::new(provider) })
     }
 
-    /// What a handshake as `who` (or as nobody) is configured by. Worth keeping where many calls follow.
+    /// What a handshake as `who` (or as nobody) is configured by. Worth keeping where many calls
+    /// follow.
     ///
     /// # Errors
     /// Where the key is not one that TLS can use, or does not belong to the certificate.
@@ -105,7 +106,24 @@ impl Dialer {
     /// # Errors
     /// Where nobody listens, or the handshake fails.
     pub async fn dial(&self, config: Arc<ClientConfig>) -> Result<Line, CallError> {
-        let tcp = TcpStream::connect(self.at).await?;
+        self.dial_from(config, Ipv4Addr::UNSPECIFIED).await
+    }
+
+    /// Opens a line from one of this machine's own addresses; the unspecified one leaves the
+    /// choice to the system.
+    ///
+    /// # Errors
+    /// Where the address is not this machine's; and as [`Dialer::dial`].
+    pub async fn dial_from(
+        &self,
+        config: Arc<ClientConfig>,
+        from: Ipv4Addr,
+    ) -> Result<Line, CallError> {
+        let socket = TcpSocket::new_v4()?;
+        if !from.is_unspecified() {
+            socket.bind(SocketAddr::from((from, 0)))?;
+        }
+        let tcp = socket.connect(self.at).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("localhost")?;
         let tls = TlsConnector::from(config).connect(name, tcp).await?;
@@ -159,12 +177,14 @@ impl Line {
     /// # Errors
     /// Where no answer came; a refusal is an answer.
     pub async fn say(&mut self, say: Outgoing) -> Result<Heard, CallError> {
-        let mut request = hyper::Request::builder().method(say.method).uri(say.path).header("host", "localhost");
+        let mut request =
+            hyper::Request::builder().method(say.method).uri(say.path).header("host", "localhost");
         for (name, value) in &say.headers {
             request = request.header(*name, value);
         }
         self.sender.ready().await?;
-        let answer = self.sender.send_request(request.body(Full::new(Bytes::from(say.body)))?).await?;
+        let answer =
+            self.sender.send_request(request.body(Full::new(Bytes::from(say.body)))?).await?;
         let header = |name: &str| Some(answer.headers().get(name)?.to_str().ok()?.to_owned());
         let (status, content_type, retry_after) =
             (answer.status().as_u16(), header("content-type"), header("retry-after"));

@@ -19,7 +19,7 @@ pub(crate) fn unknown(text: &str, known: &[&str]) -> UnknownWord {
 
 macro_rules! words {
     ($(#[$about:meta])* $name:ident {
-        $($(#[$doc:meta])* $variant:ident = $word:literal),+ $(,)?
+        $($(#[$doc:meta])* $variant:ident = $word:tt),+ $(,)?
     }) => {
         $(#[$about])*
         #[derive(
@@ -61,3 +61,18 @@ macro_rules! words {
     };
 }
 pub(crate) use words;
+
+#[cfg(test)]
+mod tests {
+    use crate::device::Standing;
+    use serde_json::{Value, json};
+    use utoipa::PartialSchema;
+
+    #[test]
+    fn the_description_names_the_words_that_stand_in_json() {
+        let words: Vec<_> = Standing::ALL.iter().map(|word| json!(word)).collect();
+        let schema = serde_json::to_value(Standing::schema()).unwrap_or_default();
+
+        assert_eq!(schema.get("enum"), Some(&Value::from(words)));
+    }
+}

@@ -3,8 +3,8 @@
 //! [`recognize()`] says what somebody showed, [`judge()`] whether a leaf may be made of it, and
 //! [`Issuer::issue`] signs what was approved; [`birth`] does the same for birth certificates. All
 //! of it is pure: facts come from the registry, time and chance from the host, and what comes out
-//! is a value that the host commits before anybody sees it. Read on in [`mod@judge`] for the rules, in
-//! [`issuer`] for the shapes, in [`authority`] for what stands above them.
+//! is a value that the host commits before anybody sees it. Read on in [`mod@judge`] for the rules,
+//! in [`issuer`] for the shapes, in [`authority`] for what stands above them.
 
 pub mod address;
 pub mod authority;
@@ -12,8 +12,6 @@ pub mod birth;
 pub mod crl;
 pub mod issuer;
 pub mod judge;
-#[cfg(test)]
-mod lint;
 pub mod ocsp;
 pub mod recognize;
 mod wire;

@@ -146,6 +146,7 @@ pub(crate) fn birth_ask(serial: &str, key: &SoftwareKey) -> BirthAsk {
             ..Identifiers::default()
         },
         replace: None,
+        replaces_joined: false,
         requester: Requester::operator("station-1"),
     }
 }

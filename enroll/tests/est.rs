@@ -202,7 +202,7 @@ fn a_device_learns_what_its_request_should_have() {
     assert!(matches!(action, Action::CsrAttrs { realm: named, .. } if named == realm()));
 
     let profile = Profile { keys: [KeyKind::P384].into(), ..Profile::standard() };
-    let answer = server::csrattrs(&profile);
+    let answer = server::csrattrs(&profile, false);
     let wanted = done(client::read_csrattrs(&incoming(&answer)).unwrap());
 
     assert_eq!(wanted.key, Some(KeyKind::P384));

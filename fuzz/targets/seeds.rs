@@ -1,8 +1,8 @@
 //! Writes a few good inputs for each target to `seeds/TARGET/`, so that a short run starts behind
 //! the first checks. They are made on the spot: nothing with a date is checked in.
 //!
-//! It is built like a target, since what is instrumented needs libFuzzer's runtime; `-runs=0` writes
-//! and ends.
+//! It is built like a target, since what is instrumented needs libFuzzer's runtime; `-runs=0`
+//! writes and ends.
 #![no_main]
 
 #[path = "../../enroll/tests/pki/mod.rs"]

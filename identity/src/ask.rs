@@ -1,5 +1,5 @@
-//! What a device asks for, and why it may be turned away. An [`Ask`] goes from a door to a decision: `enroll` makes
-//! it from bytes, `ca` judges it, and neither knows the other.
+//! What a device asks for, and why it may be turned away. An [`Ask`] goes from a door to a
+//! decision: `enroll` makes it from bytes, `ca` judges it, and neither knows the other.
 
 use crate::certificate::Certificate;
 use crate::csr::Csr;
@@ -54,7 +54,8 @@ pub enum KeySource {
     Server,
 }
 
-/// What somebody showed. A handshake proves that they hold the key of `chain`'s first certificate, and nothing else.
+/// What somebody showed. A handshake proves that they hold the key of `chain`'s first certificate,
+/// and nothing else.
 #[derive(Debug, Default)]
 pub struct Shown {
     /// The certificates of the TLS handshake, the holder's first; empty where none was shown.
@@ -63,14 +64,16 @@ pub struct Shown {
     pub token: Option<ShownToken>,
 }
 
-/// Whether a CSR is bound to the TLS connection that carries it (RFC 7030 §3.5 with RFC 9266 `tls-exporter`).
+/// Whether a CSR is bound to the TLS connection that carries it (RFC 7030 §3.5 with RFC 9266
+/// `tls-exporter`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
     /// The CSR carries no challenge password.
     Absent,
     /// It carries the connection's exporter value.
     Held,
-    /// It carries another value: an old client's `tls-unique`, or a CSR replayed from another connection.
+    /// It carries another value: an old client's `tls-unique`, or a CSR replayed from another
+    /// connection.
     Other,
 }
 
@@ -95,7 +98,8 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What is wrong with the bytes: a stable name for metrics and entries, and a sentence for the one who sent them.
+/// What is wrong with the bytes: a stable name for metrics and entries, and a sentence for the one
+/// who sent them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Defect {
     /// Lower case with dashes, `csr-signature`.
@@ -132,7 +136,8 @@ impl fmt::Display for Cause {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RuleId(Cow<'static, str>);
 
-/// One table for the built-in rules: constant, stable name, and the sentence that says who must act.
+/// One table for the built-in rules: constant, stable name, and the sentence that says who must
+/// act.
 macro_rules! rules {
     ($($constant:ident = $name:literal, $sentence:literal;)+) => {
         impl RuleId {
@@ -143,7 +148,9 @@ macro_rules! rules {
             pub fn sentence(&self) -> Cow<'static, str> {
                 match self.0.as_ref() {
                     $($name => Cow::Borrowed($sentence),)+
-                    other => Cow::Owned(format!("rule `{other}` said no: ask the operator of this realm")),
+                    other => {
+                        Cow::Owned(format!("rule `{other}` said no: ask the operator of this realm"))
+                    }
                 }
             }
 
@@ -155,13 +162,16 @@ macro_rules! rules {
 
 rules! {
     NO_CREDENTIAL = "no-credential",
-        "nothing was shown that names a device: show a birth certificate, a maker's certificate or a join token";
+        "nothing was shown that names a device: show a birth certificate, a maker's certificate \
+         or a join token";
     UNKNOWN_ISSUER = "unknown-issuer",
-        "the certificate shown does not chain to this realm or to an open maker door: ask the operator to add its maker";
+        "the certificate shown does not chain to this realm or to an open maker door: ask the \
+         operator to add its maker";
     NOT_YET_VALID = "not-yet-valid",
         "the certificate shown is not valid yet: check the clock of the device";
     EXPIRED = "expired",
-        "the certificate shown has ended: join again with the birth certificate, or ask the operator for a token";
+        "the certificate shown has ended: join again with the birth certificate, or ask the \
+         operator for a token";
     WRONG_USAGE = "wrong-usage",
         "the certificate shown is not for clients: use the device's own birth certificate or leaf";
     UNKNOWN_CERTIFICATE = "unknown-certificate",
@@ -169,13 +179,16 @@ rules! {
     REVOKED = "revoked",
         "the certificate shown was revoked: ask the operator of this realm";
     SPENT = "spent",
-        "the leaf shown was replaced by a newer one that is in use: use the newer one, or join again with a new key";
+        "the leaf shown was replaced by a newer one that is in use: use the newer one, or join \
+         again with a new key";
     DOOR_CLOSED = "door-closed",
         "this way in is closed: ask the operator to open the door";
     NOT_ALLOWED = "not-allowed",
-        "the serial number is not on the allow-list of this maker's door: ask the operator to add it";
+        "the serial number is not on the allow-list of this maker's door: ask the operator to \
+         add it";
     NO_SERIAL = "no-serial",
-        "the maker's certificate has no serial number where the door looks for it: ask the operator to check the door";
+        "the maker's certificate has no serial number where the door looks for it: ask the \
+         operator to check the door";
     SUSPENDED = "suspended",
         "this device is suspended: ask the operator to resume it";
     QUARANTINED = "quarantined",
@@ -185,7 +198,8 @@ rules! {
     TOKEN_REFUSED = "token-refused",
         "the join token is unknown, spent, ended or revoked: ask the operator for a new one";
     TOKEN_OTHER_SERIAL = "token-other-serial",
-        "the join token is for another serial number: ask the operator for one that names this device";
+        "the join token is not for this device: ask the operator for one that names its serial \
+         number";
     KEY_COMPROMISED = "key-compromised",
         "this key was revoked as compromised: make a new key";
     KEY_OF_ANOTHER = "key-of-another",
@@ -193,17 +207,24 @@ rules! {
     KEY_OF_BIRTH = "key-of-birth",
         "a leaf needs a key of its own, not the one of the birth certificate: make a new key";
     KEY_KIND = "key-kind",
-        "the profile does not allow this kind of key: use another, or ask the operator to change the profile";
+        "the profile does not allow this kind of key: use another, or ask the operator to \
+         change the profile";
     BINDING = "binding",
-        "this door demands a CSR that carries the tls-exporter value of its own connection (RFC 9266): sign a new one";
+        "this door demands a CSR that carries the tls-exporter value of its own connection (RFC \
+         9266): sign a new one";
     CONTRADICTION = "contradiction",
-        "the identifiers contradict the birth record: ask the operator, who sees both in `muster device show`";
+        "the identifiers contradict the birth record: ask the operator, who sees both in \
+         `muster device show`";
+    OTHER_UNIT = "other-unit",
+        "the CSR names another serial number than the station says: send the CSR of this unit";
     SECOND_BIRTH = "second-birth",
-        "this serial number was born with another key: ask the operator, who may repeat it with `--replace`";
+        "this serial number was born with another key: ask the operator, who may repeat it with \
+         `--replace`";
     KEY_BORN_TWICE = "key-born-twice",
         "this key was born with other identifiers: each unit needs a key of its own";
     SERVER_KEY = "server-key",
-        "the profile does not let the server make keys: make the key on the device, or ask the operator to allow it";
+        "the profile does not let the server make keys: make the key on the device, or ask the \
+         operator to allow it";
     NOT_ENROLLED = "not-enrolled",
         "a renewal needs a leaf: show the one to be renewed";
     RATE = "rate",

@@ -5,8 +5,8 @@ use crate::device::words;
 use crate::text::hex;
 use std::fmt;
 
-/// The subject key identifier of an authority: 20 octets, the leftmost 160 bits of the SHA-256 of its key's bit string
-/// (RFC 7093 §2 method 1). Its lower-case hex is how addresses name an issuer.
+/// The subject key identifier of an authority: 20 octets, the leftmost 160 bits of the SHA-256 of
+/// its key's bit string (RFC 7093 §2 method 1). Its lower-case hex is how addresses name an issuer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId([u8; 20]);
 

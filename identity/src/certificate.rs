@@ -1,4 +1,5 @@
-//! A certificate, parsed once, with the questions that we ask of one. Whether to believe it is `ca`'s to say.
+//! A certificate, parsed once, with the questions that we ask of one. Whether to believe it is
+//! `ca`'s to say.
 
 use crate::ask::Defect;
 use crate::authority::KeyId;
@@ -174,7 +175,8 @@ impl Certificate {
         KeyId::from_octets(akid.key_identifier?.as_bytes())
     }
 
-    /// Whether it may sign certificates: `cA`, and `keyCertSign` where key usage is said. The path length, if any.
+    /// Whether it may sign certificates: `cA`, and `keyCertSign` where key usage is said. The path
+    /// length, if any.
     #[must_use]
     pub fn authority(&self) -> Option<Option<u8>> {
         let (_, basic) = self.extension::<BasicConstraints>()?;
@@ -223,8 +225,8 @@ impl Certificate {
         hardware_module(&self.alternative_names())
     }
 
-    /// Checks that `issuer`'s key signed this certificate and that the names match. Dates, usages and constraints are
-    /// not looked at.
+    /// Checks that `issuer`'s key signed this certificate and that the names match. Dates, usages
+    /// and constraints are not looked at.
     ///
     /// # Errors
     /// [`KeyError::Signature`] where it does not hold.

@@ -7,8 +7,9 @@ use crate::outside::UnixTime;
 use crate::text::hex;
 use std::fmt;
 
-/// A certificate serial number of ours: 48-bit big-endian Unix milliseconds, then 80 random bits. The front keeps an
-/// index an append, the back is unpredictable (RFC 5280 §4.1.2.2 allows 20 octets; the first bit is 0 until 6429).
+/// A certificate serial number of ours: 48-bit big-endian Unix milliseconds, then 80 random bits.
+/// The front keeps an index an append, the back is unpredictable (RFC 5280 §4.1.2.2 allows 20
+/// octets; the first bit is 0 until 6429).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Serial([u8; 16]);
 
@@ -131,9 +132,11 @@ pub struct Credential {
     pub generation: u32,
     /// The SHA-256 of its SPKI.
     pub spki: SpkiHash,
-    /// Who asked for it: what proved the requester, so that a retry after a lost answer is known again.
+    /// Who asked for it: what proved the requester, so that a retry after a lost answer is known
+    /// again.
     pub requester: Requester,
-    /// Whether its first use ends the device's earlier leaves at once (a join) or after the overlap (a renewal).
+    /// Whether its first use ends the device's earlier leaves at once (a join) or after the overlap
+    /// (a renewal).
     pub closes: bool,
     /// The CRL shard that names it, fixed at issuance.
     pub shard: u16,

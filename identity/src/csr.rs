@@ -1,5 +1,5 @@
-//! A certification request (PKCS#10, RFC 2986). Parsing one proves possession: a [`Csr`] whose signature does not
-//! hold cannot be made.
+//! A certification request (PKCS#10, RFC 2986). Parsing one proves possession: a [`Csr`] whose
+//! signature does not hold cannot be made.
 
 use crate::ask::Defect;
 use crate::certificate::{attribute, hardware_module, hardware_serial};
@@ -13,8 +13,8 @@ use std::fmt;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::request::{CertReq, ExtensionReq};
 
-/// A request with an RSA key of 4096 bits and a full set of extensions has about 2 KiB; post-quantum ones will have
-/// some 8 KiB.
+/// A request with an RSA key of 4096 bits and a full set of extensions has about 2 KiB;
+/// post-quantum ones will have some 8 KiB.
 pub const CSR_OCTETS_MAX: usize = 16 * 1024;
 
 /// challengePassword of RFC 2985 §5.4.1.
@@ -87,8 +87,8 @@ impl Csr {
         &self.request
     }
 
-    /// The identifiers that the request names: subject serialNumber and HardwareModuleName. They are claims, good
-    /// for finding contradictions.
+    /// The identifiers that the request names: subject serialNumber and HardwareModuleName. They
+    /// are claims, good for finding contradictions.
     #[must_use]
     pub fn claims(&self) -> Identifiers {
         let subject = attribute(&self.request.info.subject, rfc4519::SERIAL_NUMBER);
@@ -102,7 +102,8 @@ impl Csr {
         }
     }
 
-    /// The challenge password as text, where there is one (RFC 7030 §3.5 carries the channel binding there).
+    /// The challenge password as text, where there is one (RFC 7030 §3.5 carries the channel
+    /// binding there).
     #[must_use]
     pub fn challenge_password(&self) -> Option<String> {
         let value = self.attribute_value(CHALLENGE_PASSWORD)?;

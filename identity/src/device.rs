@@ -18,7 +18,8 @@ impl DeviceId {
     /// Reads the hyphenated form of a version 7 UUID; `None` for any other text or version.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        // The crate reads braces, `urn:` and undashed forms too; one form keeps look-ups and logs unambiguous.
+        // The crate reads braces, `urn:` and undashed forms too; one form keeps look-ups and logs
+        // unambiguous.
         if text.len() != 36 {
             return None;
         }
@@ -50,7 +51,8 @@ impl fmt::Debug for DeviceId {
     }
 }
 
-/// Where a device stands. Only `Born` and `Enrolled` may join or renew, whatever credential they bring.
+/// Where a device stands. Only `Born` and `Enrolled` may join or renew, whatever credential they
+/// bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Standing {
     /// Has a birth certificate, never joined.
@@ -160,7 +162,8 @@ impl fmt::Display for GroupName {
 
 /// The physical identifiers of a device: bound at birth; a later contradiction is an alarm.
 ///
-/// Every text is at most [`IDENTIFIER_OCTETS_MAX`] octets of printable characters; [`Identifiers::check`] tells.
+/// Every text is at most [`IDENTIFIER_OCTETS_MAX`] octets of printable characters;
+/// [`Identifiers::check`] tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identifiers {
     /// Whose serial number it is: empty for the realm's own births, else the name of a maker door.
@@ -179,11 +182,13 @@ pub struct Identifiers {
     pub meta: BTreeMap<String, String>,
 }
 
-/// Octets that one identifier may have: X.520's bound on a serialNumber (`ub-serial-number`, RFC 5280 appendix A).
+/// Octets that one identifier may have: X.520's bound on a serialNumber (`ub-serial-number`, RFC
+/// 5280 appendix A).
 pub const IDENTIFIER_OCTETS_MAX: usize = 64;
 /// MAC addresses that one device may have: a switch has one per port, and 64 ports are many.
 pub const MACS_MAX: usize = 64;
-/// Free `k=v` pairs that one device may have, each value at most 256 octets: a label, not a database.
+/// Free `k=v` pairs that one device may have, each value at most 256 octets: a label, not a
+/// database.
 pub const META_MAX: usize = 16;
 
 impl Identifiers {
@@ -217,8 +222,8 @@ impl Identifiers {
         Ok(self)
     }
 
-    /// The member in which `said` contradicts what was bound at birth; `None` where all that both name agrees.
-    /// Absent members contradict nothing.
+    /// The member in which `said` contradicts what was bound at birth; `None` where all that both
+    /// name agrees. Absent members contradict nothing.
     #[must_use]
     pub fn contradiction(&self, said: &Self) -> Option<&'static str> {
         let differs = |a: &str, b: &str| !a.is_empty() && !b.is_empty() && a != b;

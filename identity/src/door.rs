@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 /// A door of a realm.
 #[derive(Clone, Debug)]
 pub struct Door {
-    /// Its name; of a maker door also the `maker` of its devices' serial numbers, so that serials of two makers never
-    /// collide.
+    /// Its name; of a maker door also the `maker` of its devices' serial numbers, so that serials
+    /// of two makers never collide.
     pub name: String,
     /// What must be shown.
     pub kind: DoorKind,
@@ -54,7 +54,8 @@ pub struct MakerRule {
     pub anchors: Vec<Certificate>,
     /// Where the serial number stands.
     pub place: SerialPlace,
-    /// For `CommonName`: the text around the serial number, `*` where it stands (`ACME-*.devices`); `*` alone else.
+    /// For `CommonName`: the text around the serial number, `*` where it stands (`ACME-*.devices`);
+    /// `*` alone else.
     pub pattern: String,
     /// The model that all of them are, empty where the maker does not say.
     pub model: String,

@@ -1,8 +1,9 @@
-//! The nouns that every other crate speaks in: who a device is, what a key, a certificate and a request are,
-//! what may be asked and why it may be refused. Nothing here opens a socket, reads a clock or rolls a die.
+//! The nouns that every other crate speaks in: who a device is, what a key, a certificate and a
+//! request are, what may be asked and why it may be refused. Nothing here opens a socket, reads a
+//! clock or rolls a die.
 //!
-//! Read on in [`device`] for the two identifiers of a device, in [`ask`] for the value that travels from a door
-//! to a decision, and in [`key`] for the one place that touches cryptography.
+//! Read on in [`device`] for the two identifiers of a device, in [`ask`] for the value that travels
+//! from a door to a decision, and in [`key`] for the one place that touches cryptography.
 
 pub mod ask;
 pub mod authority;

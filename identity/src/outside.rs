@@ -1,5 +1,5 @@
-//! All that the core may know of the world outside. A host hands it in, a test makes it up; then a year passes in
-//! a test, and a bad day can be replayed.
+//! All that the core may know of the world outside. A host hands it in, a test makes it up; then a
+//! year passes in a test, and a bad day can be replayed.
 
 use crate::credential::Serial;
 use crate::device::DeviceId;
@@ -9,7 +9,8 @@ use crate::device::DeviceId;
 pub struct UnixTime(u64);
 
 impl UnixTime {
-    /// 9999-12-31T23:59:59Z, which RFC 5280 §4.1.2.5 gives to certificates without a well-defined end.
+    /// 9999-12-31T23:59:59Z, which RFC 5280 §4.1.2.5 gives to certificates without a well-defined
+    /// end.
     pub const NEVER_ENDS: Self = Self(253_402_300_799_000);
 
     /// A moment from milliseconds since 1970.

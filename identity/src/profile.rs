@@ -14,13 +14,16 @@ pub struct Profile {
     pub keys: BTreeSet<KeyKind>,
     /// The organization (O) in the subject, where the realm wants one.
     pub organization: Option<String>,
-    /// Further extended key usages as dotted OIDs; clientAuth is always there, and serverAuth never.
+    /// Further extended key usages as dotted OIDs; clientAuth is always there, and serverAuth
+    /// never.
     pub usages: BTreeSet<String>,
-    /// Whether `serverkeygen` may make the device's key here, which lowers its assurance to `token` at most.
+    /// Whether `serverkeygen` may make the device's key here, which lowers its assurance to `token`
+    /// at most.
     pub server_key: bool,
 }
 
-/// 30 days: long enough for a device that is switched off over a holiday, short enough that a lost leaf ends soon.
+/// 30 days: long enough for a device that is switched off over a holiday, short enough that a lost
+/// leaf ends soon.
 pub const LIFETIME_DEFAULT_S: u64 = 30 * 86_400;
 /// The shortest leaf: below it clocks that are a few minutes off lock devices out.
 pub const LIFETIME_MIN_S: u64 = 300;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// The name of a realm: 1 to 32 of `a-z 0-9 -`, beginning with a letter, and never the name of an EST operation,
-/// since both stand at the same place of a path (`/.well-known/est/{realm}/{op}`).
+/// The name of a realm: 1 to 32 of `a-z 0-9 -`, beginning with a letter, and never the name of an
+/// EST operation, since both stand at the same place of a path (`/.well-known/est/{realm}/{op}`).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RealmName(String);
 

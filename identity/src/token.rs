@@ -32,7 +32,8 @@ impl fmt::Display for TokenId {
     }
 }
 
-/// The secret half of a token: 43 base64url characters (256 random bits). Shown once; only its SHA-256 is stored.
+/// The secret half of a token: 43 base64url characters (256 random bits). Shown once; only its
+/// SHA-256 is stored.
 pub struct TokenSecret(String);
 
 impl TokenSecret {
@@ -42,7 +43,8 @@ impl TokenSecret {
         (text.len() == 43 && is_base64url(text)).then(|| Self(text.to_owned()))
     }
 
-    /// What is stored of it. A plain hash is enough for 256 random bits: nothing shorter than the secret finds it.
+    /// What is stored of it. A plain hash is enough for 256 random bits: nothing shorter than the
+    /// secret finds it.
     #[must_use]
     pub fn digest(&self) -> [u8; 32] {
         sha256(&[self.0.as_bytes()])
@@ -99,8 +101,8 @@ pub struct Token {
     pub ends: UnixTime,
     /// Groups that its devices get.
     pub groups: BTreeSet<GroupName>,
-    /// The one device (by serial number, perhaps with maker and model) that may use it. Without one it never
-    /// attaches to a device that exists.
+    /// The one device (by serial number, perhaps with maker and model) that may use it. Without one
+    /// it never attaches to a device that exists.
     pub serial: Option<String>,
     /// When it was revoked.
     pub revoked: Option<UnixTime>,

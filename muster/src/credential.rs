@@ -1,4 +1,5 @@
-//! The operator's credential: a file that says where Muster is, whom to believe there, and who asks.
+//! The operator's credential: a file that says where Muster is, whom to believe there, and who
+//! asks.
 //!
 //! ```toml
 //! url = "https://muster.example:9443"
@@ -8,8 +9,9 @@
 //! realm = "default"
 //! ```
 //!
-//! The server never sends its root, so the file carries it, or a `root.pem` lies beside the file; the pin says that it is
-//! the right one.
+//! The server never sends its root, so the file carries it, or a `root.pem` lies beside the file;
+//! the pin says that it is the right one. Where the operator port has a certificate of the owner's,
+//! `server_root` has the root of that one; devices still believe `root`.
 
 use crate::failure::{Failure, Outcome};
 use identity::Certificate;
@@ -23,8 +25,10 @@ use zeroize::Zeroizing;
 pub(crate) struct OperatorFile {
     /// Where the REST interface is.
     pub(crate) url: String,
-    /// The root of its server certificate.
+    /// The root of the realm, which units get, and of the server certificate that Muster makes.
     pub(crate) root: Certificate,
+    /// The root of the operator port's certificate, where that is another.
+    pub(crate) server_root: Option<Certificate>,
     /// What proves the operator: `id.secret`.
     pub(crate) token: Zeroizing<String>,
     /// The realm that the credential is for.
@@ -37,6 +41,7 @@ struct Written {
     url: String,
     root_pin: String,
     root: Option<String>,
+    server_root: Option<String>,
     token: String,
     realm: String,
 }
@@ -79,21 +84,24 @@ impl OperatorFile {
         let pem = written.root.or_else(beside).ok_or_else(|| {
             Failure::new("it pins a root but does not carry it (`root`), and no root.pem is beside")
         })?;
-        let root = Certificate::parse_pem(&pem, 1)
-            .map_err(|d| Failure::new(format!("root: {}", d.sentence)))?
-            .pop()
-            .ok_or_else(|| Failure::new("root: no certificate"))?;
+        let root = one("root", &pem)?;
+        let server_root = written.server_root.map(|pem| one("server_root", &pem)).transpose()?;
         if root.spki_hash().octets() != &pin {
             return Err(Failure::new("root_pin is not the pin of the root in it"));
         }
         let Written { url, token, realm, .. } = written;
-        Ok(Self { url, root, token: Zeroizing::new(token), realm })
+        Ok(Self { url, root, server_root, token: Zeroizing::new(token), realm })
     }
 
     /// The same server and root with another's token.
     pub(crate) fn with_token(&self, token: &str) -> Self {
-        let (url, realm) = (self.url.clone(), self.realm.clone());
-        Self { url, realm, root: self.root.clone(), token: Zeroizing::new(token.to_owned()) }
+        Self {
+            url: self.url.clone(),
+            realm: self.realm.clone(),
+            root: self.root.clone(),
+            server_root: self.server_root.clone(),
+            token: Zeroizing::new(token.to_owned()),
+        }
     }
 
     /// Writes it into a file that does not exist yet and that only its owner may read.
@@ -101,9 +109,14 @@ impl OperatorFile {
         let Self { url, token, realm, .. } = self;
         let (pin, pem, token) = (self.root_pin(), self.root.pem(), token.as_str());
         // None of these has a quote or a backslash, which TOML would want escaped.
+        let server_root = self.server_root.as_ref().map(|root| {
+            let pem = root.pem();
+            format!("server_root = \"\"\"\n{pem}\"\"\"\n")
+        });
+        let server_root = server_root.unwrap_or_default();
         let text = Zeroizing::new(format!(
             "url = \"{url}\"\nroot_pin = \"{pin}\"\nrealm = \"{realm}\"\ntoken = \"{token}\"\n\
-             root = \"\"\"\n{pem}\"\"\"\n"
+             root = \"\"\"\n{pem}\"\"\"\n{server_root}"
         ));
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create_new(true);
@@ -119,6 +132,13 @@ impl OperatorFile {
     pub(crate) fn root_pin(&self) -> String {
         identity::text::hex(self.root.spki_hash().octets())
     }
+}
+
+fn one(member: &str, pem: &str) -> Outcome<Certificate> {
+    Certificate::parse_pem(pem, 1)
+        .map_err(|d| Failure::new(format!("{member}: {}", d.sentence)))?
+        .pop()
+        .ok_or_else(|| Failure::new(format!("{member}: no certificate")))
 }
 
 const NEXT: &str = "take the file that `muster serve` or `muster operator add` wrote";

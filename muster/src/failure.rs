@@ -1,6 +1,7 @@
 //! Why a verb did not do what it was asked, and what the person can do next.
 //!
-//! Everything that goes wrong in a verb ends as a [`Failure`]: it is printed once, on stderr, and gives the exit code.
+//! Everything that goes wrong in a verb ends as a [`Failure`]: it is printed once, on stderr, and
+//! gives the exit code.
 
 use crate::output::Paint;
 use hyper::StatusCode;

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 /// Where a packaged Muster lives.
 const SYSTEM: &str = "/var/lib/muster";
-/// Where a Muster that somebody tries out lives: below the working directory, and not named like our source.
+/// Where a Muster that somebody tries out lives: below the working directory, and not named like
+/// our source.
 const LOCAL: &str = "muster-home";
 
-/// The home that was named (`--home`, `$MUSTER_HOME`), else `/var/lib/muster` where this user may read one, else
-/// `./muster-home`.
+/// The home that was named (`--home`, `$MUSTER_HOME`), else `/var/lib/muster` where this user may
+/// read one, else `./muster-home`.
 pub(crate) fn find(named: Option<PathBuf>) -> PathBuf {
     named.unwrap_or_else(|| choose(Path::new(SYSTEM)))
 }

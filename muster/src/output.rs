@@ -1,4 +1,5 @@
-//! What a verb prints: one JSON value with `--json`, else words and tables; colour only where it is wanted.
+//! What a verb prints: one JSON value with `--json`, else words and tables; colour only where it is
+//! wanted.
 
 use crate::failure::{Failure, Outcome};
 use clap::ValueEnum;
@@ -73,8 +74,8 @@ pub(crate) fn text(text: &str) -> Outcome {
     Ok(out.flush()?)
 }
 
-/// What may stand in a terminal: control characters of a name that somebody else chose could move the cursor or
-/// recolour the screen.
+/// What may stand in a terminal: control characters of a name that somebody else chose could move
+/// the cursor or recolour the screen.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -1,6 +1,7 @@
 //! How far a long verb is: a bar with rate and time left, on a terminal only.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use std::fmt::Write;
 use std::io::IsTerminal;
 
 /// Ten a second is as fast as one reads, and drawing never costs more than a birth.
@@ -14,12 +15,15 @@ pub(crate) fn bar(total: Option<u64>, unit: &str) -> ProgressBar {
     let target = ProgressDrawTarget::stderr_with_hz(DRAWS_PER_S);
     let bar = ProgressBar::with_draw_target(total, target);
     let template = match total {
-        Some(_) => "{bar:30} {human_pos}/{human_len} {msg}  {per_sec}  {eta} left",
-        None => "{spinner} {human_pos} {msg}  {per_sec}",
+        Some(_) => "{bar:30} {human_pos}/{human_len} {msg}  {rate}  {eta} left",
+        None => "{spinner} {human_pos} {msg}  {rate}",
     };
     // A template that does not parse is a bar without one, not a run without one.
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        })
         .progress_chars("=> ");
     bar.with_style(style).with_message(unit.to_owned())
 }

@@ -1,12 +1,14 @@
-//! What one command line carries to its verb: options that hold everywhere, and the way to a server.
+//! What one command line carries to its verb: options that hold everywhere, and the way to a
+//! server.
 
 use crate::credential::OperatorFile;
 use crate::failure::Outcome;
 use crate::home;
 use crate::output::{self, Color, Paint};
 use crate::rest::Rest;
-use clap::Args;
+use clap::{Args, ValueHint};
 use serde::Serialize;
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
@@ -18,14 +20,16 @@ pub(crate) struct Everywhere {
     #[arg(long, global = true)]
     json: bool,
     /// The operator credential to use [default: HOME/operator.toml].
-    #[arg(long = "as", value_name = "FILE", global = true, env = "MUSTER_OPERATOR")]
+    #[arg(long = "as", value_name = "FILE", value_hint = ValueHint::FilePath, global = true, env = "MUSTER_OPERATOR")]
     #[arg(hide_env_values = true)]
-    credential: Option<PathBuf>,
+    credential: Option<OsString>,
     /// The home of the server [default: /var/lib/muster where readable, else ./muster-home].
-    #[arg(long, value_name = "DIR", global = true, env = "MUSTER_HOME", hide_env_values = true)]
-    home: Option<PathBuf>,
-    /// When to use colours.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, global = true)]
+    #[arg(env = "MUSTER_HOME", hide_env_values = true)]
+    home: Option<OsString>,
+    /// When to use colours: auto (on a terminal, unless NO_COLOR is set), always, never.
     #[arg(long, value_name = "WHEN", value_enum, default_value = "auto", global = true)]
+    #[arg(hide_possible_values = true)]
     color: Color,
 }
 
@@ -39,11 +43,16 @@ impl Everywhere {
     pub(crate) fn open(&self) -> Session {
         Session {
             json: self.json,
-            credential: self.credential.clone(),
-            home: home::find(self.home.clone()),
+            credential: said(self.credential.as_ref()),
+            home: home::find(said(self.home.as_ref())),
             paint: Paint::decide(self.color, std::io::stdout().is_terminal()),
         }
     }
+}
+
+/// A variable that is set to nothing says nothing.
+fn said(path: Option<&OsString>) -> Option<PathBuf> {
+    path.filter(|p| !p.is_empty()).map(PathBuf::from)
 }
 
 /// One run of one verb.

@@ -1,4 +1,5 @@
-//! Tables for people: aligned columns, cut to the width of a terminal and never in a file or a pipe.
+//! Tables for people: aligned columns, cut to the width of a terminal and never in a file or a
+//! pipe.
 
 use crate::output::{Paint, plain};
 use std::io::IsTerminal;

@@ -1,9 +1,10 @@
-//! What the writer costs: births, joins and renewals at growing size, the roll's memory, and the time of a start.
+//! What the writer costs: births, joins and renewals at growing size, the roll's memory, and the
+//! time of a start.
 //!
-//! `cargo bench -p registry -- 1000000` takes the count of devices; 100,000 without. Times are of the writer's thread,
-//! from the kernel's accounting, and of the wall.
+//! `cargo bench -p registry -- 1000000` takes the count of devices; 100,000 without. Times are of
+//! the writer's thread, from the kernel's accounting, and of the wall.
 
-#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a bench that fails has nothing to say")]
+#![expect(clippy::expect_used, reason = "a bench that fails has nothing to say")]
 
 use identity::authority::KeyId;
 use identity::credential::{Credential, CredentialKind, Requester, Serial};
@@ -12,8 +13,9 @@ use identity::key::sha256;
 use identity::{RealmName, SpkiHash, UnixTime};
 use ledger::{Class, Payload};
 use registry::{Change, Committed, Draft, Options, Realm, RealmKey, Registry};
+use std::path::Path;
 use std::sync::mpsc::channel;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const REALM: RealmKey = RealmKey(1);
 
@@ -35,22 +37,36 @@ fn main() {
         registry.roll().octets() / registry.roll().len().max(1),
         resident_mib()
     );
-    // Devices join in no order.
-    let some = (0..count.min(100_000)).map(|n| n.wrapping_mul(7_919) % count);
-    measure(&registry, "joined ", some.clone().map(|n| leafed(n, 1)));
-    measure(&registry, "used   ", some.clone().map(|n| used(n, 1)));
-    measure(&registry, "renewed", some.map(|n| leafed(n, 2)));
+    // A shipment joins in the order of its births, others in no order.
+    let half = count.min(100_000) / 2;
+    let rest = count - half;
+    let in_order = |nth: u64| nth;
+    let in_none = |nth: u64| half + nth * 7_919 % rest;
+    life(&registry, "in order", half, in_order);
+    life(&registry, "in none ", half, in_none);
     registry.close();
     drop(registry);
 
-    let begin = Instant::now();
+    let (begin, cpu) = (Instant::now(), thread_ns("/proc/thread-self".as_ref()));
     let registry = Registry::open(&path, Options::default()).expect("the same registry");
-    println!("start  {:?} for {} keys", begin.elapsed(), registry.roll().len());
+    let cpu = Duration::from_nanos(thread_ns("/proc/thread-self".as_ref()) - cpu);
+    println!("start  {:?}, {cpu:?} of it busy, {} keys", begin.elapsed(), registry.roll().len());
     let begin = Instant::now();
     let findings = registry.check_integrity().expect("a look");
     println!("check  {:?}, {} findings", begin.elapsed(), findings.len());
     let size = std::fs::metadata(&path).map(|file| file.len()).unwrap_or_default();
     println!("file   {} MiB, {} octets per device", size >> 20, size / count);
+}
+
+/// Joins, first uses and renewals of `count` devices.
+fn life(registry: &Registry, order: &str, count: u64, device: impl Fn(u64) -> u64) {
+    let all = |generation| (0..count).map(move |nth| (nth, generation));
+    let leaf = |(nth, generation)| leafed(device(nth), generation, later(nth, generation));
+    let first_use = |(nth, generation)| used(device(nth), generation, later(nth, generation));
+    measure(registry, &format!("joined  {order}"), all(1).map(leaf));
+    measure(registry, &format!("used    {order}"), all(1).map(first_use));
+    measure(registry, &format!("renewed {order}"), all(2).map(leaf));
+    measure(registry, &format!("used    {order}"), all(2).map(first_use));
 }
 
 fn measure(registry: &Registry, what: &str, changes: impl Iterator<Item = (Change, UnixTime)>) {
@@ -91,8 +107,11 @@ fn writer_ns() -> u64 {
     let writer = tasks.flatten().map(|task| task.path()).find(|task| {
         std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.starts_with("registry-w"))
     });
-    let Some(writer) = writer else { return 0 };
-    let times = std::fs::read_to_string(writer.join("schedstat")).unwrap_or_default();
+    writer.map_or(0, |writer| thread_ns(&writer))
+}
+
+fn thread_ns(task: &Path) -> u64 {
+    let times = std::fs::read_to_string(task.join("schedstat")).unwrap_or_default();
     times.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or_default()
 }
 
@@ -151,6 +170,7 @@ fn device(n: u64) -> Device {
         generation: 0,
         born: moment(n),
         enrolled: None,
+        door: None,
         mark: None,
     }
 }
@@ -166,6 +186,7 @@ fn credential(n: u64, generation: u32, at: UnixTime) -> Credential {
         generation,
         spki: SpkiHash::from_octets(key),
         requester: Requester::from_octets(key),
+        closes: false,
         shard: (n % 16) as u16,
         issued: at,
         not_after: at.plus_secs(30 * 86_400),
@@ -181,19 +202,22 @@ fn born(n: u64) -> (Change, UnixTime) {
     (Change::Born { device: device(n), expected: None, credential, replaces: vec![] }, moment(n))
 }
 
-fn leafed(n: u64, generation: u32) -> (Change, UnixTime) {
-    let at = moment(0).plus_secs(86_400 * u64::from(generation));
+/// Leaves come 1,000 in a second, each generation on another day.
+fn later(nth: u64, generation: u32) -> UnixTime {
+    UnixTime::from_millis(moment(0).millis() + 86_400_000 * u64::from(generation) + nth)
+}
+
+fn leafed(n: u64, generation: u32, at: UnixTime) -> (Change, UnixTime) {
     let mut device = device(n);
     device.standing = Standing::Enrolled;
     device.generation = generation;
     device.groups = GroupName::parse("plant-7").into_iter().collect();
     let leaf = credential(n, generation, at);
     let expected = Some(u64::from(generation));
-    (Change::Leafed { device, expected, leaf, supersedes: vec![], token: None }, at)
+    (Change::Leafed { device, expected, leaf, due: None, supersedes: vec![], token: None }, at)
 }
 
-fn used(n: u64, generation: u32) -> (Change, UnixTime) {
-    let at = moment(0).plus_secs(86_400 * u64::from(generation));
+fn used(n: u64, generation: u32, at: UnixTime) -> (Change, UnixTime) {
     let serial = credential(n, generation, at).serial;
     (Change::Used { serial, at, earlier_end: at.plus_secs(86_400) }, at)
 }

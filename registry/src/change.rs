@@ -1,9 +1,11 @@
-//! What may be written: a [`Change`] with the preconditions that it was decided on, the [`Draft`] of the ledger entry
-//! that tells of it, and what comes back. There is no other way to write an identity.
+//! What may be written: a [`Change`] with the preconditions that it was decided on, the [`Draft`]
+//! of the ledger entry that tells of it, and what comes back. There is no other way to write an
+//! identity.
 //!
-//! A change is decided on facts that may be old by the time it is written. So it carries what it counted on (a version,
-//! the absence of a key, a use of a token), the writer looks again, and a [`Clash`] tells what was no longer so: gather
-//! the facts anew and decide again. Read on in [`crate::Registry::commit`].
+//! A change is decided on facts that may be old by the time it is written. So it carries what it
+//! counted on (a version, the absence of a key, a use of a token), the writer looks again, and a
+//! [`Clash`] tells what was no longer so: gather the facts anew and decide again. Read on in
+//! [`crate::Registry::commit`].
 
 use crate::realm::{Operator, Realm};
 use identity::authority::{Authority, AuthorityState, KeyId};
@@ -18,13 +20,14 @@ use std::fmt;
 
 /// A change of identity, whole or not at all.
 ///
-/// In every change of a device the row that is stored has the version `expected + 1` (a new one has the version that
-/// the change names), whatever else the change says of it.
+/// In every change of a device the row that is stored has the version `expected + 1` (a new one has
+/// the version that the change names), whatever else the change says of it.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Nothing but the entry: a refusal, an operator's look.
     Nothing,
-    /// A new realm; its entry is the first of its ledger. Clashes with a realm of the same key, name or UUID.
+    /// A new realm; its entry is the first of its ledger. Clashes with a realm of the same key,
+    /// name or UUID.
     Found(Realm),
     /// A new authority, or a new certificate and state for a known one.
     Authority(Authority),
@@ -54,18 +57,22 @@ pub enum Change {
         expected: Option<u64>,
         /// Its leaf.
         leaf: Credential,
+        /// From when on a device that has not renewed it is past its renewal; `None` is half its
+        /// life.
+        due: Option<UnixTime>,
         /// Leaves of the same device that this one replaces at once; revoked as superseded.
         supersedes: Vec<Serial>,
         /// The token that was shown, of which one use goes.
         token: Option<TokenId>,
     },
-    /// A handshake with a credential completed for the first time.
+    /// A handshake with a credential completed for the first time. Clashes where it was used before.
     Used {
         /// Which credential.
         serial: Serial,
         /// When.
         at: UnixTime,
-        /// From when on the device's earlier leaves are spent, those excepted that are spent sooner.
+        /// From when on the device's earlier leaves are spent, those excepted that are spent
+        /// sooner.
         earlier_end: UnixTime,
     },
     /// A device moves to another standing.
@@ -81,9 +88,10 @@ pub enum Change {
     },
     /// Credentials are revoked, and with each of them every leaf of the same key.
     ///
-    /// For [`Reason::KeyCompromise`] the key is marked for good, its birth certificate is revoked too, and what was
-    /// revoked for another reason is now revoked for this one. [`Reason::CertificateHold`] can be lifted by
-    /// [`Fate::Unhold`]; every other reason is final and keeps the moment of a hold that went before.
+    /// For [`Reason::KeyCompromise`] the key is marked for good, its birth certificate is revoked
+    /// too, and what was revoked for another reason is now revoked for this one.
+    /// [`Reason::CertificateHold`] can be lifted by [`Fate::Unhold`]; every other reason is final
+    /// and keeps the moment of a hold that went before.
     Revoked {
         /// Which credentials.
         serials: Vec<Serial>,
@@ -145,7 +153,8 @@ pub enum Fate {
     Hold,
     /// What is on hold is good again.
     Unhold,
-    /// Its leaves are revoked for good, also those on hold; with [`Standing::Retired`] the birth certificate too.
+    /// Its leaves are revoked for good, also those on hold; with [`Standing::Retired`] the birth
+    /// certificate too.
     Revoke(Reason),
     /// They stay as they are.
     Keep,
@@ -156,7 +165,8 @@ pub enum Fate {
 pub struct Draft {
     /// What kind of event; public.
     pub class: ledger::Class,
-    /// What happened, as `ledger::Payload` encodes it; private. At most 16 KiB, which `ledger::Payload` sees to.
+    /// What happened, as `ledger::Payload` encodes it; private. At most 16 KiB, which
+    /// `ledger::Payload` sees to.
     pub payload: Vec<u8>,
     /// 32 fresh random octets: without them nobody can guess a payload and compare.
     pub salt: [u8; 32],
@@ -176,11 +186,13 @@ pub struct Committed {
 pub enum CommitError {
     /// The facts that it was decided on are no longer so. Gather them again and decide anew.
     Conflict(Clash),
-    /// More is waiting than the writer can take; nothing was written. The requester may try again in a second.
+    /// More is waiting than the writer can take; nothing was written. The requester may try again
+    /// in a second.
     Busy,
-    /// The file could not be written (disk full, I/O). Nothing of it is seen; only where a sync failed and the process
-    /// is killed before the next commit, the change may be there afterwards, whole and with its entry, as after a lost
-    /// answer. The operator's move; the registry keeps serving.
+    /// The file could not be written (disk full, I/O). Nothing of it is seen; only where a sync
+    /// failed and the process ends before the next commit, the change may be there afterwards,
+    /// whole and with its entry, as after a lost answer. The operator's move; the registry keeps
+    /// serving.
     Storage(String),
     /// The registry is closed, or was closed before the change was written.
     Closed,
@@ -200,7 +212,8 @@ pub enum Clash {
     SerialKnown,
     /// The token has no use left, is revoked, or has ended.
     TokenSpent,
-    /// What shall be new exists: a device with this UUID or these identifiers, a realm, a token, an operator.
+    /// What shall be new exists: a device with this UUID or these identifiers, a realm, a token, an
+    /// operator, a first use.
     Exists,
     /// What shall change does not exist: a realm, a device, a credential, a token, a door.
     Missing,
@@ -232,7 +245,8 @@ impl fmt::Display for CommitError {
 
 impl std::error::Error for CommitError {}
 
-/// Credentials or the standing of a device ended, durably: every session under one of these keys ends now.
+/// Credentials or the standing of a device ended, durably: every session under one of these keys
+/// ends now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// The realm.

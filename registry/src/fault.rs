@@ -30,8 +30,8 @@ impl fmt::Display for OpenError {
             }
             Self::Newer { found, known } => write!(
                 f,
-                "the registry was written by a newer muster (schema {found}, this one knows {known}); \
-                 run that version, or restore a back-up"
+                "the registry was written by a newer muster (schema {found}, this one knows \
+                 {known}); run that version, or restore a back-up"
             ),
             Self::Foreign => f.write_str("the file is not a registry of muster; name another file"),
             Self::Damaged(what) => {

@@ -67,9 +67,10 @@ const ORPHANS: &[(&str, &str)] = &[
 const FINDINGS_MAX: i64 = 100;
 
 impl Registry {
-    /// Looks at everything: SQLite's own check of the file, every entry of every ledger hashed again against its tiles
-    /// and its head, and rows that point to nothing. Takes seconds for a million devices, reads the state of one
-    /// moment, and holds up nobody but one reader. Empty is good.
+    /// Looks at everything: SQLite's own check of the file, every entry of every ledger hashed
+    /// again against its tiles and its head, and rows that point to nothing. Takes seconds for a
+    /// million devices, reads the state of one moment, and holds up nobody but one reader. Empty is
+    /// good.
     ///
     /// # Errors
     /// [`ReadError::Storage`] where the look could not be finished.

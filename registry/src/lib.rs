@@ -1,13 +1,13 @@
 //! What Muster remembers: the only SQL, the one writer thread, and the roll.
 //!
-//! There is one way to write an identity, [`Registry::commit`]: a [`Change`] with its preconditions and the [`Draft`]
-//! of the entry that tells of it become durable in one transaction, or neither does; so the tables cannot say anything
-//! that the ledger does not. Many changes share one transaction and one fsync. The order is always: durable commit,
-//! [`Roll`], [`Cut`], answers.
+//! There is one way to write an identity, [`Registry::commit`]: a [`Change`] with its preconditions
+//! and the [`Draft`] of the entry that tells of it become durable in one transaction, or neither
+//! does; so the tables cannot say anything that the ledger does not. Many changes share one
+//! transaction and one fsync. The order is always: durable commit, [`Roll`], [`Cut`], answers.
 //!
-//! Authentication asks the [`Roll`] and never SQL; everything else is read through a pool of connections that see the
-//! last commit and never hold up the writer. Read on in [`change`] for what may be written, in [`roll`] for the hot
-//! path, and in [`mod@read`] for the questions.
+//! Authentication asks the [`Roll`] and never SQL; everything else is read through a pool of
+//! connections that see the last commit and never hold up the writer. Read on in [`change`] for
+//! what may be written, in [`roll`] for the hot path, and in [`mod@read`] for the questions.
 
 pub mod change;
 mod fault;
@@ -44,12 +44,14 @@ use writer::{Answer, Commit, Job, Note, Writer};
 pub struct Options {
     /// Connections that read at the same time, at least 1; a read that finds none free waits.
     pub readers: usize,
-    /// Changes that may wait for the writer, at least 1; one more is answered [`CommitError::Busy`].
+    /// Changes that may wait for the writer, at least 1; one more is answered
+    /// [`CommitError::Busy`].
     pub queue: usize,
 }
 
 impl Default for Options {
-    /// 4 readers, as many as small machines have cores; 8192 changes, about a second's work of the writer.
+    /// 4 readers, as many as small machines have cores; 8192 changes, about a second's work of the
+    /// writer.
     fn default() -> Self {
         Self { readers: 4, queue: 8192 }
     }
@@ -69,12 +71,13 @@ struct Inner {
 }
 
 impl Registry {
-    /// Opens the registry in the file at `path`, makes it where there is none, brings it to the newest schema, checks
-    /// that each ledger's head goes with its tree, and fills the roll. A million devices take about two seconds.
+    /// Opens the registry in the file at `path`, makes it where there is none, brings it to the
+    /// newest schema, checks that each ledger's head goes with its tree, and fills the roll. A
+    /// million devices take about two seconds.
     ///
     /// # Errors
-    /// [`OpenError`], each with a sentence that says what to do. Nothing was changed then, except that an older schema
-    /// may have been brought to a newer one.
+    /// [`OpenError`], each with a sentence that says what to do. Nothing was changed then, except
+    /// that an older schema may have been brought to a newer one.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
         Self::start(&Place::File(path.to_owned()), options)
     }
@@ -103,25 +106,19 @@ impl Registry {
         Ok(Self(Arc::new(Inner { queue, writer, shared, pool, keeper })))
     }
 
-    /// Writes a change and the entry that tells of it, or neither. Never blocks: `answer` is called once, from the
-    /// writer's thread after the change is durable, or from this one when it cannot even wait; it should only pass the
-    /// word on, since all other changes wait for it.
+    /// Writes a change and the entry that tells of it, or neither. Never blocks: `answer` is called
+    /// once, from the writer's thread after the change is durable, or from this one when it cannot
+    /// even wait; it should only pass the word on, since all other changes wait for it.
     ///
-    /// [`CommitError::Conflict`] is the caller's: decide anew. [`CommitError::Busy`] is the requester's: later again.
-    /// [`CommitError::Storage`] is the operator's.
-    pub fn commit(
-        &self,
-        realm: RealmKey,
-        change: Change,
-        draft: Draft,
-        answer: Told<Committed>,
-    ) {
+    /// [`CommitError::Conflict`] is the caller's: decide anew. [`CommitError::Busy`] is the
+    /// requester's: later again. [`CommitError::Storage`] is the operator's.
+    pub fn commit(&self, realm: RealmKey, change: Change, draft: Draft, answer: Told<Committed>) {
         let answer = Answer::new(answer);
         self.0.offer(Job::Commit(Box::new(Commit { realm, change, draft, answer })));
     }
 
-    /// Writes a change and waits until it is durable. Waits also where [`Registry::commit`] would say `Busy`. Not from
-    /// a callback of this registry, which would wait for itself.
+    /// Writes a change and waits until it is durable. Waits also where [`Registry::commit`] would
+    /// say `Busy`. Not from a callback of this registry, which would wait for itself.
     ///
     /// # Errors
     /// As [`Registry::commit`], except for [`CommitError::Busy`].
@@ -134,8 +131,9 @@ impl Registry {
         self.0.wait(|answer| Job::Commit(Box::new(Commit { realm, change, draft, answer })))
     }
 
-    /// Sets (`Some`) or takes away (`None`) a note: bookkeeping that names no identity and makes no entry. Written in
-    /// order with the changes, by the same writer. `answer` as in [`Registry::commit`].
+    /// Sets (`Some`) or takes away (`None`) a note: bookkeeping that names no identity and makes no
+    /// entry. Written in order with the changes, by the same writer. `answer` as in
+    /// [`Registry::commit`].
     #[expect(clippy::too_many_arguments, reason = "realm, space and key are one address")]
     pub fn note(
         &self,
@@ -164,12 +162,21 @@ impl Registry {
         self.0.wait(|answer| Job::Note(Box::new(Note { realm, space, key, value, answer })))
     }
 
-    /// Adds one to be told of every [`Cut`], from the writer's thread, after the roll knows and before the answers.
+    /// Adds one to be told of every [`Cut`], from the writer's thread, after the roll knows and
+    /// before the answers.
     pub fn on_cut(&self, told: Box<dyn Fn(&Cut) + Send + Sync>) {
         self.0.shared.on_cut(told);
     }
 
-    /// Adds one to be told the new size of a ledger, once for each commit that grew it, as [`Registry::on_cut`] is.
+    /// Adds one to be told when what CRLs must say has changed: something was revoked, put on
+    /// hold, or is good again (which no [`Cut`] tells); once for each commit, as
+    /// [`Registry::on_cut`] is.
+    pub fn on_revocation(&self, told: Box<dyn Fn() + Send + Sync>) {
+        self.0.shared.on_revocation(told);
+    }
+
+    /// Adds one to be told the new size of a ledger, once for each commit that grew it, as
+    /// [`Registry::on_cut`] is.
     pub fn on_entry(&self, told: Box<dyn Fn(RealmKey, u64) + Send + Sync>) {
         self.0.shared.on_entry(told);
     }
@@ -186,8 +193,9 @@ impl Registry {
         self.0.shared.realms()
     }
 
-    /// Finishes what has queued up and ends the writer; later changes are answered [`CommitError::Closed`]. Reads go
-    /// on working until the last handle is gone. Called from the writer's own thread it does not wait.
+    /// Finishes what has queued up and ends the writer; later changes are answered
+    /// [`CommitError::Closed`]. Reads go on working until the last handle is gone. Called from the
+    /// writer's own thread it does not wait.
     pub fn close(&self) {
         self.0.close();
     }
@@ -237,7 +245,8 @@ impl Inner {
         let Some(writer) = writer else { return };
         // An error says that the writer has ended already.
         let _ = self.queue.send(Job::Stop);
-        // A callback that holds the last handle closes from the writer's own thread, which cannot wait for itself.
+        // A callback that holds the last handle closes from the writer's own thread, which cannot
+        // wait for itself.
         if writer.thread().id() != std::thread::current().id() {
             let _ = writer.join();
         }

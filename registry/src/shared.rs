@@ -1,4 +1,5 @@
-//! What the writer's thread and those who ask have in common: the roll, the list of realms, and who wants to be told.
+//! What the writer's thread and those who ask have in common: the roll, the list of realms, and who
+//! wants to be told.
 
 use crate::change::Cut;
 use crate::realm::{Realm, RealmKey};
@@ -6,12 +7,14 @@ use crate::roll::Roll;
 use std::sync::{PoisonError, RwLock};
 
 type OnCut = Box<dyn Fn(&Cut) + Send + Sync>;
+type OnRevocation = Box<dyn Fn() + Send + Sync>;
 type OnEntry = Box<dyn Fn(RealmKey, u64) + Send + Sync>;
 
 pub(crate) struct Shared {
     pub(crate) roll: Roll,
     realms: RwLock<Vec<Realm>>,
     on_cut: RwLock<Vec<OnCut>>,
+    on_revocation: RwLock<Vec<OnRevocation>>,
     on_entry: RwLock<Vec<OnEntry>>,
 }
 
@@ -21,6 +24,7 @@ impl Shared {
             roll,
             realms: RwLock::new(realms),
             on_cut: RwLock::default(),
+            on_revocation: RwLock::default(),
             on_entry: RwLock::default(),
         }
     }
@@ -39,6 +43,10 @@ impl Shared {
         self.on_cut.write().unwrap_or_else(PoisonError::into_inner).push(told);
     }
 
+    pub(crate) fn on_revocation(&self, told: OnRevocation) {
+        self.on_revocation.write().unwrap_or_else(PoisonError::into_inner).push(told);
+    }
+
     pub(crate) fn on_entry(&self, told: OnEntry) {
         self.on_entry.write().unwrap_or_else(PoisonError::into_inner).push(told);
     }
@@ -46,6 +54,11 @@ impl Shared {
     pub(crate) fn cut(&self, cuts: &[Cut]) {
         let listeners = self.on_cut.read().unwrap_or_else(PoisonError::into_inner);
         cuts.iter().for_each(|cut| listeners.iter().for_each(|told| told(cut)));
+    }
+
+    pub(crate) fn revoked(&self) {
+        let listeners = self.on_revocation.read().unwrap_or_else(PoisonError::into_inner);
+        listeners.iter().for_each(|told| told());
     }
 
     pub(crate) fn grown(&self, realm: RealmKey, size: u64) {

@@ -1,7 +1,7 @@
 //! The birth desk: requests of a station to durable birth certificates, many at a time.
 //!
-//! Each unit stands alone: one that is refused spares the rest. The commits of a batch are all queued before the
-//! first is waited for, so that they share their fsync.
+//! Each unit stands alone: one that is refused spares the rest. The commits of a batch are all
+//! queued before the first is waited for, so that they share their fsync.
 
 use crate::clock::SystemDice;
 use crate::house::{House, RealmState};
@@ -45,12 +45,14 @@ pub struct Station<'a> {
     pub name: &'a str,
     /// The address that it calls from.
     pub from: IpAddr,
+    /// Whether its word replaces the birth certificate of a unit that has joined, too.
+    pub replaces_joined: bool,
 }
 
 /// A unit between its decision and its commit.
 enum Step<'a> {
     Done(Result<Birth, Denied>),
-    Committing { ask: BirthAsk, born: Box<Birth>, commit: CommitWait<'a> },
+    Committing { ask: Box<BirthAsk>, born: Box<Birth>, commit: CommitWait<'a> },
 }
 
 /// A refusal, and the device that it is about where there is one.
@@ -70,7 +72,8 @@ enum Decided {
     Born(Box<Born>),
 }
 
-type CommitWait<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Committed, CommitError>> + Send + 'a>>;
+type CommitWait<'a> =
+    std::pin::Pin<Box<dyn Future<Output = Result<Committed, CommitError>> + Send + 'a>>;
 
 impl House {
     /// Carries each unit to a durable birth certificate or a refusal, in the order of `units`.
@@ -82,8 +85,8 @@ impl House {
     ) -> Vec<Result<Birth, Refusal>> {
         let mut steps = Vec::with_capacity(units.len());
         for unit in units {
-            steps.push(match read(unit, station.name) {
-                Ok(ask) => self.begin(realm, ask, station),
+            steps.push(match read(unit, station) {
+                Ok(ask) => self.begin(realm, Box::new(ask), station),
                 Err(defect) => Step::Done(Err(Refusal::Malformed(defect).into())),
             });
             // Signing is work: between two units others of this worker get their turn.
@@ -104,10 +107,17 @@ impl House {
     }
 
     /// Decides on one unit and queues its commit.
-    fn begin<'a>(&'a self, realm: &'a RealmState, ask: BirthAsk, station: Station<'_>) -> Step<'a> {
+    fn begin<'a>(
+        &'a self,
+        realm: &'a RealmState,
+        ask: Box<BirthAsk>,
+        station: Station<'_>,
+    ) -> Step<'a> {
         match self.decide_birth(realm, &ask) {
             Err(denied) => Step::Done(Err(denied)),
-            Ok(Decided::Again(credential)) => Step::Done(birth_of(&credential, true).map_err(Denied::from)),
+            Ok(Decided::Again(credential)) => {
+                Step::Done(birth_of(&credential, true).map_err(Denied::from))
+            }
             Ok(Decided::Born(born)) => {
                 let payload = payload(&ask, &born, station);
                 let birth = match birth_of(&born.credential, false) {
@@ -154,7 +164,9 @@ impl House {
             tracing::error!("the registry cannot be read: {error}");
             outage("the registry cannot be read: try again later")
         })?;
-        let known = facts.by_serial.as_ref().map(|(d, _)| d.id).or(facts.by_key.as_ref().map(|(d, _)| d.id));
+        // A key that was seen before is its device's affair, whatever serial number it comes with.
+        let by_key = facts.by_key.as_ref().map(|(d, _)| d.id);
+        let known = by_key.or(facts.by_serial.as_ref().map(|(d, _)| d.id));
         let judged = birth::judge(ask, facts, &realm.settings.rules(None));
         match judged.map_err(|refusal| Denied { refusal, about: known })? {
             BirthJudgement::Again(credential) => Ok(Decided::Again(credential)),
@@ -177,10 +189,12 @@ impl House {
     ) -> Result<BirthFacts, ReadError> {
         let seen = self.registry.roll().lookup(realm.key, &ask.csr.key().hash());
         let by_key = match &seen {
-            Some(seen) => self.born(realm, self.registry.device(realm.key, &seen.device)?)?,
+            Some(seen) => {
+                let of_key = self.registry.credentials_by_key(realm.key, &ask.csr.key().hash())?;
+                self.registry.device(realm.key, &seen.device)?.zip(of_key.into_iter().next())
+            }
             None => None,
         };
-        let by_key = by_key.and_then(|(device, birth)| Some((device, birth?)));
         let i = &ask.identifiers;
         let same = self.registry.device_by_serial(realm.key, &i.maker, &i.model, &i.serial)?;
         Ok(BirthFacts {
@@ -201,7 +215,12 @@ impl House {
         Ok(Some((device, birth)))
     }
 
-    async fn record_birth(&self, realm: &RealmState, denied: Denied, station: Station<'_>) -> Refusal {
+    async fn record_birth(
+        &self,
+        realm: &RealmState,
+        denied: Denied,
+        station: Station<'_>,
+    ) -> Refusal {
         let Denied { refusal, about } = denied;
         let marks = matches!(&refusal, Refusal::Denied(r) if *r == RuleId::SECOND_BIRTH || *r == RuleId::KEY_BORN_TWICE);
         let mark = about.filter(|_| marks);
@@ -220,7 +239,7 @@ impl House {
     }
 }
 
-fn read(unit: Unit, station: &str) -> Result<BirthAsk, Defect> {
+fn read(unit: Unit, station: Station<'_>) -> Result<BirthAsk, Defect> {
     let csr = if unit.csr.trim_start().starts_with("-----") {
         Csr::parse_pem(&unit.csr)?
     } else {
@@ -228,8 +247,15 @@ fn read(unit: Unit, station: &str) -> Result<BirthAsk, Defect> {
             .ok_or_else(|| Defect::new("csr-base64", "the request is neither PEM nor base64"))?;
         Csr::parse(&der)?
     };
-    let identifiers = unit.identifiers.check().map_err(|sentence| Defect::new("identifiers", sentence))?;
-    Ok(BirthAsk { csr, identifiers, replace: unit.replace, requester: Requester::operator(station) })
+    let identifiers =
+        unit.identifiers.check().map_err(|sentence| Defect::new("identifiers", sentence))?;
+    Ok(BirthAsk {
+        csr,
+        identifiers,
+        replace: unit.replace,
+        replaces_joined: station.replaces_joined,
+        requester: Requester::operator(station.name),
+    })
 }
 
 fn birth_of(credential: &Credential, again: bool) -> Result<Birth, Refusal> {

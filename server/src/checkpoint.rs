@@ -1,5 +1,5 @@
-//! Signs the ledger's head: after durable commits, at most once a second, and once at a start for what a crash left
-//! committed and unsigned.
+//! Signs the ledger's head: after durable commits, at most once a second, and once at a start for
+//! what a crash left committed and unsigned.
 
 use crate::house::House;
 use crate::public::{Kind, PublicFile, PublicView};
@@ -13,8 +13,8 @@ use tokio::sync::{Notify, oneshot};
 /// Where the signed checkpoint of a realm is kept among the notes of the registry.
 pub const SPACE: &str = "checkpoint";
 
-/// Between two checkpoints: who waits for a receipt waits a second at most, and a busy ledger is not signed for every
-/// commit.
+/// Between two checkpoints: who waits for a receipt waits a second at most, and a busy ledger is
+/// not signed for every commit.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Signs again whenever `changed` says that a ledger grew. Ends with its task.
@@ -44,7 +44,9 @@ pub async fn sign_all(house: &House, view: &PublicView) {
                     tracing::error!(realm = %realm.name(), "the checkpoint could not be stored: {error}");
                 }
             }
-            Err(error) => tracing::error!(realm = %realm.name(), "the checkpoint could not be made: {error}"),
+            Err(error) => {
+                tracing::error!(realm = %realm.name(), "the checkpoint could not be made: {error}")
+            }
         }
     }
 }

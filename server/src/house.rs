@@ -1,11 +1,13 @@
-//! Everything that a running server has: the registry, the clock, the online keys, and per realm what every
-//! decision needs at hand (authorities, doors, profiles, settings), read anew after each change of one of them.
+//! Everything that a running server has: the registry, the clock, the online keys, and per realm
+//! what every decision needs at hand (authorities, doors, profiles, settings), read anew after each
+//! change of one of them.
 
 use crate::clock::{Clock, SystemDice};
 use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::record::Strangers;
 use crate::settings::Settings;
+use crate::writing::Writing;
 use ca::{Addresses, Issuer};
 use identity::authority::{Authority, AuthorityState, KeyId, Role};
 use identity::door::Door;
@@ -14,11 +16,12 @@ use identity::{Outside, RealmName, Signer};
 use ledger::{Class, Payload};
 use registry::{Change, CommitError, Committed, Draft, ReadError, Realm, RealmKey, Registry};
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Instant;
 use tokio::sync::oneshot;
 
-/// CRL shards of an issuer. A shard is what a device with little memory fetches to check one peer: at a million
-/// leaves of which one in a hundred is revoked, a sixteenth is 25 KiB.
+/// CRL shards of an issuer. A shard is what a device with little memory fetches to check one peer:
+/// at a million leaves of which one in a hundred is revoked, a sixteenth is 25 KiB.
 pub const SHARDS: u16 = 16;
 
 /// The private keys that the server holds, by the key identifier of their certificates.
@@ -31,7 +34,9 @@ pub struct House {
     /// Where time comes from.
     pub clock: Clock,
     /// What is counted.
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
+    /// Whether the registry can be written.
+    pub writing: Arc<Writing>,
     /// How often each device asks.
     pub rates: Rates,
     /// Refusals of those who proved nothing.
@@ -41,6 +46,8 @@ pub struct House {
     public_url: Option<String>,
     keyring: RwLock<Keyring>,
     realms: RwLock<BTreeMap<RealmName, Arc<RealmState>>>,
+    /// Held while a realm is read anew, so that of two changes that cross the later one is seen.
+    reading: Mutex<()>,
 }
 
 /// What a start brings along.
@@ -98,11 +105,14 @@ impl RealmState {
         self.profiles.iter().find(|p| p.name == name)
     }
 
-    /// What a device must trust: the operations authorities that still count, then the root (RFC 7030 §4.1.3).
+    /// What a device must trust: the operations authorities that still count, then the root (RFC
+    /// 7030 §4.1.3).
     #[must_use]
     pub fn device_anchors(&self) -> Vec<identity::Certificate> {
         let of = |role: Role| {
-            self.authorities.iter().filter(move |a| a.role == role && a.state != AuthorityState::Barred)
+            self.authorities
+                .iter()
+                .filter(move |a| a.role == role && a.state != AuthorityState::Barred)
         };
         let roles = [Role::Operations, Role::Birth, Role::Service, Role::Root];
         roles.into_iter().flat_map(of).map(|a| a.certificate.clone()).collect()
@@ -118,13 +128,15 @@ impl House {
         let house = Self {
             registry: furniture.registry,
             clock: furniture.clock,
-            metrics: Metrics::default(),
+            metrics: Arc::default(),
+            writing: Arc::default(),
             rates: Rates::default(),
             strangers: Strangers::default(),
             ledger_key: furniture.ledger_key,
             public_url: furniture.public_url,
             keyring: RwLock::new(furniture.keyring),
             realms: RwLock::default(),
+            reading: Mutex::default(),
         };
         for realm in house.registry.realms() {
             house.reload(&realm.name)?;
@@ -144,12 +156,13 @@ impl House {
         self.realms.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Reads a realm anew, after its authorities, doors, profiles or settings changed. Requests under way keep what
-    /// they began with.
+    /// Reads a realm anew, after its authorities, doors, profiles or settings changed. Requests
+    /// under way keep what they began with.
     ///
     /// # Errors
     /// [`ReadError`] where the registry cannot be read; the realm then stays as it was.
     pub fn reload(&self, name: &RealmName) -> Result<(), ReadError> {
+        let _in_turn = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(realm) = self.registry.realms().into_iter().find(|r| r.name == *name) else {
             return Ok(());
         };
@@ -217,8 +230,8 @@ impl House {
     /// Commits a change with its entry and waits until both are durable.
     ///
     /// # Errors
-    /// [`CommitError::Conflict`] where a precondition does not hold any more: decide again on fresh facts. Others are
-    /// ours, and the caller may retry.
+    /// [`CommitError::Conflict`] where a precondition does not hold any more: decide again on fresh
+    /// facts. Others are ours, and the caller may retry.
     pub async fn commit(
         &self,
         realm: RealmKey,
@@ -229,8 +242,8 @@ impl House {
         self.queue(realm, change, class, payload).await
     }
 
-    /// Queues a change with its entry now, and gives what waits until both are durable. Many that are queued before
-    /// the first is waited for share their fsync.
+    /// Queues a change with its entry now, and gives what waits until both are durable. Many that
+    /// are queued before the first is waited for share their fsync.
     pub fn queue(
         &self,
         realm: RealmKey,
@@ -242,7 +255,13 @@ impl House {
         let salt = Outside { now, dice: &mut SystemDice }.random();
         let draft = Draft { class, payload: payload.encode(), salt, at: now };
         let (answer, answered) = oneshot::channel();
-        let tell = move |result| {
+        let (metrics, writing) = (self.metrics.clone(), self.writing.clone());
+        let queued = Instant::now();
+        let tell = move |result: Result<Committed, CommitError>| {
+            writing.went(&result);
+            if result.is_ok() {
+                metrics.committed(queued.elapsed());
+            }
             // The one who asked may be gone; the commit stands all the same.
             let _gone = answer.send(result);
         };

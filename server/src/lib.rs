@@ -22,6 +22,7 @@ pub mod sd;
 pub mod serve;
 pub mod settings;
 pub mod tls;
+pub mod writing;
 
 pub use home::ServeOptions;
 pub use serve::{Running, start};

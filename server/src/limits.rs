@@ -74,9 +74,9 @@ pub const BODY: Duration = Duration::from_secs(20);
 /// and enough for the slowest body above.
 pub const DRAIN: Duration = Duration::from_secs(25);
 
-/// Certificates of a client chain that are read: leaf, two intermediates and a root that need not
-/// be there.
-pub const CHAIN_MAX: usize = 4;
+/// Certificates of a client chain that are read: one more than the six that EST takes, so that a
+/// longer chain is refused with a sentence, and not cut where its root would be.
+pub const CHAIN_MAX: usize = 7;
 
 /// A server certificate ends after 90 days (`ca`), and is renewed when a third of that is left, so
 /// that a start in between is no news to anybody.

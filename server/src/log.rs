@@ -37,6 +37,14 @@ pub enum Format {
     Json,
 }
 
+impl Format {
+    /// Whether people read it: then what is not an event may stand between the lines, too.
+    #[must_use]
+    pub fn is_for_people(self) -> bool {
+        self == Self::Human || (self == Self::Auto && stderr().is_terminal())
+    }
+}
+
 impl From<Level> for LevelFilter {
     fn from(level: Level) -> Self {
         match level {
@@ -55,8 +63,9 @@ impl From<Level> for LevelFilter {
 /// Where somebody else has begun already, as two servers of one test do; their log then has both.
 pub fn begin(level: Level, format: Format) -> Result<(), SetGlobalDefaultError> {
     let terminal = stderr().is_terminal();
+    let people = format.is_for_people();
     let base = fmt().with_max_level(LevelFilter::from(level)).with_writer(stderr);
-    if format == Format::Human || (format == Format::Auto && terminal) {
+    if people {
         let human = base.with_ansi(terminal).with_target(false).compact().finish();
         tracing::subscriber::set_global_default(human)
     } else {

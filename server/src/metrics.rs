@@ -5,17 +5,18 @@
 //! of a million must not make a million series. What stands in the registry (devices by standing,
 //! leaves past their renewal) is asked for at each reading by `operator::figures`.
 
-use std::collections::HashMap;
+use crate::listen::Tally;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::sync::RwLock;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 /// Series that one family may have. Doors and rules are few; past this somebody makes them up, and
 /// the surplus is counted in one series without labels.
 const SERIES_MAX: usize = 2048;
-/// Upper bounds of the commit histogram in microseconds: an idle commit is one fsync (0.1 to 10 ms),
-/// a p99 above 50 ms breaks the promise that we make for enrollments.
+/// Upper bounds of the commit histogram in microseconds: an idle commit is one fsync (0.1 to 10
+/// ms), a p99 above 50 ms breaks the promise that we make for enrollments.
 const COMMIT_BOUNDS_US: [u64; 11] =
     [500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
 
@@ -26,20 +27,20 @@ pub struct Metrics {
     refusals: Counters,
     births: Counters,
     requests: Counters,
-    connections: Gauges,
+    listeners: Mutex<BTreeMap<&'static str, Arc<Tally>>>,
     published: Gauges,
     commits: Histogram,
 }
 
 impl Metrics {
-    /// A device asked for a leaf: `op` is `join` or `renew`, `result` is `granted`, `again`, `refused`
-    /// or `failed`.
+    /// A device asked for a leaf: `op` is `join` or `renew`, `result` is `issued`, `again` or
+    /// `refused`.
     pub fn enrollment(&self, realm: &str, op: &str, result: &str) {
         self.enrollments.add(&[("realm", realm), ("op", op), ("result", result)]);
     }
 
-    /// Somebody was turned away by `rule` (or a defect of that name); `door` is empty where none was
-    /// reached.
+    /// Somebody was turned away by `rule` (or a defect of that name); `door` is `none` where
+    /// none was reached.
     pub fn refusal(&self, realm: &str, door: &str, rule: &str) {
         self.refusals.add(&[("realm", realm), ("door", door), ("rule", rule)]);
     }
@@ -54,14 +55,11 @@ impl Metrics {
         self.requests.add(&[("realm", realm), ("method", method), ("status", &status.to_string())]);
     }
 
-    /// A connection to `listener` was opened.
-    pub fn connected(&self, listener: &str) {
-        self.connections.change(&[("listener", listener)], |value| value + 1);
-    }
-
-    /// A connection to `listener` ended.
-    pub fn disconnected(&self, listener: &str) {
-        self.connections.change(&[("listener", listener)], |value| value - 1);
+    /// Where the connections of `listener` are counted.
+    #[must_use]
+    pub fn listener(&self, listener: &'static str) -> Arc<Tally> {
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(listeners.entry(listener).or_default())
     }
 
     /// A commit was durable after `took`.
@@ -86,7 +84,7 @@ impl Metrics {
             realm,
             &self.requests,
         );
-        page.gauges("muster_connections", "Open connections.", realm, &self.connections);
+        self.write_listeners(page);
         page.gauges(
             "muster_crl_published_timestamp_seconds",
             "When the newest CRL was published.",
@@ -94,6 +92,36 @@ impl Metrics {
             &self.published,
         );
         page.histogram("muster_commit_seconds", "Durable commits.", &self.commits);
+    }
+}
+
+impl Metrics {
+    /// Connections belong to no realm: who has shown nothing yet is in none.
+    fn write_listeners(&self, page: &mut Page) {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        page.family("muster_connections", "gauge", "Open connections.");
+        for (listener, tally) in listeners.iter() {
+            let labels = written(&[("listener", listener)]);
+            page.count("muster_connections", &labels, &tally.open);
+        }
+        page.family("muster_connections_total", "counter", "Connections that were accepted.");
+        for (listener, tally) in listeners.iter() {
+            let labels = written(&[("listener", listener)]);
+            page.count("muster_connections_total", &labels, &tally.accepted);
+        }
+        page.family("muster_connections_lost_total", "counter", "Connections that we ended.");
+        for (listener, tally) in listeners.iter() {
+            let why = [
+                ("unshaken", &tally.unshaken),
+                ("malformed", &tally.malformed),
+                ("evicted", &tally.evicted),
+                ("cut", &tally.cut),
+            ];
+            for (why, count) in why {
+                let labels = written(&[("listener", listener), ("why", why)]);
+                page.count("muster_connections_lost_total", &labels, count);
+            }
+        }
     }
 }
 
@@ -200,6 +228,11 @@ impl Page {
         };
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "a count past 2^53 is not reached")]
+    fn count(&mut self, name: &str, labels: &str, count: &AtomicU64) {
+        self.line(name, labels, count.load(Ordering::Relaxed) as f64);
+    }
+
     fn counters(&mut self, name: &str, help: &str, realm: &str, counters: &Counters) {
         self.family(name, "counter", help);
         self.rows(name, realm, counters.rows());
@@ -271,15 +304,15 @@ mod tests {
     #[test]
     fn what_was_counted_is_read() {
         let metrics = Metrics::default();
-        metrics.enrollment("default", "join", "granted");
-        metrics.enrollment("default", "join", "granted");
-        metrics.connected("device");
-        metrics.connected("device");
-        metrics.disconnected("device");
+        metrics.enrollment("default", "join", "issued");
+        metrics.enrollment("default", "join", "issued");
+        let tally = metrics.listener("device");
+        tally.open.fetch_add(1, Ordering::Relaxed);
+        assert!(Arc::ptr_eq(&tally, &metrics.listener("device")));
 
         let text = page(&metrics, "default");
 
-        let joins = r#"muster_enrollments_total{realm="default",op="join",result="granted"} 2"#;
+        let joins = r#"muster_enrollments_total{realm="default",op="join",result="issued"} 2"#;
         assert!(text.contains(joins), "{text}");
         assert!(text.contains(r#"muster_connections{listener="device"} 1"#), "{text}");
     }

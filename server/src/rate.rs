@@ -1,12 +1,12 @@
-//! How often each proven device may ask: a bucket per device, so that one device that loops harms nobody else, and
-//! a whole site behind one address is not one suspect.
+//! How often each proven device may ask: a bucket per device, so that one device that loops harms
+//! nobody else, and a whole site behind one address is not one suspect.
 
 use identity::{DeviceId, UnixTime};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Buckets that are kept. Full buckets are as good as none and are dropped first; a fleet of which more than this
-/// many devices renew within one refill time has other limits to meet.
+/// Buckets that are kept. Full buckets are as good as none and are dropped first; a fleet of which
+/// more than this many devices renew within one refill time has other limits to meet.
 const BUCKETS_MAX: usize = 200_000;
 
 /// A bucket per device.
@@ -29,8 +29,8 @@ impl Bucket {
 }
 
 impl Rates {
-    /// Takes one from the bucket of `device`, which holds `per_hour` and refills in an hour; `false` where it is
-    /// empty. A clock that goes backwards fills nothing and empties nothing.
+    /// Takes one from the bucket of `device`, which holds `per_hour` and refills in an hour;
+    /// `false` where it is empty. A clock that goes backwards fills nothing and empties nothing.
     pub fn take(&self, device: DeviceId, per_hour: u32, now: UnixTime) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= BUCKETS_MAX && !buckets.contains_key(&device) {
@@ -63,7 +63,10 @@ mod tests {
 
         assert_eq!(granted, 3);
         assert!(rates.take(other, 3, start));
-        assert!(!rates.take(one, 3, start.minus_secs(86_400)), "a clock that goes back refills nothing");
+        assert!(
+            !rates.take(one, 3, start.minus_secs(86_400)),
+            "a clock that goes back refills nothing"
+        );
         assert!(rates.take(one, 3, start.plus_secs(1201)), "a third of an hour refills one");
     }
 }

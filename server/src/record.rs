@@ -1,5 +1,6 @@
-//! How refusals leave their trace. Nobody can grow the ledger from outside: a known device gets an entry, so many an
-//! hour; strangers that proved nothing get a metric, a log line, and together one summary entry per reason and hour.
+//! How refusals leave their trace. Nobody can grow the ledger from outside: a known device gets an
+//! entry, so many an hour; strangers that proved nothing get a metric, a log line, and together one
+//! summary entry per reason and hour.
 
 use crate::house::{House, RealmState};
 use identity::{Defect, DeviceId, Refusal, UnixTime};
@@ -9,7 +10,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
-/// Refusals of one device that become entries in an hour: enough to see a pattern, too few to fill a disk.
+/// Refusals of one device that become entries in an hour: enough to see a pattern, too few to fill
+/// a disk.
 const ENTRIES_PER_HOUR: u32 = 12;
 /// Log lines about strangers in a minute; the metric counts the rest.
 const LINES_PER_MINUTE: u32 = 60;
@@ -43,8 +45,8 @@ pub fn rule_name(refusal: &Refusal) -> &str {
 }
 
 impl House {
-    /// Leaves the trace of a refusal. An outage of our own is logged and counted, and is no entry: the ledger may be
-    /// what is out of order.
+    /// Leaves the trace of a refusal. An outage of our own is logged and counted, and is no entry:
+    /// the ledger may be what is out of order.
     pub async fn refused(&self, realm: &RealmState, what: Refused<'_>) {
         let rule = rule_name(what.refusal);
         self.metrics.refusal(realm.name().as_str(), what.door.unwrap_or("none"), rule);
@@ -59,13 +61,22 @@ impl House {
         }
     }
 
-    async fn refused_device(&self, realm: &RealmState, what: &Refused<'_>, device: DeviceId, now: UnixTime) {
-        tracing::warn!(realm = %realm.name(), %device, from = %what.from, want = what.want,
-            rule = rule_name(what.refusal), "refused: {}", what.refusal);
-        // A mark changes the device, so its entry is not rationed; the writer drops a mark that already stands.
-        if what.mark.is_none() && !self.strangers.ration.take(device, ENTRIES_PER_HOUR, now) {
+    async fn refused_device(
+        &self,
+        realm: &RealmState,
+        what: &Refused<'_>,
+        device: DeviceId,
+        now: UnixTime,
+    ) {
+        // A first mark changes the device, so its entry is not rationed; who is marked already is
+        // rationed like everybody.
+        let rationed = !self.strangers.ration.take(device, ENTRIES_PER_HOUR, now);
+        if rationed && (what.mark.is_none() || self.is_marked(realm, device)) {
+            tracing::debug!(%device, rule = rule_name(what.refusal), "refused again");
             return;
         }
+        tracing::warn!(realm = %realm.name(), %device, from = %what.from, want = what.want,
+            rule = rule_name(what.refusal), "refused: {}", what.refusal);
         let mut payload = Payload::new(&format!("{}.denied", what.want))
             .with("device", device.to_string())
             .with("rule", rule_name(what.refusal))
@@ -77,23 +88,37 @@ impl House {
         if let Some(by) = what.by {
             payload = payload.with("by", by);
         }
-        let change = what.mark.clone().map_or(Change::Nothing, |(device, mark)| Change::Marked { device, mark });
+        let change = what
+            .mark
+            .clone()
+            .map_or(Change::Nothing, |(device, mark)| Change::Marked { device, mark });
         if let Err(error) = self.commit(realm.key, change, Class::Refusal, payload).await {
             tracing::error!(realm = %realm.name(), %device, "the refusal could not be recorded: {error}");
         }
     }
 
-    /// Writes the summary entries of hours that have ended; with `all`, also of the one under way (at a stop).
+    fn is_marked(&self, realm: &RealmState, device: DeviceId) -> bool {
+        let known = self.registry.device(realm.key, &device).ok().flatten();
+        known.is_some_and(|known| known.mark.is_some())
+    }
+
+    /// Writes the summary entries of hours that have ended; with `all`, also of the one under way
+    /// (at a stop).
     pub async fn summarize_strangers(&self, all: bool) {
         let now = self.clock.now();
-        for ((realm, rule, hour), tally) in self.strangers.ended(if all { u64::MAX } else { now.hours() }) {
+        for ((realm, rule, hour), tally) in
+            self.strangers.ended(if all { u64::MAX } else { now.hours() })
+        {
             let payload = Payload::new("strangers.refused")
                 .with("rule", rule.as_str())
                 .with("hour", hour)
                 .with("count", tally.count)
                 .with("last_from", tally.last_from.to_string());
             if let Err(error) = self.commit(realm, Change::Nothing, Class::Refusal, payload).await {
-                tracing::error!(rule, "the summary of refused strangers could not be recorded: {error}");
+                tracing::error!(
+                    rule,
+                    "the summary of refused strangers could not be recorded: {error}"
+                );
             }
         }
     }
@@ -138,7 +163,8 @@ impl Strangers {
     /// Takes out the tallies of hours before `hour`.
     fn ended(&self, hour: u64) -> Vec<((RealmKey, String, u64), Tally)> {
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
-        let (ended, open) = std::mem::take(&mut *tallies).into_iter().partition(|((.., h), _)| *h < hour);
+        let (ended, open) =
+            std::mem::take(&mut *tallies).into_iter().partition(|((.., h), _)| *h < hour);
         *tallies = open;
         let ended: BTreeMap<_, _> = ended;
         ended.into_iter().collect()

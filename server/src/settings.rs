@@ -2,7 +2,7 @@
 
 use ca::Rules;
 use const_oid::ObjectIdentifier;
-use identity::{Device, GroupName};
+use identity::{Credential, Device, GroupName, UnixTime};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One setting that a realm may have.
@@ -17,12 +17,14 @@ pub struct Known {
 }
 
 /// Every setting.
-pub const KNOWN: [Known; 4] = [
+pub const KNOWN: [Known; 5] = [
     Known {
         key: "hw_type",
         meaning: "OID of the maker's hardware type; births then carry a HardwareModuleName (none)",
         by_group: false,
-        check: |v| ObjectIdentifier::new(v).map(drop).map_err(|_| format!("`{v}` is not a dotted OID")),
+        check: |v| {
+            ObjectIdentifier::new(v).map(drop).map_err(|_| format!("`{v}` is not a dotted OID"))
+        },
     },
     Known {
         key: "overlap_s",
@@ -38,6 +40,13 @@ pub const KNOWN: [Known; 4] = [
         check: |v| within(v, 0, 5 * 366 * 86_400),
     },
     Known {
+        key: "renew_after_percent",
+        meaning: "percent of a leaf's life after which a device that has not renewed it is overdue in \
+                  the metrics (50, when our agent renews)",
+        by_group: true,
+        check: |v| within(v, 1, 99),
+    },
+    Known {
         key: "device_rate_per_hour",
         meaning: "certificates that one device may ask for in an hour (60)",
         by_group: true,
@@ -45,8 +54,11 @@ pub const KNOWN: [Known; 4] = [
     },
 ];
 
-/// Certificates that one device may ask for in an hour: a device that renews on every start and crashes every
-/// minute still gets through.
+/// Half of its life is when our agent renews.
+const RENEW_AFTER_PERCENT_DEFAULT: u64 = 50;
+
+/// Certificates that one device may ask for in an hour: a device that renews on every start and
+/// crashes every minute still gets through.
 const DEVICE_RATE_DEFAULT: u32 = 60;
 
 fn within(value: &str, least: u64, most: u64) -> Result<(), String> {
@@ -85,7 +97,8 @@ impl Settings {
         Self { values }
     }
 
-    /// The value for a device in `groups`: of the first of its groups that has one, else of the realm.
+    /// The value for a device in `groups`: of the first of its groups that has one, else of the
+    /// realm.
     #[must_use]
     pub fn value(&self, key: &str, groups: &BTreeSet<GroupName>) -> Option<&str> {
         let own = groups.iter().find_map(|g| self.values.get(&(key.to_owned(), Some(g.clone()))));
@@ -108,6 +121,15 @@ impl Settings {
         rules.renew_grace_s = self.number("renew_grace_s", groups);
         rules.hw_type = self.value("hw_type", &none).and_then(|v| ObjectIdentifier::new(v).ok());
         rules
+    }
+
+    /// From when on a device that has not renewed `leaf` is past its renewal.
+    #[must_use]
+    pub fn renewal_due(&self, device: &Device, leaf: &Credential) -> UnixTime {
+        let percent = self.number("renew_after_percent", &device.groups);
+        let percent = percent.unwrap_or(RENEW_AFTER_PERCENT_DEFAULT);
+        let life_s = leaf.not_after.secs_since(leaf.issued);
+        leaf.issued.plus_secs(life_s.saturating_mul(percent) / 100)
     }
 
     /// Certificates that a device in `groups` may ask for in an hour.

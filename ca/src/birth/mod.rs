@@ -28,6 +28,9 @@ pub struct BirthAsk {
     pub identifiers: Identifiers,
     /// Why a second birth of the same serial number is right: rework.
     pub replace: Option<String>,
+    /// Whether that counts for a unit that has joined, too: an operator's word does, a station's
+    /// does not, or a stolen station could become any device in the field.
+    pub replaces_joined: bool,
     /// Who asks.
     pub requester: Requester,
 }
@@ -91,7 +94,7 @@ pub fn judge(ask: &BirthAsk, facts: BirthFacts, rules: &Rules) -> Result<BirthJu
         return denied(RuleId::KEY_COMPROMISED);
     }
     if identifiers.contradiction(&ask.csr.claims()).is_some() {
-        return denied(RuleId::CONTRADICTION);
+        return denied(RuleId::OTHER_UNIT);
     }
     if let Some((device, credential)) = facts.by_key {
         return repeated(&identifiers, &device, credential);
@@ -148,13 +151,14 @@ fn repeated(
 }
 
 /// The serial number was seen before, with another key. Rework replaces the birth certificate and
-/// answers the mark.
+/// answers the mark; of a unit that has joined, only where more than a station asks for it.
 fn replaced(
     ask: &BirthAsk,
     device: &Device,
     old: Option<&Credential>,
 ) -> Result<(Device, Vec<Serial>), Refusal> {
-    if ask.replace.as_ref().is_none_or(|reason| reason.trim().is_empty()) {
+    let has_reason = ask.replace.as_ref().is_some_and(|reason| !reason.trim().is_empty());
+    if !has_reason || (device.enrolled.is_some() && !ask.replaces_joined) {
         return denied(RuleId::SECOND_BIRTH);
     }
     let assurance = Assurance::Certified;

@@ -118,13 +118,26 @@ fn a_second_birth_is_refused_and_rework_replaces_it_with_a_reason() {
 }
 
 #[test]
+fn a_unit_that_has_joined_is_not_born_again_on_a_stations_word() {
+    let (_, _, facts) = born();
+    let mut facts = BirthFacts { by_key: None, ..facts };
+    facts.by_serial.as_mut().unwrap().0.enrolled = Some(NOW);
+    let mut ask = BirthAsk { replace: Some("new board".into()), ..birth_ask("S1", &key(10)) };
+    assert_eq!(refused(&ask, &facts), RuleId::SECOND_BIRTH);
+
+    ask.replaces_joined = true;
+    let judged = judge(&ask, facts, &Rules::default());
+    assert!(matches!(judged, Ok(BirthJudgement::Grant(_))));
+}
+
+#[test]
 fn a_compromised_key_and_a_contradicting_request_are_not_born() {
     let mut world = World::new();
     let ask = birth_ask("S1", &key(9));
     let compromised = BirthFacts { key_compromised: true, ..facts(&mut world) };
     assert_eq!(refused(&ask, &compromised), RuleId::KEY_COMPROMISED);
     let other = BirthAsk { csr: csr(&*key(9), "S2"), ..ask };
-    assert_eq!(refused(&other, &facts(&mut world)), RuleId::CONTRADICTION);
+    assert_eq!(refused(&other, &facts(&mut world)), RuleId::OTHER_UNIT);
 }
 
 #[test]

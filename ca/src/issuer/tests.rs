@@ -17,6 +17,7 @@ fn approved(world: &mut World, key: &dyn Signer) -> Approved {
         generation: 7,
         born: NOW,
         enrolled: Some(NOW),
+        door: None,
         mark: None,
     };
     Approved {

@@ -81,7 +81,7 @@ pub struct Facts<'a> {
     pub device: Option<Device>,
     /// The record of the certificate of ours that was shown.
     pub shown: Option<Credential>,
-    /// Whether the device has a birth certificate of ours that is not revoked.
+    /// Whether the device was ever given a birth certificate of ours, revoked or not.
     pub has_birth: bool,
     /// The leaves of the device, newest generation first, at most 8.
     pub leaves: Vec<Credential>,

@@ -19,9 +19,10 @@
 //! answer. Neither knows a socket. What the bytes look like stands in [`wire`].
 //!
 //! Where we differ from RFC 7030: `serverkeygen` demands a signature that holds (§4.4.1 says to
-//! ignore it), since possession is what an ask proves; and `simplereenroll` does not compare subject
-//! and SAN (§4.2.2), since both come from the registry and never from the request. A key made here
-//! travels under TLS only: who asks to have it encrypted once more is refused, as §4.4.1 wants it.
+//! ignore it), since possession is what an ask proves; and `simplereenroll` does not compare
+//! subject and SAN (§4.2.2), since both come from the registry and never from the request. A key
+//! made here travels under TLS only: who asks to have it encrypted once more is refused, as §4.4.1
+//! wants it.
 
 pub mod client;
 pub mod server;

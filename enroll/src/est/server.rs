@@ -187,10 +187,11 @@ pub fn enrolled_with_key(leaf: &Certificate, pkcs8: &[u8]) -> Answer {
     }
 }
 
-/// The answer that says what a request should have.
+/// The answer that says what a request should have; `binding` is the door's demand.
 #[must_use]
-pub fn csrattrs(profile: &Profile) -> Answer {
-    match CsrAttrs::of(profile).write() {
+pub fn csrattrs(profile: &Profile, binding: bool) -> Answer {
+    let wanted = CsrAttrs { binding, ..CsrAttrs::of(profile) };
+    match wanted.write() {
         Ok(der) => base64_answer(wire::CSRATTRS.to_owned(), wire::write_body(&der)),
         Err(_) => too_large(),
     }

@@ -54,8 +54,8 @@ async fn run(typed: &Typed) -> Result<(), Failure> {
         match on.round(&mut dice).await {
             Ok(seen) => {
                 progress(&format!(
-                    "kill {round} of {}: {} entries, {} certificates of {} devices; {} handed over, \
-                     {} unanswered",
+                    "kill {round} of {}: {} entries, {} certificates of {} devices; {} handed \
+                     over, {} unanswered",
                     typed.rounds,
                     seen.found.entries,
                     seen.found.certificates,

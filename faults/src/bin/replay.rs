@@ -118,8 +118,8 @@ fn suffer(kind: Kind, typed: &Typed, dice: &mut Dice) -> Result<(), Failure> {
         images += told.seen.images;
     }
     println!(
-        "{kind:?}: {} troubles, {unopened} openings and {refused} changes refused, {restarts} kills, \
-         {images} disks opened",
+        "{kind:?}: {} troubles, {unopened} openings and {refused} changes refused, \
+         {restarts} kills, {images} disks opened",
         typed.troubles
     );
     Ok(())

@@ -472,7 +472,8 @@ unsafe extern "C" fn shm_map(
     // SAFETY: see the module; a failure gives no memory.
     unsafe {
         if number(file) != OTHER && extend != 0 {
-            // The index of the log lies on the same disk: a region that is not there yet needs room.
+            // The index of the log lies on the same disk: a region that is not there yet needs
+            // room.
             let rc = pass!(file, xShmMap, region, size, 0, to);
             if rc != ffi::SQLITE_OK || !(*to).is_null() {
                 return rc;

@@ -155,7 +155,8 @@ impl Client {
     /// The signed head of the ledger, as everybody gets it; `None` while there is none to be had.
     pub async fn checkpoint(&self) -> Option<Head> {
         let mut tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, self.public)).await.ok()?;
-        let ask = "GET /ledger/default/checkpoint HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let ask = "GET /ledger/default/checkpoint HTTP/1.1\r\nHost: localhost\r\n\
+                   Connection: close\r\n\r\n";
         tcp.write_all(ask.as_bytes()).await.ok()?;
         let mut answer = String::new();
         timeout(ANSWER_MAX, tcp.read_to_string(&mut answer)).await.ok()?.ok()?;

@@ -366,7 +366,7 @@ impl Series {
         let supersedes =
             newest.filter(|_| self.dice.once_in(3)).map(|leaf| leaf.serial).into_iter().collect();
         let leaf = self.credential(n, device.generation, spki);
-        Ok(Change::Leafed { device, expected, leaf, supersedes, token })
+        Ok(Change::Leafed { device, expected, leaf, due: None, supersedes, token })
     }
 
     fn used(&mut self, registry: &Registry, n: u64) -> Result<Change, Failure> {

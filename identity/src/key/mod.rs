@@ -1,7 +1,7 @@
 //! Keys: the public side, the trait behind which private ones hide, and the software key.
 //!
-//! One provider does all the cryptography (aws-lc-rs). [`PublicKey`] is checked when it is made: a known kind, long
-//! enough, a point on its curve; a signature check never has to ask again.
+//! One provider does all the cryptography (aws-lc-rs). [`PublicKey`] is checked when it is made: a
+//! known kind, long enough, a point on its curve; a signature check never has to ask again.
 
 mod software;
 
@@ -155,7 +155,8 @@ impl PublicKey {
     /// Checks `signature` over `message`.
     ///
     /// # Errors
-    /// [`KeyError::Signature`] where it does not hold, or where `scheme` is not for this kind of key.
+    /// [`KeyError::Signature`] where it does not hold, or where `scheme` is not for this kind of
+    /// key.
     pub fn verify(&self, scheme: Scheme, message: &[u8], signature: &[u8]) -> Result<(), KeyError> {
         if scheme.kind() != self.kind {
             return Err(KeyError::Signature);
@@ -195,7 +196,8 @@ fn kind_of(info: &SubjectPublicKeyInfoRef<'_>) -> Result<KeyKind, Defect> {
     }
 }
 
-/// The bounds on RSA keys; an odd exponent of at least 65537 is what every current generator makes (FIPS 186-5).
+/// The bounds on RSA keys; an odd exponent of at least 65537 is what every current generator makes
+/// (FIPS 186-5).
 fn check_rsa(raw: &[u8]) -> Result<(), Defect> {
     let key = RsaPublicKey::try_from(raw)
         .map_err(|e| Defect::new("key-der", format!("the RSA key is not DER: {e}")))?;
@@ -325,7 +327,8 @@ impl fmt::Display for KeyError {
 
 impl std::error::Error for KeyError {}
 
-/// A private key that signs, wherever it is: an encrypted file now, a hardware token or a cloud service later.
+/// A private key that signs, wherever it is: an encrypted file now, a hardware token or a cloud
+/// service later.
 pub trait Signer: Send + Sync {
     /// The public side.
     fn public(&self) -> &PublicKey;

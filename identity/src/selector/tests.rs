@@ -20,6 +20,7 @@ fn pump() -> Device {
         generation: 2,
         born: UnixTime::from_secs(1_777_622_400), // 2026-05-01T08:00:00Z
         enrolled: None,
+        door: None,
         mark: None,
     }
 }

@@ -1,4 +1,5 @@
-//! A production run: births in batches, some requests in flight, and what the server needs in memory afterwards.
+//! A production run: births in batches, some requests in flight, and what the server needs in
+//! memory afterwards.
 
 use super::field::{self, BATCH, Field, wrong};
 use super::measure::{Latencies, Line};
@@ -23,7 +24,8 @@ pub(crate) struct Birth {
     devices: usize,
 }
 
-/// Units whose requests are made before the clock starts, and go while it runs. More would be memory of ours.
+/// Units whose requests are made before the clock starts, and go while it runs. More would be
+/// memory of ours.
 const ROUND: usize = 20_480;
 /// Requests in flight, as `muster birth --batch` has them.
 const IN_FLIGHT: usize = 4;
@@ -57,7 +59,7 @@ async fn measured(field: &Field, from: usize, units: usize) -> Outcome<Line> {
         bar.set_position(done as u64);
     }
     bar.finish_and_clear();
-    let taken = super::measure::Taken { wall, cpu_s, rss_mib: field.process.rss_mib(), failed: 0 };
+    let taken = super::measure::Taken { wall, cpu_s, rss_mib: field.subject.rss_mib(), failed: 0 };
     let per_batch = Line::new("", latencies, &taken);
     let name = format!("births after {from}, {BATCH} a request");
     let line = Line::counted(name, units as u64, &taken);

@@ -1,5 +1,5 @@
-//! Enrollment: over a fresh mutually authenticated connection each, closed loop and open loop; and over kept-alive
-//! connections, where a gateway enrolls devices by a token.
+//! Enrollment: over a fresh mutually authenticated connection each, closed loop and open loop; and
+//! over kept-alive connections, where a gateway enrolls devices by a token.
 
 use super::field::{self, Field, Newborn, wrong};
 use super::measure::{Latencies, Line};
@@ -10,6 +10,7 @@ use api::token::{TokenMade, TokenRequest};
 use clap::{Args, ValueEnum};
 use enroll::est::{Outgoing, Reply, client};
 use identity::token::{ShownToken, TokenId, TokenSecret};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -132,12 +133,18 @@ async fn closed_loop(
     Ok(Line::new(format!("{name}, {} clients", enroll.clients), latencies, &taken))
 }
 
-async fn open_loop(field: &Field, enroll: &Enroll, dialer: Dialer, prepared: Vec<Prepared>) -> Outcome<Line> {
+async fn open_loop(
+    field: &Field,
+    enroll: &Enroll,
+    dialer: Dialer,
+    prepared: Vec<Prepared>,
+) -> Outcome<Line> {
     let failed = Arc::new(AtomicU64::new(0));
     let (clock, began) = (field.start_clock(), tokio::time::Instant::now());
     let mut calls = JoinSet::new();
     for (number, one) in prepared.into_iter().enumerate() {
-        // The latency counts from when it was due: a server that stalls pays for those that had to wait.
+        // The latency counts from when it was due: a server that stalls pays for those that had to
+        // wait.
         let due = began + Duration::from_secs_f64(number as f64 / enroll.rate as f64);
         let (dialer, failed) = (dialer.clone(), failed.clone());
         calls.spawn(async move {
@@ -159,10 +166,17 @@ async fn kept(field: &Field, enroll: &Enroll, wanted: usize) -> Outcome<Line> {
     let dialer = field.dialer(Exchange::X25519)?;
     let config = dialer.config(None).map_err(wrong)?;
     let mut open = Vec::with_capacity(enroll.lines);
-    for _ in 0..enroll.lines {
-        open.push(dialer.dial(config.clone()).await.map_err(wrong)?);
+    for number in 0..enroll.lines {
+        // Each is a gateway at an address of its own, as in the field: strangers that come from
+        // one address share an allowance until they have proven themselves.
+        let from = Ipv4Addr::new(127, 1, (number >> 8) as u8, number as u8);
+        open.push(dialer.dial_from(config.clone(), from).await.map_err(wrong)?);
     }
     let waiting = Arc::new(std::sync::Mutex::new(joins));
+    for line in &mut open {
+        let join = pop(&waiting).ok_or_else(|| Failure::new("too few requests were prepared"))?;
+        line.say(join).await.map_err(wrong)?;
+    }
     let (failed, clock) = (Arc::new(AtomicU64::new(0)), field.start_clock());
     let until = Duration::from_secs(enroll.seconds);
     let mut workers = JoinSet::new();
@@ -201,7 +215,12 @@ async fn call(dialer: &Dialer, one: Prepared) -> Result<Heard, CallError> {
 }
 
 /// Counts a leaf that came as one operation, and all else as a failure.
-fn count(heard: Result<Heard, CallError>, at: Instant, latencies: &mut Latencies, failed: &AtomicU64) {
+fn count(
+    heard: Result<Heard, CallError>,
+    at: Instant,
+    latencies: &mut Latencies,
+    failed: &AtomicU64,
+) {
     let took = at.elapsed();
     let leaf = heard.as_ref().ok().and_then(|h| client::read_cacerts(&h.incoming()).ok());
     if matches!(leaf, Some(Reply::Done(_))) {

@@ -1,14 +1,14 @@
-//! What a run needs before the clock starts: a server, an operator before it, and devices with keys and requests.
+//! What a run needs before the clock starts: a server, an operator before it, and devices with keys
+//! and requests.
 
 use super::measure::Taken;
-use super::process::Process;
+use super::subject::Subject;
 use crate::credential::OperatorFile;
 use crate::failure::{Failure, Outcome};
 use crate::rest::Rest;
 use agent::{CallError, Dialer, Exchange, Identity};
 use api::birth::{BirthBatch, BirthRequest, BirthResults};
 use api::path;
-use api::realm::SettingRequest;
 use enroll::est::client::{self, Outgoing};
 use enroll::request::{self, Wish};
 use identity::ask::Want;
@@ -16,7 +16,7 @@ use identity::token::ShownToken;
 use identity::{Certificate, KeyKind, RealmName};
 use server::keys::NewKey;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tempfile::TempDir;
 
 /// Units in one request of the station.
@@ -24,7 +24,7 @@ pub(super) const BATCH: usize = 256;
 
 /// A server in a temporary home, and an operator before it.
 pub(super) struct Field {
-    pub(super) process: Process,
+    pub(super) subject: Subject,
     pub(super) rest: Rest,
     root: Certificate,
     // Goes last: the server must have ended before its home goes.
@@ -38,44 +38,37 @@ impl Field {
             .prefix("muster-bench-")
             .tempdir()
             .map_err(|e| Failure::new(format!("no temporary home: {e}")))?;
-        let process = Process::start(home.path()).await?;
-        let credential = OperatorFile::find(None, home.path())?;
+        let subject = Subject::start(&home.path().join("home")).await?;
+        let credential = OperatorFile::find(None, &home.path().join("home"))?;
         let rest = Rest::new(&credential)?;
-        Ok(Self { process, rest, root: credential.root, home })
+        Ok(Self { subject, rest, root: credential.root, home })
     }
 
     /// Ends the server as a power cut would, and starts it again in the same home.
     pub(super) async fn restart(self) -> Outcome<Self> {
-        let Self { process, home, .. } = self;
-        drop(process);
-        let process = Process::start(home.path()).await?;
-        let credential = OperatorFile::find(None, home.path())?;
+        let Self { subject, home, .. } = self;
+        drop(subject);
+        let subject = Subject::start(&home.path().join("home")).await?;
+        let credential = OperatorFile::find(None, &home.path().join("home"))?;
         let rest = Rest::new(&credential)?;
-        Ok(Self { process, rest, root: credential.root, home })
+        Ok(Self { subject, rest, root: credential.root, home })
     }
 
     /// Dials its device port.
     pub(super) fn dialer(&self, exchange: Exchange) -> Outcome<Dialer> {
-        Dialer::new(self.process.device_port()?, &self.root, exchange).map_err(wrong)
-    }
-
-    /// A setting of the realm.
-    pub(super) async fn set(&self, key: &str, value: &str) -> Outcome {
-        let request = SettingRequest { key: key.to_owned(), group: None, value: Some(value.to_owned()) };
-        let done: Outcome<serde_json::Value> = self.rest.put(path::SETTINGS, &request).await;
-        done.map(drop)
+        Dialer::new(self.subject.device_port()?, &self.root, exchange).map_err(wrong)
     }
 
     /// Starts the clock.
     pub(super) fn start_clock(&self) -> Clock {
-        Clock { wall: Instant::now(), cpu_s: self.process.cpu_s() }
+        Clock { wall: Instant::now(), cpu_s: self.subject.cpu_s() }
     }
 
     /// Stops it.
     pub(super) fn stop_clock(&self, clock: &Clock, failed: u64) -> Taken {
         let wall = clock.wall.elapsed();
-        let cpu_s = self.process.cpu_s() - clock.cpu_s;
-        Taken { wall, cpu_s, rss_mib: self.process.rss_mib(), failed }
+        let cpu_s = self.subject.cpu_s() - clock.cpu_s;
+        Taken { wall, cpu_s, rss_mib: self.subject.rss_mib(), failed }
     }
 }
 
@@ -83,13 +76,6 @@ impl Field {
 pub(super) struct Clock {
     wall: Instant,
     cpu_s: f64,
-}
-
-impl Clock {
-    /// How long the run goes.
-    pub(super) fn elapsed(&self) -> Duration {
-        self.wall.elapsed()
-    }
 }
 
 /// A device that was born, with the request for its first leaf ready to be sent.
@@ -104,8 +90,10 @@ pub(super) async fn newborns(field: &Field, from: usize, count: usize) -> Outcom
     let mut at = from;
     while born.len() < count {
         let size = BATCH.min(count - born.len());
-        let keys: Vec<NewKey> =
-            (0..size).map(|_| NewKey::make(KeyKind::P256)).collect::<Result<_, _>>().map_err(wrong)?;
+        let keys: Vec<NewKey> = (0..size)
+            .map(|_| NewKey::make(KeyKind::P256))
+            .collect::<Result<_, _>>()
+            .map_err(wrong)?;
         let births = keys
             .iter()
             .enumerate()
@@ -114,7 +102,9 @@ pub(super) async fn newborns(field: &Field, from: usize, count: usize) -> Outcom
             .map_err(wrong)?;
         let answer: BirthResults = field.rest.post(path::BIRTHS, &BirthBatch { births }).await?;
         for (key, result) in keys.iter().zip(answer.results) {
-            let pem = result.certificate.ok_or_else(|| Failure::new(format!("no birth: {:?}", result.reason)))?;
+            let pem = result
+                .certificate
+                .ok_or_else(|| Failure::new(format!("no birth: {:?}", result.reason)))?;
             let chain = Certificate::parse_pem(&pem, 4).map_err(|d| Failure::new(d.sentence))?;
             let identity = Identity::new(&chain, key.dangerous_pkcs8());
             born.push(Newborn { identity, join: join(None).map_err(wrong)? });
@@ -127,12 +117,19 @@ pub(super) async fn newborns(field: &Field, from: usize, count: usize) -> Outcom
 /// One unit of a production run.
 pub(super) fn birth_request(key: &NewKey, number: usize) -> Result<BirthRequest, CallError> {
     let serial = format!("B{number:09}");
-    let csr = request::make(&key.signer()?, &Wish { serial_number: Some(&serial), ..Wish::default() })?;
+    let csr =
+        request::make(&key.signer()?, &Wish { serial_number: Some(&serial), ..Wish::default() })?;
     Ok(BirthRequest {
         csr: identity::text::base64(&csr),
         serial,
         model: "bench".to_owned(),
-        mac: vec![format!("02:00:{:02x}:{:02x}:{:02x}:{:02x}", number >> 24 & 255, number >> 16 & 255, number >> 8 & 255, number & 255)],
+        mac: vec![format!(
+            "02:00:{:02x}:{:02x}:{:02x}:{:02x}",
+            number >> 24 & 255,
+            number >> 16 & 255,
+            number >> 8 & 255,
+            number & 255
+        )],
         ..BirthRequest::default()
     })
 }

@@ -65,7 +65,11 @@ impl Line {
     pub(super) fn new(name: impl Into<String>, mut latencies: Latencies, taken: &Taken) -> Self {
         latencies.0.sort_unstable();
         let count = latencies.count() as u64;
-        Self { p50_ms: latencies.quantile_ms(0.5), p99_ms: latencies.quantile_ms(0.99), ..Self::counted(name, count, taken) }
+        Self {
+            p50_ms: latencies.quantile_ms(0.5),
+            p99_ms: latencies.quantile_ms(0.99),
+            ..Self::counted(name, count, taken)
+        }
     }
 
     /// The line of a run without latencies of its own.

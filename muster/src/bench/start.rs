@@ -25,8 +25,9 @@ pub(super) async fn run(start: &Start) -> Outcome<Vec<Line>> {
 }
 
 fn line(name: String, field: &Field) -> Line {
-    let wall = field.process.ready;
-    let taken = Taken { wall, cpu_s: field.process.cpu_s(), rss_mib: field.process.rss_mib(), failed: 0 };
+    let wall = field.subject.ready;
+    let taken =
+        Taken { wall, cpu_s: field.subject.cpu_s(), rss_mib: field.subject.rss_mib(), failed: 0 };
     let ms = wall.as_secs_f64() * 1000.0;
     Line { p50_ms: ms, p99_ms: ms, ..Line::counted(name, 1, &taken) }
 }

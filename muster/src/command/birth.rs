@@ -159,17 +159,25 @@ async fn one(
     let result = result.ok_or_else(|| Failure::new("the server answered nothing"))?;
     if result.outcome == BirthOutcome::Refused {
         let reason = result.reason.unwrap_or_else(|| "refused".to_owned());
-        return Err(Failure::new(reason).next(format!(
-            "`muster device show serial:{serial}` says what is known; rework takes --replace WHY"
-        )));
+        return Err(Failure::new(reason).next(match result.rule.as_deref() {
+            Some("second-birth") => format!(
+                "`muster device show serial:{serial}` says what is known; rework: --replace WHY"
+            ),
+            Some("key-born-twice") => "look at the image that is flashed: the unit makes its key \
+                after flashing"
+                .to_owned(),
+            _ => "the same will be refused again: correct what the sentence names".to_owned(),
+        }));
     }
-    if let Some(parcel) = parcel {
-        parcel.put_one(result.certificate.as_deref().unwrap_or_default())?;
-    }
+    let chain = result.certificate.clone().unwrap_or_default();
+    let told = match &parcel {
+        Some(parcel) => parcel.put_one(&chain)?,
+        None => chain,
+    };
     if result.outcome == BirthOutcome::Again {
         session.remark("note: this unit was born before, with the same key: the same certificate");
     }
-    session.show(&result, |result: &BirthResult, _| result.certificate.clone().unwrap_or_default())
+    session.show(&result, |_: &BirthResult, _| told)
 }
 
 async fn many(

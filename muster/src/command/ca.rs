@@ -63,25 +63,32 @@ pub(crate) struct Export {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  muster ca request --role operations > operations.csr")]
 pub(crate) struct Request {
-    /// What it shall sign: birth, operations or service.
-    #[arg(long, value_parser = word!(AuthorityRole))]
+    /// What it shall sign.
+    #[arg(long, value_parser = word!(AuthorityRole, except AuthorityRole::Root))]
     role: AuthorityRole,
     /// The kind of its key.
-    #[arg(long, value_name = "KIND", default_value = "p256", value_parser = word!(KeyKind))]
+    #[arg(long, value_name = "KIND", default_value = "p256",
+        value_parser = word!(KeyKind, except KeyKind::Rsa))]
     key_kind: KeyKind,
 }
 
-/// Install an authority's certificate that the root signed; it signs from then on.
+/// Install what the root signed: an authority's certificate, which signs from then on, or the
+/// root's CRL, which is published.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  muster ca install --role operations --certificate operations.pem")]
+  muster ca install --role operations --certificate operations.pem
+  muster ca install --crl root.crl")]
 pub(crate) struct Install {
     /// The certificate, PEM.
-    #[arg(long, value_name = "FILE")]
-    certificate: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "crl", requires = "role")]
+    certificate: Option<PathBuf>,
     /// What it signs.
-    #[arg(long, value_parser = word!(AuthorityRole))]
-    role: AuthorityRole,
+    #[arg(long, requires = "certificate")]
+    #[arg(value_parser = word!(AuthorityRole, except AuthorityRole::Root))]
+    role: Option<AuthorityRole>,
+    /// The root's CRL, PEM, as `muster ca crl --root --out` wrote it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "role"])]
+    crl: Option<PathBuf>,
 }
 
 /// Change whether an authority signs: `retiring` signs no more certificates, `barred` ends at once
@@ -121,22 +128,31 @@ async fn ask(typed: Ca, rest: &Rest, session: &Session) -> Outcome {
             ));
             session.show(&made, |made, _| made.csr.clone())
         }
-        Ca::Install(Install { certificate, role }) => {
-            let certificate = super::root::one_certificate(&certificate)?.pem();
-            let request = AuthorityInstall { certificate, role };
-            let done: AuthorityView = rest.post(AUTHORITIES, &request).await?;
-            session.show(&done, sheet)
-        }
+        Ca::Install(install) => self::install(install, rest, session).await,
         Ca::State(State { id, state }) => {
             let id = find(rest, &id).await?.id;
             let call = Call::new(Method::PATCH, fill(AUTHORITY, &[&id]));
             let call = call.json(&AuthorityStateRequest { state })?;
             let done: AuthorityView = rest.send(call).await?.value()?;
-            session.show(&done, sheet)
+            session.show(&done, facts)
         }
         // They need no server, and were done.
         Ca::Sign(_) | Ca::Crl(_) => Ok(()),
     }
+}
+
+async fn install(typed: Install, rest: &Rest, session: &Session) -> Outcome {
+    if let Some(path) = typed.crl {
+        let crl = std::fs::read_to_string(&path).map_err(|e| Failure::file("read", &path, &e))?;
+        let done = offline::publish(find(rest, "root").await?.id, crl, rest).await?;
+        return session.show(&done, |_, _| "the server publishes it now".to_owned());
+    }
+    // One of the two is there, and each demands the other.
+    let (Some(path), Some(role)) = (typed.certificate, typed.role) else { return Ok(()) };
+    let certificate = super::root::one_certificate(&path)?.pem();
+    let request = AuthorityInstall { certificate, role };
+    let done: AuthorityView = rest.post(AUTHORITIES, &request).await?;
+    session.show(&done, facts)
 }
 
 async fn all(rest: &Rest) -> Outcome<Vec<AuthorityView>> {
@@ -189,7 +205,11 @@ fn table(rows: &[AuthorityView], paint: Paint) -> String {
 }
 
 fn sheet(row: &AuthorityView, paint: Paint) -> String {
-    let all = members(
+    format!("{}\n\n{}", facts(row, paint), row.pem)
+}
+
+fn facts(row: &AuthorityView, paint: Paint) -> String {
+    members(
         paint,
         [
             ("id", Some(row.id.clone())),
@@ -200,6 +220,5 @@ fn sheet(row: &AuthorityView, paint: Paint) -> String {
             ("good from", Some(row.not_before.clone())),
             ("ends", Some(row.not_after.clone())),
         ],
-    );
-    format!("{all}\n\n{}", row.pem)
+    )
 }

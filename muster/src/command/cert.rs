@@ -1,13 +1,13 @@
 //! Certificates that devices were given.
 
-use super::words::word;
+use super::words::{device, word};
 use crate::failure::Outcome;
 use crate::output::Paint;
 use crate::rest::Query;
 use crate::session::Session;
 use crate::table::{Table, members};
 use api::path::{CERTIFICATE, CERTIFICATE_REVOKE, CERTIFICATES, DEVICE_CERTIFICATES, fill};
-use api::{CertificateView, Reason, RevocationRequest, RevocationResult};
+use api::{CertificateKind, CertificateView, Reason, RevocationRequest, RevocationResult};
 use clap::{Args, Subcommand};
 
 /// Certificates that devices were given: list, look at, revoke.
@@ -26,7 +26,7 @@ pub(crate) enum Cert {
 #[command(after_help = "Example:\n  muster cert list --device serial:P7-000123")]
 pub(crate) struct List {
     /// Only those of this device, newest first.
-    #[arg(long, value_name = "DEVICE")]
+    #[arg(long, value_name = "DEVICE", value_parser = device)]
     device: Option<String>,
     /// At most so many [default: all].
     #[arg(long, value_name = "N")]
@@ -111,6 +111,8 @@ fn state(row: &CertificateView) -> String {
         (Some(revoked), _, _) => revoked.reason.to_string(),
         (None, Some(_), _) => "spent".to_owned(),
         (None, None, Some(_)) => "used".to_owned(),
+        // A birth certificate is shown at each join, and no use of it ends another.
+        (None, None, None) if row.kind == CertificateKind::Birth => "good".to_owned(),
         (None, None, None) => "unused".to_owned(),
     }
 }

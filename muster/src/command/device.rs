@@ -1,6 +1,6 @@
 //! Devices: who there is, and where each stands.
 
-use super::words::word;
+use super::words::{device, word};
 use crate::failure::Outcome;
 use crate::output::Paint;
 use crate::rest::{Query, Rest};
@@ -63,7 +63,7 @@ pub(crate) struct List {
 #[command(after_help = "Example:\n  muster device show serial:P7-000123")]
 pub(crate) struct Show {
     /// The device.
-    #[arg(value_name = "DEVICE")]
+    #[arg(value_name = "DEVICE", value_parser = device)]
     id: String,
 }
 
@@ -98,7 +98,7 @@ pub(crate) struct Retire {
 #[derive(Debug, Args)]
 struct Whom {
     /// The device.
-    #[arg(value_name = "DEVICE")]
+    #[arg(value_name = "DEVICE", value_parser = device)]
     id: String,
     /// Why, for the ledger.
     #[arg(long, value_name = "TEXT")]
@@ -120,7 +120,7 @@ pub(crate) enum Group {
 #[derive(Debug, Args)]
 pub(crate) struct Membership {
     /// The device.
-    #[arg(value_name = "DEVICE")]
+    #[arg(value_name = "DEVICE", value_parser = device)]
     id: String,
     /// The group: 1 to 64 of letters, digits and `-_.`.
     group: String,

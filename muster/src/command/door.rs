@@ -3,15 +3,16 @@
 use super::words::word;
 use crate::failure::{Failure, Outcome};
 use crate::output::Paint;
-use crate::rest::{Query, Rest};
+use crate::rest::{Call, Query, Rest};
 use crate::session::Session;
 use crate::table::{Table, members};
 use api::path::{DOOR, DOOR_CLOSE, DOOR_OPEN, DOORS, fill};
 use api::{Assurance, DoorKind, DoorRequest, DoorView, Maker, SerialPlace};
 use clap::{Args, Subcommand};
+use hyper::Method;
 use std::path::{Path, PathBuf};
 
-/// Doors: list and look at them, add one for a maker's devices, open and close them at once.
+/// Doors: list and look at them, add one for a maker's devices, open, close and remove them.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Door {
     List(List),
@@ -23,6 +24,11 @@ pub(crate) enum Door {
     /// Close a door at once: it refuses everybody, and nothing else changes.
     #[command(after_help = "Example:\n  muster door close acme")]
     Close(Named),
+    /// Remove a door; devices that came in there stay, and no new ones come.
+    ///
+    /// Another door of that name is the same maker again, so that its serial numbers are too.
+    #[command(after_help = "Example:\n  muster door remove acme")]
+    Remove(Named),
 }
 
 /// List the doors.
@@ -72,7 +78,7 @@ pub(crate) struct Add {
     /// Demand the RFC 9266 channel binding in each request (TLS 1.3).
     #[arg(long)]
     binding: bool,
-    /// Leave it closed for now.
+    /// Leave it closed until `door open`.
     #[arg(long)]
     closed: bool,
     /// Change the door of that name.
@@ -117,6 +123,11 @@ pub(super) async fn run(typed: Door, session: &Session) -> Outcome {
         Door::Add(add) => self::add(*add, &rest, session).await,
         Door::Open(Named { name }) => turn(DOOR_OPEN, &name, &rest, session).await,
         Door::Close(Named { name }) => turn(DOOR_CLOSE, &name, &rest, session).await,
+        Door::Remove(Named { name }) => {
+            let call = Call::new(Method::DELETE, fill(DOOR, &[&name]));
+            let door: DoorView = rest.send(call).await?.value()?;
+            session.show(&door, |door, _| format!("door {} is removed", door.name))
+        }
     }
 }
 
@@ -206,7 +217,7 @@ fn sheet(door: &DoorView, paint: Paint) -> String {
             ("binding", door.binding.then(|| "tls-exporter".to_owned())),
             ("anchors", anchors),
             ("serial stands in", maker.map(|m| m.place.to_string())),
-            ("pattern", maker.map(|m| m.pattern.clone())),
+            ("pattern", maker.map(|m| m.pattern.clone()).filter(|p| p != "*")),
             ("model", maker.map(|m| m.model.clone())),
             ("only", allow),
         ],

@@ -119,8 +119,11 @@ async fn ask(noun: Noun, session: &Session) -> Outcome {
 }
 
 /// What holds for every verb, at the end of its help.
-const EXIT_CODES: &str = "Exit codes:\n  0  done\n  1  refused or failed; the reason and what to do \
-                          next are on stderr\n  2  wrong usage";
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  refused or failed; the reason and what to do next are on stderr
+  2  wrong usage";
 
 /// The tree, each verb's help complete.
 pub(crate) fn tree() -> Command {

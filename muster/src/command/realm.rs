@@ -1,5 +1,6 @@
 //! The realm and its settings.
 
+use super::words::seconds;
 use crate::failure::Outcome;
 use crate::output::Paint;
 use crate::session::Session;
@@ -22,12 +23,16 @@ pub(crate) struct Show {}
 
 /// Change a setting, for the realm or for one group; `--default` takes it back.
 ///
-/// `realm show` lists the settings and what they are set to.
+/// hw_type: the OID of the maker's hardware type, which births then carry. overlap_s: how long a
+/// leaf stays good once its successor was used. renew_after_percent: the part of a leaf's life
+/// after which a device that has not renewed is overdue. renew_grace_s: how long after its end a
+/// leaf still renews, for devices without a birth certificate. device_rate_per_hour: certificates
+/// that one device may ask for. Times may be typed as 90s, 15m, 12h, 30d.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  muster realm set overlap 48h
+  muster realm set overlap_s 48h
   muster realm set hw_type 1.3.6.1.4.1.99999.1
-  muster realm set renew_grace --default --group pumps")]
+  muster realm set renew_grace_s --default --group pumps")]
 pub(crate) struct Set {
     /// The setting.
     key: String,
@@ -46,6 +51,9 @@ pub(crate) struct Set {
 pub(super) async fn run(typed: Realm, session: &Session) -> Outcome {
     let rest = session.rest()?;
     if let Realm::Set(Set { key, value, group, default: _ }) = typed {
+        // What counts seconds may be typed as people count; the server judges all else.
+        let counted = value.as_deref().filter(|_| key.ends_with("_s")).map(seconds);
+        let value = counted.and_then(Result::ok).map(|s| s.to_string()).or(value);
         let request = SettingRequest { key, group, value };
         rest.put::<_, serde::de::IgnoredAny>(SETTINGS, &request).await?;
     }

@@ -84,7 +84,7 @@ impl RootArgs {
 pub(super) fn ask(prompt: &str) -> Outcome<Secret> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::new("a passphrase is needed and there is no terminal to ask on")
-            .next("name what opens it: --passphrase-file FILE or --identity FILE"));
+            .next("type it on a terminal, or name a file instead; see --help"));
     }
     let typed = rpassword::prompt_password(prompt)
         .map_err(|e| Failure::new(format!("the passphrase cannot be read: {e}")))?;

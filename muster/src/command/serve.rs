@@ -4,8 +4,9 @@ use super::words::word;
 use crate::failure::{Failure, Outcome};
 use crate::session::Session;
 use api::KeyKind;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use server::home::ServeOptions;
+use server::log::Level;
 
 /// Run the server; on an empty home, make a complete and safe system first.
 ///
@@ -22,7 +23,8 @@ use server::home::ServeOptions;
 /// --root-recipient or to a passphrase that you type, or else to a random one that lies beside it
 /// in HOME/offline/: carry both away.
 ///
-/// SIGTERM stops it gracefully, SIGHUP reads muster.toml again.
+/// SIGTERM stops it gracefully. SIGHUP reads the operator port's own certificate again; what else
+/// changes in muster.toml needs a new start.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   muster serve --home ./muster-home
@@ -45,13 +47,44 @@ pub(crate) struct Serve {
     #[arg(long)]
     root_passphrase_prompt: bool,
     /// At the first start: the kind of the authorities' keys [default: p256].
-    #[arg(long, value_name = "KIND", value_parser = word!(KeyKind))]
+    #[arg(long, value_name = "KIND", value_parser = word!(KeyKind, except KeyKind::Rsa))]
     key_kind: Option<KeyKind>,
+    /// How much is logged, on standard error [default: what muster.toml says, else info].
+    #[arg(long, value_name = "LEVEL", value_enum)]
+    log: Option<LevelWord>,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LevelWord {
+    /// What somebody must look at.
+    Error,
+    /// What somebody should look at.
+    Warn,
+    /// What happened.
+    Info,
+    /// How it happened.
+    Debug,
+    /// Every step.
+    Trace,
+}
+
+impl LevelWord {
+    const fn level(self) -> Level {
+        match self {
+            Self::Error => Level::Error,
+            Self::Warn => Level::Warn,
+            Self::Info => Level::Info,
+            Self::Debug => Level::Debug,
+            Self::Trace => Level::Trace,
+        }
+    }
 }
 
 /// Runs the server until it is told to stop.
 pub(super) fn run(typed: Serve, session: &Session) -> Outcome {
-    start(options(typed, session)?, session)
+    let level = typed.log.map(LevelWord::level);
+    start(options(typed, session)?, level, session)
 }
 
 fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
@@ -78,10 +111,10 @@ fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
 }
 
 /// Runs the server: the one place where the binary hands over to it.
-fn start(options: ServeOptions, session: &Session) -> Outcome {
+fn start(options: ServeOptions, level: Option<Level>, session: &Session) -> Outcome {
     let config = server::serve::log_of(&options).map_err(Failure::new)?;
     // Somebody else logs already where two servers live in one process, which this one does not.
-    let _begun = server::log::begin(config.level, config.format);
+    let _begun = server::log::begin(level.unwrap_or(config.level), config.format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -89,9 +122,28 @@ fn start(options: ServeOptions, session: &Session) -> Outcome {
     let home = options.home.clone();
     runtime.block_on(async {
         let running = server::start(options).await.map_err(|e| Failure::new(e.to_string()))?;
-        session.remark(&guide(&running, &home));
+        match config.format.is_for_people() {
+            true => session.remark(&guide(&running, &home)),
+            false => log_ready(&running, &home),
+        }
         server::serve::until_stopped(running).await.map_err(|e| Failure::new(e.to_string()))
     })
+}
+
+/// The same for a machine, which reads one JSON object a line.
+fn log_ready(running: &server::Running, home: &std::path::Path) {
+    let (news, ports) = (running.news(), running.ports());
+    tracing::info!(home = %home.display(), version = env!("CARGO_PKG_VERSION"),
+        device = ports.device, operator = ports.operator, public = ports.public, "ready");
+    if news.public_url.is_none() {
+        tracing::warn!("no public_url: certificates carry no addresses of CRL and OCSP");
+    }
+    if !news.plain_keys.is_empty() {
+        tracing::warn!(keys = news.plain_keys.join(" "), "online keys lie in plain files");
+    }
+    for left in &news.left_behind {
+        tracing::warn!(file = %left.display(), "carry the root away from this machine");
+    }
 }
 
 /// What a person should know and do next.
@@ -109,21 +161,26 @@ fn guide(running: &server::Running, home: &std::path::Path) -> String {
     );
     if news.public_url.is_none() {
         out.push_str(
-            "No --public-url: certificates carry no addresses of CRL and OCSP. Say it before the first birth.\n",
+            "No --public-url: certificates carry no addresses of CRL and OCSP. Say it before the \
+             first birth.\n",
         );
     }
     if !news.plain_keys.is_empty() {
         out.push_str(&format!("Keys in plain files (mode 0600): {}\n", news.plain_keys.join(", ")));
     }
     if !news.left_behind.is_empty() {
-        out.push_str("Carry the root away from this machine, both files, to two places:\n");
+        out.push_str(match news.left_behind.len() {
+            1 => "Carry the root away from this machine:\n",
+            _ => "Carry the root away from this machine, the files to different places:\n",
+        });
         news.left_behind.iter().for_each(|p| out.push_str(&format!("  {}\n", p.display())));
     }
     if news.founded {
         out.push_str(&format!(
             "Next, in another terminal:\n  muster --home {home} birth --csr unit.csr --serial S1   \
-             a birth certificate\n  muster --home {home} token new                          a device without one\n  \
-             muster --home {home} device list                        who is there\n"
+             a birth certificate\n  muster --home {home} token new                          \
+             a device without one\n  muster --home {home} device list                        \
+             who is there\n"
         ));
     }
     out

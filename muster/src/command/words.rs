@@ -1,10 +1,14 @@
 //! Words of the contract as values of an option: listed in `--help`, offered by the shell.
 
-/// A value parser for an enum of `api` that has `ALL`, `as_str` and `FromStr`.
+use identity::name::DeviceName;
+
+/// A value parser for an enum of `api` that has `ALL`, `as_str` and `FromStr`; `except` leaves out
+/// a word that exists and has no place there.
 macro_rules! word {
-    ($name:ty) => {{
+    ($name:ty $(, except $never:expr)?) => {{
         use clap::builder::TypedValueParser;
-        clap::builder::PossibleValuesParser::new(<$name>::ALL.iter().map(|w| w.as_str()))
+        let known = <$name>::ALL.iter().filter(|_w| true $(&& **_w != $never)?);
+        clap::builder::PossibleValuesParser::new(known.map(|w| w.as_str()))
             .try_map(|w| w.parse::<$name>())
     }};
 }
@@ -22,6 +26,13 @@ pub(super) fn seconds(text: &str) -> Result<u64, String> {
     };
     let count: u64 = digits.unwrap_or_default().parse().map_err(|_| refused())?;
     count.checked_mul(unit).filter(|s| *s > 0).ok_or_else(refused)
+}
+
+/// Reads the name of a device, and keeps it as it was typed.
+pub(super) fn device(text: &str) -> Result<String, String> {
+    DeviceName::parse(text).map(|_| text.to_owned()).ok_or_else(|| {
+        format!("`{text}` is no UUID, no 6 or more hex digits of one, and no serial:S")
+    })
 }
 
 /// Reads `KEY=VALUE`.
@@ -44,6 +55,16 @@ mod tests {
         assert_eq!(seconds("30d"), Ok(2_592_000));
         for refused in ["", "h", "0", "1w", "-1h", "1.5h", "99999999999999999999d", "é"] {
             assert!(seconds(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_device_has_one_of_the_names_of_the_contract() {
+        for name in ["01a20452-aa29-7a12-be9b-c991181dbae5", "01a204", "serial:S", "serial:a//S"] {
+            assert_eq!(device(name).as_deref(), Ok(name));
+        }
+        for refused in ["", "01a20", "pump-7", "serial:"] {
+            assert!(device(refused).is_err(), "{refused}");
         }
     }
 

@@ -1,15 +1,17 @@
-//! `muster demo`: the whole life of a fleet in one process, over real TLS sockets on loopback, in a temporary home.
+//! `muster demo`: the whole life of a fleet in one process, over real TLS sockets on loopback, in a
+//! temporary home.
 //!
-//! [`scene`] has what happens, one function a scene; [`unit`] is a device. What is claimed in the summary was checked
-//! while it happened: a scene that does not hold ends the demo with exit code 1.
+//! [`scene`] has what happens, one function a scene; [`unit`] is a device. What is claimed in the
+//! summary was checked while it happened: a scene that does not hold ends the demo with exit code
+//! 1.
 
 mod scene;
 mod unit;
 
-use agent::CallError;
 use crate::failure::{Failure, Outcome};
 use crate::progress;
 use crate::session::Session;
+use agent::CallError;
 use clap::Args;
 use scene::Stage;
 use serde::Serialize;
@@ -17,9 +19,9 @@ use std::time::Instant;
 
 /// Shows the whole life of a fleet on this machine in a few seconds.
 ///
-/// Starts a server in a temporary home on free loopback ports, then: births at the line, joins with the birth
-/// certificate, renewals, a rotation, a suspension that refuses, forged and replayed requests refused, and in the end
-/// the ledger re-computed. Nothing is left behind.
+/// Starts a server in a temporary home on free loopback ports, then: births at the line, joins with
+/// the birth certificate, renewals, a rotation, a suspension that refuses, forged and replayed
+/// requests refused, and in the end the ledger re-computed. Nothing is left behind.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  muster demo --devices 200")]
 pub(crate) struct Demo {
@@ -47,8 +49,12 @@ struct Report {
 /// Runs the demo.
 pub(crate) async fn run(demo: Demo, session: &Session) -> Outcome {
     let began = Instant::now();
-    let home = tempfile::Builder::new().prefix("muster-demo-").tempdir().map_err(|e| Failure::new(e.to_string()))?;
-    let mut stage = Stage::open(home.path(), demo.devices as usize).await.map_err(failed("the start"))?;
+    let home = tempfile::Builder::new()
+        .prefix("muster-demo-")
+        .tempdir()
+        .map_err(|e| Failure::new(e.to_string()))?;
+    let mut stage =
+        Stage::open(home.path(), demo.devices as usize).await.map_err(failed("the start"))?;
     let bar = progress::bar(Some(scene::ALL.len() as u64), "scenes");
     let mut scenes = Vec::new();
     for scene in scene::ALL {
@@ -65,11 +71,17 @@ pub(crate) async fn run(demo: Demo, session: &Session) -> Outcome {
 }
 
 fn failed(scene: &'static str) -> impl Fn(CallError) -> Failure {
-    move |error| Failure::new(format!("{scene}: {error}")).next("run it again; if it fails again, it is a bug of ours")
+    move |error| {
+        Failure::new(format!("{scene}: {error}"))
+            .next("run it again; if it fails again, it is a bug of ours")
+    }
 }
 
 fn summary(report: &Report) -> String {
-    let mut out = format!("A fleet of {} devices, from birth on, in {:.1} s.\n\n", report.devices, report.seconds);
+    let mut out = format!(
+        "A fleet of {} devices, from birth on, in {:.1} s.\n\n",
+        report.devices, report.seconds
+    );
     for held in &report.scenes {
         out.push_str(&format!("  {:<12} {:>7.2} s   {}\n", held.scene, held.seconds, held.told));
     }

@@ -1,9 +1,9 @@
 //! What happens in the demo, scene by scene. Each checks what it claims, the refusals too.
 
 use super::unit::{self, Unit};
-use agent::{CallError, Dialer, Exchange, Heard};
 use crate::credential::OperatorFile;
 use crate::rest::Rest;
+use agent::{CallError, Dialer, Exchange, Heard};
 use api::birth::{BirthBatch, BirthOutcome, BirthResults};
 use api::path;
 use enroll::est::{Reply, client};
@@ -53,7 +53,8 @@ pub(crate) const ALL: [Scene; 8] = [
 impl Stage {
     /// A server in `home`, and an operator before it.
     pub(crate) async fn open(home: &Path, devices: usize) -> Result<Self, CallError> {
-        let options = ServeOptions { home: home.to_owned(), any_port: true, ..ServeOptions::default() };
+        let options =
+            ServeOptions { home: home.to_owned(), any_port: true, ..ServeOptions::default() };
         let running = server::start(options).await?;
         let credential = OperatorFile::find(None, home).map_err(|f| f.what().to_owned())?;
         let root = credential.root.clone();
@@ -83,11 +84,18 @@ impl Stage {
                     return Err(format!("{} was not born: {:?}", unit.serial, result.reason).into());
                 }
                 let pem = result.certificate.unwrap_or_default();
-                unit.birth.chain = Certificate::parse_pem(&pem, 4).map_err(|d| d.sentence.into_owned())?;
+                unit.birth.chain =
+                    Certificate::parse_pem(&pem, 4).map_err(|d| d.sentence.into_owned())?;
             }
         }
         self.units = units;
-        Ok((self.devices as u64, format!("{} birth certificates, each for a key that never left its device", self.devices)))
+        Ok((
+            self.devices as u64,
+            format!(
+                "{} birth certificates, each for a key that never left its device",
+                self.devices
+            ),
+        ))
     }
 
     /// Lets every unit do one thing, many at once.
@@ -119,7 +127,10 @@ impl Stage {
             Ok(unit)
         })
         .await?;
-        Ok((self.devices as u64, format!("{} devices came in by themselves over EST", self.devices)))
+        Ok((
+            self.devices as u64,
+            format!("{} devices came in by themselves over EST", self.devices),
+        ))
     }
 
     async fn renewals(&mut self) -> Result<(u64, String), CallError> {
@@ -151,7 +162,8 @@ impl Stage {
 
     async fn stand(&self, at: &str, name: &str, reason: Option<&str>) -> Result<(), CallError> {
         let body = api::device::StandingRequest { reason: reason.map(str::to_owned) };
-        let done: Result<serde_json::Value, _> = self.rest.post(path::fill(at, &[name]), &body).await;
+        let done: Result<serde_json::Value, _> =
+            self.rest.post(path::fill(at, &[name]), &body).await;
         done.map(drop).map_err(|f| f.what().to_owned().into())
     }
 
@@ -172,7 +184,9 @@ impl Stage {
     }
 
     async fn replay(&mut self) -> Result<(u64, String), CallError> {
-        let [first, second, ..] = self.units.as_slice() else { return Err("two units are needed".into()) };
+        let [first, second, ..] = self.units.as_slice() else {
+            return Err("two units are needed".into());
+        };
         let held = first.leaf.as_ref().ok_or("it has not joined yet")?;
         let captured = unit::ask(Want::Join, &held.key)?;
         let sentence = refused(&second.say(&self.dialer, captured).await?, 403)?;
@@ -180,13 +194,23 @@ impl Stage {
     }
 
     async fn ledger(&mut self) -> Result<(u64, String), CallError> {
-        let verified = crate::command::ledger::verify::over_rest(&self.rest).await.map_err(|f| f.what().to_owned())?;
-        // Births, joins, renewals and first uses of every device stand in it, and the two of the suspension.
+        let verified = crate::command::ledger::verify::over_rest(&self.rest)
+            .await
+            .map_err(|f| f.what().to_owned())?;
+        // Births, joins, renewals and first uses of every device stand in it, and the two of the
+        // suspension.
         let least = self.devices as u64 * 3;
         if verified.size < least {
-            return Err(format!("{} entries where at least {least} things happened", verified.size).into());
+            return Err(format!(
+                "{} entries where at least {least} things happened",
+                verified.size
+            )
+            .into());
         }
-        Ok((verified.size, format!("{} entries re-computed: what the tables say is what happened", verified.size)))
+        Ok((
+            verified.size,
+            format!("{} entries re-computed: what the tables say is what happened", verified.size),
+        ))
     }
 }
 
@@ -195,7 +219,9 @@ fn refused(heard: &Heard, wanted: u16) -> Result<String, CallError> {
     let reply = client::read_cacerts(&heard.incoming()).map_err(|d| d.sentence.into_owned())?;
     match reply {
         Reply::Refused { status, sentence, .. } if status == wanted => Ok(sentence),
-        Reply::Refused { status, sentence, .. } => Err(format!("{status} and not {wanted}: {sentence}").into()),
+        Reply::Refused { status, sentence, .. } => {
+            Err(format!("{status} and not {wanted}: {sentence}").into())
+        }
         _ => Err(format!("it was served, where {wanted} was due").into()),
     }
 }

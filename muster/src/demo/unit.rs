@@ -2,8 +2,8 @@
 
 use agent::{CallError, Dialer, Heard, Identity};
 use api::birth::BirthRequest;
-use enroll::est::client::{self, Outgoing};
 use enroll::est::Reply;
+use enroll::est::client::{self, Outgoing};
 use enroll::request::{self, Wish};
 use identity::ask::Want;
 use identity::{Certificate, KeyKind, RealmName, Signer};

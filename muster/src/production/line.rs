@@ -202,3 +202,6 @@ impl Line {
         Self { line, serial, model, request: hex(&digest), ..Self::default() }
     }
 }
+
+#[cfg(test)]
+mod tests;

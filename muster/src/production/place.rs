@@ -24,9 +24,11 @@ impl Parcel {
         self.put_into(&self.dir.join(name(serial)), chain_pem)
     }
 
-    /// Writes the three files of the only unit.
-    pub(crate) fn put_one(&self, chain_pem: &str) -> Outcome {
-        self.put_into(&self.dir, chain_pem)
+    /// Writes the three files of the only unit, and says so.
+    pub(crate) fn put_one(&self, chain_pem: &str) -> Outcome<String> {
+        self.put_into(&self.dir, chain_pem)?;
+        let names = self.files(chain_pem).map(|(name, _)| name);
+        Ok(format!("{} are in {}", names.join(", "), self.dir.display()))
     }
 
     fn put_into(&self, dir: &Path, chain_pem: &str) -> Outcome {

@@ -37,9 +37,9 @@ enum Kept {
 }
 
 impl Results {
-    /// Opens the results of a run in `dir`, or begins them. A torn last line is dropped, refusals are
-    /// taken out since they are asked again, and files that a line vouches for are written again
-    /// where they are lost.
+    /// Opens the results of a run in `dir`, or begins them. A torn last line is dropped, refusals
+    /// are taken out since they are asked again, and files that a line vouches for are written
+    /// again where they are lost.
     pub(crate) fn open(dir: &Path, parcel: &Parcel) -> Outcome<Self> {
         std::fs::create_dir_all(dir).map_err(|e| Failure::file("make", dir, &e))?;
         let path = dir.join("results.jsonl");

@@ -10,7 +10,8 @@ use hyper::{HeaderMap, Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
-/// The largest answers are a batch of 256 births and a page of entries with their payloads (1,000 of at most 16 KiB).
+/// The largest answers are a batch of 256 births and a page of entries with their payloads (1,000
+/// of at most 16 KiB).
 const ANSWER_OCTETS_MAX: usize = 32 * 1024 * 1024;
 
 /// An answer, read whole.

@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -27,6 +28,8 @@ pub(super) struct Dialer {
     host: String,
     port: u16,
     name: ServerName<'static>,
+    /// Somebody listened once: then nobody listening is a restart, and passes.
+    reached: AtomicBool,
 }
 
 impl Dialer {
@@ -41,7 +44,13 @@ impl Dialer {
         let host = host.filter(|_| uri.scheme_str() == Some("https")).ok_or_else(refused)?;
         let name = ServerName::try_from(host.clone()).map_err(|_| refused())?;
         let tls = TlsConnector::from(Arc::new(config(root)?));
-        Ok(Self { tls, host, port: uri.port_u16().unwrap_or(9443), name })
+        Ok(Self {
+            tls,
+            host,
+            port: uri.port_u16().unwrap_or(9443),
+            name,
+            reached: AtomicBool::new(false),
+        })
     }
 
     /// The host as it stands in an address.
@@ -66,6 +75,7 @@ impl Dialer {
         let tcp = TcpStream::connect((self.host.as_str(), self.port))
             .await
             .map_err(|e| self.unreached(&e))?;
+        self.reached.store(true, Ordering::Relaxed);
         let _ = tcp.set_nodelay(true);
         let tls =
             self.tls.connect(self.name.clone(), tcp).await.map_err(|e| self.distrusted(&e))?;
@@ -83,7 +93,8 @@ impl Dialer {
         let failure = Failure::new(what)
             .next("start it with `muster serve`, or correct `url` in the operator credential");
         // Nobody listens: that is no lost answer, and a person should know at once.
-        Lost { again: error.kind() != io::ErrorKind::ConnectionRefused, failure }
+        let nobody = error.kind() == io::ErrorKind::ConnectionRefused;
+        Lost { again: !nobody || self.reached.load(Ordering::Relaxed), failure }
     }
 
     fn distrusted(&self, error: &io::Error) -> Lost {
@@ -92,9 +103,17 @@ impl Dialer {
             return Lost::again(self.broken(error));
         };
         let what = format!("`{}` is not the server that this credential is for", self.authority());
-        Lost::for_good(Failure::new(format!("{what}: {reason}")).next(
+        let why = match reason {
+            // Their own words are for programmers.
+            rustls::CertificateError::UnknownIssuer => {
+                "its certificate is of another root".to_owned()
+            }
+            rustls::CertificateError::Other(_) => "its certificate cannot be used".to_owned(),
+            reason => reason.to_string(),
+        };
+        Lost::for_good(Failure::new(format!("{what}: {why}")).next(
             "use the credential of this server (its HOME/operator.toml), and a name that stands \
-             in its certificate (`muster serve --name`)",
+             in its certificate (`muster serve --name`); `server_root` in it for one of your own",
         ))
     }
 

@@ -1,8 +1,10 @@
-//! The client of the operators' REST interface: HTTP/1.1 over TLS that believes the realm's root and nobody else.
+//! The client of the operators' REST interface: HTTP/1.1 over TLS that believes the realm's root
+//! and nobody else.
 //!
-//! One [`Rest`] keeps its connections and gives a request the next idle one, so that a production run pays for a handshake
-//! once per lane. What may safely be sent twice is: reads, replacements, deletions, and posts, which carry an
-//! `Idempotency-Key`. [`dial`] opens connections, [`answer`] reads what comes back.
+//! One [`Rest`] keeps its connections and gives a request the next idle one, so that a production
+//! run pays for a handshake once per lane. What may safely be sent twice is: reads, replacements,
+//! deletions, and posts, which carry an `Idempotency-Key`. [`dial`] opens connections, [`answer`]
+//! reads what comes back.
 
 mod answer;
 mod dial;
@@ -24,8 +26,11 @@ use std::time::Duration;
 
 /// A verb waits this long for an answer: a server that is alive answers within its own 30 s.
 const ANSWER_WAIT: Duration = Duration::from_secs(45);
-/// Tries of one request; the waits between them add up to some 6 s, which outlives a restart of the server.
+/// Tries of one request; the waits between them add up to some 5 s, which outlives a restart of the
+/// server.
 const TRIES: u32 = 5;
+/// The wait before the second try is twice this, and doubles.
+const RETRY_WAIT: Duration = Duration::from_millis(150);
 /// The longest wait before a next try, whatever `Retry-After` says: a person sits there.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
 
@@ -56,7 +61,7 @@ pub(crate) struct Call {
 impl Call {
     /// A request without a body; `path` begins with `/api/v1`.
     pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
-        let key = (method == Method::POST).then(random_key);
+        let key = (method == Method::POST).then(random_key).flatten();
         Self { method, path: path.into(), body: Bytes::new(), key, if_match: None }
     }
 
@@ -65,6 +70,11 @@ impl Call {
         let encoded = serde_json::to_vec(body).map_err(Failure::new)?;
         self.body = Bytes::from(encoded);
         Ok(self)
+    }
+
+    /// Whether it may be sent twice: a post only with a key.
+    fn is_safe(&self) -> bool {
+        self.key.is_some() || self.method != Method::POST
     }
 
     /// Only where the thing is still as it was read.
@@ -80,7 +90,7 @@ impl Rest {
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", file.token.as_str()))
             .map_err(|_| Failure::new("the token of the operator credential is not `id.secret`"))?;
         bearer.set_sensitive(true);
-        let dialer = Dialer::new(&file.url, &file.root)?;
+        let dialer = Dialer::new(&file.url, file.server_root.as_ref().unwrap_or(&file.root))?;
         Ok(Self {
             host: dialer.host(),
             dialer,
@@ -135,13 +145,14 @@ impl Rest {
         let mut tried = 0;
         loop {
             tried += 1;
+            let again = call.is_safe() && tried < TRIES;
             let wait = match self.once(&call).await {
-                Ok(answer) if answer.may_retry() && tried < TRIES => answer.retry_after(),
+                Ok(answer) if again && answer.may_retry() => answer.retry_after(),
                 Ok(answer) => return answer.or_failure(),
-                Err(lost) if lost.again && tried < TRIES => None,
+                Err(lost) if again && lost.again => None,
                 Err(lost) => return Err(lost.failure),
             };
-            let doubled = Duration::from_millis(200) * 2_u32.pow(tried);
+            let doubled = RETRY_WAIT * 2_u32.pow(tried);
             tokio::time::sleep(wait.unwrap_or(doubled).min(RETRY_WAIT_MAX)).await;
         }
     }
@@ -209,16 +220,19 @@ impl Lost {
     }
 }
 
-/// Names one request, however often it is sent: 128 random bits.
-fn random_key() -> String {
+/// Names one request, however often it is sent: 128 random bits. Without chance there is no name,
+/// and then the request is sent once.
+fn random_key() -> Option<String> {
     let mut octets = [0; 16];
     let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
-    // Without chance from the system nothing of TLS would work either; the request is then refused, not repeated.
-    let _ = random.fill(&mut octets);
-    identity::text::hex(&octets)
+    random.fill(&mut octets).ok()?;
+    Some(identity::text::hex(&octets))
 }
 
 /// Whether a status says that the same request may be answered later.
 fn is_later(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 502 | 503 | 504)
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

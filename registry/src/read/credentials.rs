@@ -24,12 +24,9 @@ pub struct RevokedRow {
 const JOINED: &str = "credential JOIN certificate ON certificate.realm = credential.realm \
     AND certificate.serial = credential.serial";
 
-fn ask(
-    db: &Reader<'_>,
-    rest: &str,
-    params: impl Params,
-) -> Result<Vec<Credential>, ReadError> {
-    let sql = format!("SELECT {CREDENTIAL_COLUMNS} FROM {JOINED} WHERE credential.realm = ?1 {rest}");
+fn ask(db: &Reader<'_>, rest: &str, params: impl Params) -> Result<Vec<Credential>, ReadError> {
+    let sql =
+        format!("SELECT {CREDENTIAL_COLUMNS} FROM {JOINED} WHERE credential.realm = ?1 {rest}");
     db.all(&sql, params, rows::credential)
 }
 
@@ -43,13 +40,14 @@ impl Registry {
         realm: RealmKey,
         serial: &Serial,
     ) -> Result<Option<Credential>, ReadError> {
-        let found = self.pool().read(|db| {
-            ask(db, "AND credential.serial = ?2", (realm.0, serial.octets()))
-        })?;
+        let found = self
+            .pool()
+            .read(|db| ask(db, "AND credential.serial = ?2", (realm.0, serial.octets())))?;
         Ok(found.into_iter().next())
     }
 
-    /// The credentials of a device, the newest first; at most [`super::ROWS_MAX`].
+    /// The credentials of a device, its newest leaf first and its birth certificates last; at most
+    /// [`super::ROWS_MAX`].
     ///
     /// # Errors
     /// [`ReadError`].
@@ -59,11 +57,12 @@ impl Registry {
         device: &DeviceId,
         limit: usize,
     ) -> Result<Vec<Credential>, ReadError> {
-        let rest = "AND credential.device = ?2 ORDER BY credential.serial DESC LIMIT ?3";
+        let rest = "AND credential.device = ?2 \
+            ORDER BY credential.generation DESC, credential.serial DESC LIMIT ?3";
         self.pool().read(|db| ask(db, rest, (realm.0, device.octets(), rows_max(limit))))
     }
 
-    /// The birth certificate of a device, the newest where rework replaced one.
+    /// The birth certificate of a device, where rework replaced one the one that counts.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -72,8 +71,8 @@ impl Registry {
         realm: RealmKey,
         device: &DeviceId,
     ) -> Result<Option<Credential>, ReadError> {
-        let rest = "AND credential.device = ?2 AND credential.kind = 'birth' \
-            ORDER BY credential.serial DESC LIMIT 1";
+        let rest = "AND credential.device = ?2 AND credential.generation = 0 \
+            ORDER BY credential.revoked IS NOT NULL, credential.serial DESC LIMIT 1";
         let found = self.pool().read(|db| ask(db, rest, (realm.0, device.octets())))?;
         Ok(found.into_iter().next())
     }
@@ -89,12 +88,12 @@ impl Registry {
     ) -> Result<Vec<Credential>, ReadError> {
         let Some(seen) = self.roll().lookup(realm, key) else { return Ok(Vec::new()) };
         let rest = "AND credential.device = ?2 AND credential.spki = ?3 \
-            ORDER BY credential.serial DESC";
+            ORDER BY credential.generation DESC, credential.serial DESC";
         self.pool().read(|db| ask(db, rest, (realm.0, seen.device.octets(), key.octets())))
     }
 
-    /// Credentials in the order of their serial numbers, which is that of their issuance, after the one named; at most
-    /// [`super::ROWS_MAX`].
+    /// Credentials in the order of their serial numbers, which is that of their issuance, after the
+    /// one named; at most [`super::ROWS_MAX`].
     ///
     /// # Errors
     /// [`ReadError`].
@@ -110,8 +109,8 @@ impl Registry {
         self.pool().read(|db| ask(db, rest, (realm.0, after, rows_max(limit))))
     }
 
-    /// What an authority must name on its CRL: everything revoked or on hold, of one shard or of all, also what has
-    /// ended since. In the order of the serial numbers within a shard.
+    /// What an authority must name on its CRL: everything revoked or on hold, of one shard or of
+    /// all, also what has ended since. In the order of the serial numbers within a shard.
     ///
     /// # Errors
     /// [`ReadError`].

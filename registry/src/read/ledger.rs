@@ -60,8 +60,8 @@ impl Registry {
         })
     }
 
-    /// A tile: `width` hashes of 32 octets (1 to 256), of leaves at level 0, of subtrees above. `None` where the tree
-    /// has not grown so far.
+    /// A tile: `width` hashes of 32 octets (1 to 256), of leaves at level 0, of subtrees above.
+    /// `None` where the tree has not grown so far.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -90,7 +90,8 @@ impl Registry {
         Ok(range.is_filled(&found).then(|| found.concat()))
     }
 
-    /// An entry bundle: `width` entries (1 to 256), each behind its length. `None` where the tree has not grown so far.
+    /// An entry bundle: `width` entries (1 to 256), each behind its length. `None` where the tree
+    /// has not grown so far.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -108,8 +109,9 @@ impl Registry {
         Ok(range.is_filled(&found).then(|| ledger::tile::bundle(&found)).flatten())
     }
 
-    /// Hands the stored hashes of a ledger to `ask`, all of one moment, for `ledger::tree::inclusion` and
-    /// `ledger::tree::consistency`. A hash that cannot be read is one that is not there.
+    /// Hands the stored hashes of a ledger to `ask`, all of one moment, for
+    /// `ledger::tree::inclusion` and `ledger::tree::consistency`. A hash that cannot be read is one
+    /// that is not there.
     ///
     /// # Errors
     /// [`ReadError`].

@@ -1,25 +1,27 @@
-//! The questions that can be asked. Each is answered from one moment, the last commit before it began, and none holds
-//! up the writer. They block while they read: an asynchronous host asks from a thread that may.
+//! The questions that can be asked. Each is answered from one moment, the last commit before it
+//! began, and none holds up the writer. They block while they read: an asynchronous host asks from
+//! a thread that may.
 //!
-//! Lists are paged by key: the caller names the last one that it saw, so that what comes and goes in between neither
-//! repeats nor hides another row.
+//! Lists are paged by key: the caller names the last one that it saw, so that what comes and goes
+//! in between neither repeats nor hides another row.
 
 mod credentials;
 mod devices;
 mod ledger;
 mod rules;
 
+pub use ::ledger::tree::Head;
 pub use credentials::RevokedRow;
 pub use devices::{DeviceFilter, Overdue};
 pub use ledger::{EntryRow, StoredHashes};
-pub use ::ledger::tree::Head;
 
 use crate::fault::{OpenError, ReadError};
 use crate::schema::{self, Place};
 use rusqlite::{Connection, Params, Row};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Rows that one answer may have, whatever was asked for: it bounds what a request can make us hold.
+/// Rows that one answer may have, whatever was asked for: it bounds what a request can make us
+/// hold.
 pub const ROWS_MAX: usize = 1000;
 
 /// A limit as SQL takes it.

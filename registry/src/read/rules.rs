@@ -1,4 +1,5 @@
-//! Questions about what a realm wants: authorities, tokens, doors, profiles, settings, operators; and notes.
+//! Questions about what a realm wants: authorities, tokens, doors, profiles, settings, operators;
+//! and notes.
 
 use super::rows_max;
 use crate::realm::{Operator, RealmKey};
@@ -103,8 +104,7 @@ impl Registry {
     /// # Errors
     /// [`ReadError`].
     pub fn operators(&self, realm: RealmKey) -> Result<Vec<Operator>, ReadError> {
-        let sql =
-            format!("SELECT {OPERATOR_COLUMNS} FROM operator WHERE realm = ?1 ORDER BY name");
+        let sql = format!("SELECT {OPERATOR_COLUMNS} FROM operator WHERE realm = ?1 ORDER BY name");
         self.pool().read(|db| db.all(&sql, [realm.0], rows::operator))
     }
 
@@ -113,8 +113,7 @@ impl Registry {
     /// # Errors
     /// [`ReadError`].
     pub fn operator(&self, realm: RealmKey, id: &TokenId) -> Result<Option<Operator>, ReadError> {
-        let sql =
-            format!("SELECT {OPERATOR_COLUMNS} FROM operator WHERE realm = ?1 AND id = ?2");
+        let sql = format!("SELECT {OPERATOR_COLUMNS} FROM operator WHERE realm = ?1 AND id = ?2");
         self.pool().read(|db| db.first(&sql, (realm.0, id.as_str()), rows::operator))
     }
 

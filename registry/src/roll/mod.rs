@@ -1,10 +1,10 @@
-//! The roll: who is in good standing, by the hash of the public key, in memory. Authentication asks here and never in
-//! SQL.
+//! The roll: who is in good standing, by the hash of the public key, in memory. Authentication asks
+//! here and never in SQL.
 //!
-//! It holds every key that ever had a credential, so it also says for certain that a key is unknown. The writer fills
-//! it at the start by one scan and turns it after each durable commit; nobody else changes it. Read on in
-//! [`Roll::lookup`] for what one learns of a key; the memory is laid out in `table.rs`, and `turn.rs` lists what may
-//! happen to it.
+//! It holds every key that ever had a credential, so it also says for certain that a key is
+//! unknown. The writer fills it at the start by one scan and turns it after each durable commit;
+//! nobody else changes it. Read on in [`Roll::lookup`] for what one learns of a key; the memory is
+//! laid out in `table.rs`, and `turn.rs` lists what may happen to it.
 
 mod table;
 mod turn;
@@ -31,7 +31,8 @@ pub struct Seen {
     pub birth: bool,
     /// The generation of the newest leaf of this key; 0 without one.
     pub generation: u32,
-    /// The generation of the device's newest leaf; more than `generation` says that this key has a successor.
+    /// The generation of the device's newest leaf; more than `generation` says that this key has a
+    /// successor.
     pub device_generation: u32,
     /// Which credential is the newest of this key: see [`fingerprint`].
     pub newest: [u8; 8],
@@ -60,7 +61,8 @@ pub struct Counts {
     pub retired: u64,
 }
 
-/// The last 8 octets of a serial number, all of them random: enough to tell the credentials of one key apart.
+/// The last 8 octets of a serial number, all of them random: enough to tell the credentials of one
+/// key apart.
 #[must_use]
 pub fn fingerprint(serial: &Serial) -> [u8; 8] {
     let [.., a, b, c, d, e, f, g, h] = *serial.octets();
@@ -79,7 +81,8 @@ impl Roll {
 
     /// What is known of a key; `None` says that it never had a credential here.
     ///
-    /// One hash and one or two cache misses, behind a read lock that the writer holds for microseconds.
+    /// One hash and one or two cache misses, behind a read lock that the writer holds for
+    /// microseconds.
     #[must_use]
     pub fn lookup(&self, realm: RealmKey, key: &SpkiHash) -> Option<Seen> {
         self.read().lookup(realm, key)
@@ -109,8 +112,9 @@ impl Roll {
         self.read().counts(realm)
     }
 
-    /// Applies what a durable commit did. Only the writer calls this, so that nothing changes between making room
-    /// under the read lock, while others read on, and the turns under the short write lock.
+    /// Applies what a durable commit did. Only the writer calls this, so that nothing changes
+    /// between making room under the read lock, while others read on, and the turns under the short
+    /// write lock.
     pub(crate) fn turn(&self, turns: &[Turn]) {
         if turns.is_empty() {
             return;
@@ -124,8 +128,9 @@ impl Roll {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Table> {
-        // A poisoned lock means that a reader's or the writer's thread died between two whole changes of a slot; the
-        // registry closes with its writer, and reading on is no worse than what was read before.
+        // A poisoned lock means that a reader's or the writer's thread died between two whole
+        // changes of a slot; the registry closes with its writer, and reading on is no worse than
+        // what was read before.
         self.table.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

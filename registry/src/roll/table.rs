@@ -1,8 +1,8 @@
-//! The memory of the roll: one slot of 76 octets for each key, in chunks that never move, and two hash tables of slot
-//! numbers, by key and by device. The keys of a device are a ring.
+//! The memory of the roll: one slot of 76 octets for each key, in chunks that never move, and two
+//! hash tables of slot numbers, by key and by device. The keys of a device are a ring.
 //!
-//! A million keys take 76 MB of slots and 2 × 10.5 MB of tables. The chunks spare the roll the moment in which a
-//! growing vector is there twice.
+//! A million keys take 76 MB of slots and 2 × 10.5 MB of tables. The chunks spare the roll the
+//! moment in which a growing vector is there twice.
 
 use super::turn::{Issued, Turn, Which};
 use super::{Counts, Seen, fingerprint};
@@ -14,8 +14,9 @@ use identity::{SpkiHash, UnixTime};
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 
-/// Slots in a chunk: 304 KiB at a time, so that a small fleet takes little.
-const CHUNK: usize = 4096;
+/// Slots in a chunk: 76 KiB at a time, so that a small fleet takes little, and the last one is a
+/// small part of it.
+const CHUNK: usize = 1024;
 
 /// A key. The fields are laid out without gaps.
 struct Slot {
@@ -106,7 +107,8 @@ pub(super) struct Table {
     devices: HashTable<u32>,
     /// Devices by realm and standing.
     counts: BTreeMap<(RealmKey, Standing), u64>,
-    /// Keys are chosen by those who hold them; a seed of this process keeps them from choosing collisions.
+    /// Keys are chosen by those who hold them; a seed of this process keeps them from choosing
+    /// collisions.
     seed: RandomState,
 }
 
@@ -146,8 +148,9 @@ impl Table {
         }
     }
 
-    /// Larger hash tables, where `more` keys would not fit into those at hand. Filled in the order of the slots, since
-    /// following the old table's order would miss the cache at each of a million slots.
+    /// Larger hash tables, where `more` keys would not fit into those at hand. Filled in the order
+    /// of the slots, since following the old table's order would miss the cache at each of a
+    /// million slots.
     pub(super) fn roomier(&self, more: usize) -> Option<Roomier> {
         let fits = |table: &HashTable<u32>| table.len() + more <= table.capacity();
         if fits(&self.keys) && fits(&self.devices) {
@@ -200,7 +203,8 @@ impl Table {
         self.stand(issued.which.realm, &issued.device, issued.standing, issued.device_generation);
     }
 
-    /// A slot for a new key, in the ring of its device. `None` past 2^32 keys, which no memory holds.
+    /// A slot for a new key, in the ring of its device. `None` past 2^32 keys, which no memory
+    /// holds.
     fn add(&mut self, issued: &Issued) -> Option<u32> {
         let (realm, spki) = (issued.which.realm, issued.which.spki);
         let at = u32::try_from(self.keys.len()).ok()?;
@@ -209,7 +213,8 @@ impl Table {
         match self.find_device(realm, &issued.device) {
             Some(first) => {
                 let known = self.slot_mut(first)?;
-                // The standing that the device has is told by those of its slots; a new one must not hide a change.
+                // The standing that the device has is told by those of its slots; a new one must
+                // not hide a change.
                 slot.standing = known.standing;
                 slot.next = std::mem::replace(&mut known.next, at);
             }
@@ -320,7 +325,7 @@ mod tests {
 
     fn issued(n: u32) -> Turn {
         let mut chance = [0; 10];
-        chance[..4].copy_from_slice(&n.to_be_bytes());
+        chance[6..].copy_from_slice(&n.to_be_bytes());
         let mut spki = [7; 32];
         spki[..4].copy_from_slice(&n.to_be_bytes());
         let now = UnixTime::from_secs(1_800_000_000);

@@ -1,11 +1,13 @@
-//! What may happen to the roll, as the writer tells it after a durable commit, and as a start reads it from the rows.
+//! What may happen to the roll, as the writer tells it after a durable commit, and as a start reads
+//! it from the rows.
 
 use crate::realm::RealmKey;
 use identity::credential::{Credential, CredentialKind, Serial};
 use identity::device::{Device, DeviceId, Standing};
 use identity::{SpkiHash, UnixTime};
 
-/// One thing that happened. Whatever tells of a credential that is not the newest of its key changes nothing.
+/// One thing that happened. Whatever tells of a credential that is not the newest of its key
+/// changes nothing.
 #[derive(Clone, Debug)]
 pub(crate) enum Turn {
     /// A credential was issued.

@@ -1,5 +1,5 @@
-//! Rows to nouns. Each reader knows the columns of one table, in the order of its `_COLUMNS`; writers stand in
-//! [`crate::writer`], beside the checks that come before them.
+//! Rows to nouns. Each reader knows the columns of one table, in the order of its `_COLUMNS`;
+//! writers stand in [`crate::writer`], beside the checks that come before them.
 
 pub(crate) mod text;
 

@@ -1,7 +1,8 @@
-//! Lists and pairs of words in one column: one word a line, so that a row reads well in any SQL shell.
+//! Lists and pairs of words in one column: one word a line, so that a row reads well in any SQL
+//! shell.
 //!
-//! Words come without control characters from `identity`'s checks; a backslash escape keeps the form exact even for
-//! those that do not.
+//! Words come without control characters from `identity`'s checks; a backslash escape keeps the
+//! form exact even for those that do not.
 
 /// Packs words, one a line.
 pub(crate) fn pack<'a>(words: impl IntoIterator<Item = &'a str>) -> String {

@@ -1,7 +1,8 @@
--- Version 1. Everything is keyed by realm; keys of growing tables are ordered by time, so that an insert is an append.
--- WITHOUT ROWID is SQLite's word for a clustered primary key; another dialect leaves it out. Moments are milliseconds
--- since 1970. Lists of words are packed into one text (rows/text.rs): nobody asks for one of them alone, except for
--- groups, which have a table of their own beside it.
+-- Version 1. Everything is keyed by realm; keys of growing tables are ordered by time, so that an
+-- insert is an append. WITHOUT ROWID is SQLite's word for a clustered primary key; another dialect
+-- leaves it out. Moments are milliseconds since 1970. Lists of words are packed into one text
+-- (rows/text.rs): nobody asks for one of them alone, except for groups, which have a table of their
+-- own beside it.
 
 CREATE TABLE realm (
     realm INTEGER NOT NULL PRIMARY KEY,
@@ -20,7 +21,8 @@ CREATE TABLE entry (
     number INTEGER NOT NULL,
     at INTEGER NOT NULL,
     entry BLOB NOT NULL,
-    -- The hash of the entry as a leaf: a tile in the making, and what tells which entry of a tile was changed.
+    -- The hash of the entry as a leaf: a tile in the making, and what tells which entry of a tile
+    -- was changed.
     leaf BLOB NOT NULL,
     -- Erasing destroys these two and leaves the entry.
     payload BLOB,
@@ -94,8 +96,9 @@ CREATE TABLE credential (
     PRIMARY KEY (realm, serial)
 ) WITHOUT ROWID;
 
--- A key belongs to one device, and the roll tells which: so this index also finds the credentials of a key.
-CREATE INDEX credential_device ON credential (realm, device, serial);
+-- A key belongs to one device, and the roll tells which: so this index also finds the credentials
+-- of a key. By generation, which is the order of leaves also where the clock went backwards.
+CREATE INDEX credential_device ON credential (realm, device, generation);
 CREATE INDEX credential_revoked ON credential (realm, issuer, shard, serial)
     WHERE revoked IS NOT NULL;
 
@@ -202,3 +205,19 @@ CREATE TABLE note (
     value BLOB NOT NULL,
     PRIMARY KEY (realm, space, name)
 ) WITHOUT ROWID;
+
+-- What the planner shall believe of a large fleet in few realms, whatever the first rows look like:
+-- how many rows, then how many have the same first column, the same first two, and so on. Without
+-- this it takes `realm = ?` for selective and walks a whole realm for the credentials of one
+-- device.
+ANALYZE sqlite_schema;
+INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('entry', 'entry', '1000000 1000000 1'),
+    ('device', 'device', '1000000 1000000 1'),
+    ('device', 'device_serial', '1000000 1000000 1 1 1'),
+    ('membership', 'membership', '1000000 1000000 10000 1'),
+    ('credential', 'credential', '1000000 1000000 1'),
+    ('credential', 'credential_device', '1000000 1000000 10 1'),
+    ('credential', 'credential_revoked', '10000 10000 5000 500 1'),
+    ('certificate', 'certificate', '1000000 1000000 1');
+ANALYZE sqlite_schema;

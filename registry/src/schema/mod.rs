@@ -1,7 +1,8 @@
 //! The file: how it is opened, brought to the newest schema, and looked over at a start.
 //!
-//! A migration is one SQL text and one number in `user_version`, both in one transaction: a crash in the middle leaves
-//! the version before. A file of a newer version is refused, since what it says may mean something else by now.
+//! A migration is one SQL text and one number in `user_version`, both in one transaction: a crash
+//! in the middle leaves the version before. A file of a newer version is refused, since what it
+//! says may mean something else by now.
 
 use crate::fault::OpenError;
 use crate::realm::{Realm, RealmKey};
@@ -11,6 +12,7 @@ use identity::SpkiHash;
 use identity::credential::CredentialKind;
 use identity::device::Standing;
 use ledger::tree::Frontier;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Row};
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,19 +23,23 @@ use std::time::Duration;
 /// Every migration, the first from nothing to version 1. Append-only.
 const MIGRATIONS: &[&str] = &[include_str!("0001.sql")];
 
-/// Marks the file as ours (`MSTR`), so that another program's database is not taken for an empty registry.
+/// Marks the file as ours (`MSTR`), so that another program's database is not taken for an empty
+/// registry.
 const APPLICATION_ID: u32 = 0x4d53_5452;
 
-/// The writer's pages in memory, in KiB. The edges of all appended tables fit many times; more would only cache the
-/// middle of the indexes that are written at random, which the system caches too.
+/// The writer's pages in memory, in KiB. The edges of all appended tables fit many times; more
+/// would only cache the middle of the indexes that are written at random, which the system caches
+/// too.
 const WRITER_CACHE_KIB: i64 = 16 * 1024;
 
 /// A reader's pages in memory, in KiB: look-ups touch a dozen.
 const READER_CACHE_KIB: i64 = 2 * 1024;
 
-/// Pages in the write-ahead log (4 KiB each) before it is carried into the file: 16 MiB. Less would write hot pages
-/// again and again, more would make each carrying-over, which the writer waits for, longer.
-const LOG_PAGES: i64 = 4096;
+/// Pages in the write-ahead log (4 KiB each) before it is carried into the file: 64 MiB. Devices
+/// renew in no order, so most pages that a batch changes are hers alone; a longer log gathers more
+/// changes of a page before it is written again, a shorter one makes the carrying-over, which the
+/// writer waits for, shorter.
+const LOG_PAGES: i64 = 16 * 1024;
 
 /// Statements that stay prepared: there are fewer.
 const STATEMENTS: usize = 160;
@@ -66,6 +72,9 @@ impl Place {
         };
         db.busy_timeout(BUSY)?;
         db.set_prepared_statement_cache_capacity(STATEMENTS);
+        // Without the guarantee a plan may depend on a bound value, and SQLite prepares such a
+        // statement anew at each new value, which cost a tenth of an enrollment.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         Ok(db)
     }
 }
@@ -85,14 +94,15 @@ pub(crate) fn open_writer(place: &Place) -> Result<Connection, OpenError> {
     db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     // A log that one burst has grown is cut back when it starts over.
-    db.pragma_update(None, "journal_size_limit", LOG_PAGES * 4 * 4096)?;
+    db.pragma_update(None, "journal_size_limit", LOG_PAGES * 2 * 4096)?;
     migrate(&mut db)?;
     Ok(db)
 }
 
-/// Begins the write-ahead log. SQLite says the new mode first, then writes the switch down, and goes on with a rollback
-/// journal where that fails; a commit would then end with the deletion of a file, which a power cut can take back. So
-/// the statement is run to its end, where the failure shows.
+/// Begins the write-ahead log. SQLite says the new mode first, then writes the switch down, and
+/// goes on with a rollback journal where that fails; a commit would then end with the deletion of a
+/// file, which a power cut can take back. So the statement is run to its end, where the failure
+/// shows.
 fn begin_log(db: &Connection) -> Result<(), OpenError> {
     let mut statement = db.prepare("PRAGMA journal_mode = WAL")?;
     let said = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
@@ -107,9 +117,10 @@ const AGAIN: usize = 1 << 20;
 
 /// Writes the log that a process before us has left once more, as it reads, and syncs it.
 ///
-/// A sync may have failed before that process ended. The kernel then keeps the pages and forgets that they are not on
-/// the disk: the log reads well and would be built on, until a power cut takes its middle away and with it all that was
-/// committed behind. Written again they are on the disk after the next sync that holds, which is this one.
+/// A sync may have failed before that process ended. The kernel then keeps the pages and forgets
+/// that they are not on the disk: the log reads well and would be built on, until a power cut takes
+/// its middle away and with it all that was committed behind. Written again they are on the disk
+/// after the next sync that holds, which is this one.
 fn write_log_again(path: &Path) -> Result<(), OpenError> {
     let storage = |e: std::io::Error| OpenError::Storage(format!("its write-ahead log: {e}"));
     let mut name = path.to_owned().into_os_string();
@@ -141,9 +152,9 @@ pub(crate) fn open_reader(place: &Place) -> Result<Connection, OpenError> {
     Ok(db)
 }
 
-/// Holds a lock beside the file for as long as the registry is open: the file itself must stay open to our own
-/// readers, so its own locks cannot tell us from another process. The host's lock on its home comes first; this one is
-/// for those who name the file itself.
+/// Holds a lock beside the file for as long as the registry is open: the file itself must stay open
+/// to our own readers, so its own locks cannot tell us from another process. The host's lock on its
+/// home comes first; this one is for those who name the file itself.
 pub(crate) fn keep_out_others(place: &Place) -> Result<Option<Connection>, OpenError> {
     let Place::File(path) = place else { return Ok(None) };
     let mut name = path.clone().into_os_string();
@@ -154,7 +165,8 @@ pub(crate) fn keep_out_others(place: &Place) -> Result<Option<Connection>, OpenE
     Ok(Some(keeper))
 }
 
-/// The registry names every device of a fleet: it is for its owner's eyes. Log and index files inherit the mode.
+/// The registry names every device of a fleet: it is for its owner's eyes. Log and index files
+/// inherit the mode.
 fn create_private(path: &Path) -> Result<(), OpenError> {
     let mut options = std::fs::OpenOptions::new();
     options.append(true).create(true);
@@ -171,8 +183,7 @@ fn migrate(db: &mut Connection) -> Result<(), OpenError> {
     let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
     let found = number(db, "user_version")?;
     let ours = number(db, "application_id")? == APPLICATION_ID;
-    let tables: i64 =
-        db.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let tables: i64 = db.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if !ours && (found != 0 || tables != 0) {
         return Err(OpenError::Foreign);
     }
@@ -189,12 +200,13 @@ fn migrate(db: &mut Connection) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// The realms, and the edges of their ledgers after a quick look: head, edge and last entry say the same. The long
-/// look is [`crate::Registry::check_integrity`]'s.
+/// The realms, and the edges of their ledgers after a quick look: head, edge and last entry say the
+/// same. The long look is [`crate::Registry::check_integrity`]'s.
 pub(crate) fn load_ledgers(
     db: &Connection,
 ) -> Result<(Vec<Realm>, BTreeMap<RealmKey, Frontier>), OpenError> {
-    let sql = format!("SELECT {}, size, root, frontier FROM realm ORDER BY realm", rows::REALM_COLUMNS);
+    let sql =
+        format!("SELECT {}, size, root, frontier FROM realm ORDER BY realm", rows::REALM_COLUMNS);
     let mut statement = db.prepare(&sql)?;
     let mut found = statement.query([])?;
     let (mut realms, mut ledgers) = (Vec::new(), BTreeMap::new());
@@ -208,9 +220,8 @@ pub(crate) fn load_ledgers(
 }
 
 fn edge(db: &Connection, realm: &Realm, row: &Row<'_>) -> Result<Frontier, OpenError> {
-    let damaged = |what: &str| {
-        OpenError::Damaged(format!("the ledger of realm `{}`: {what}", realm.name))
-    };
+    let damaged =
+        |what: &str| OpenError::Damaged(format!("the ledger of realm `{}`: {what}", realm.name));
     let size = rows::uint(row, 5)?;
     let root: [u8; 32] = row.get(6)?;
     let octets: Vec<u8> = row.get(7)?;
@@ -243,8 +254,8 @@ fn edge(db: &Connection, realm: &Realm, row: &Row<'_>) -> Result<Frontier, OpenE
 /// Turns handed to the roll at a time.
 const TURNS: usize = 16 * 1024;
 
-/// Fills the roll: one scan of the credentials, one of the devices, one of the compromised keys, each in the order of
-/// its primary key.
+/// Fills the roll: one scan of the credentials, one of the devices, one of the compromised keys,
+/// each in the order of its primary key.
 pub(crate) fn load_roll(db: &Connection) -> rusqlite::Result<Roll> {
     let roll = Roll::new();
     feed(
@@ -335,7 +346,12 @@ mod tests {
         // Two whole steps and a bit.
         let left: Vec<u8> = (0..2 * AGAIN + 7).map(|n| (n % 251) as u8).collect();
         std::fs::write(&log, &left).unwrap();
-        File::options().write(true).open(&log).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        File::options()
+            .write(true)
+            .open(&log)
+            .unwrap()
+            .set_modified(SystemTime::UNIX_EPOCH)
+            .unwrap();
 
         write_log_again(&path).unwrap();
 

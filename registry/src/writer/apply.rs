@@ -1,5 +1,5 @@
-//! What each change means, by its kind. In every one of them the checks stand before the first write, so that a change
-//! that clashes has written nothing.
+//! What each change means, by its kind. In every one of them the checks stand before the first
+//! write, so that a change that clashes has written nothing.
 
 use super::batch::{Batch, Scene, Step};
 use crate::change::Change;
@@ -18,10 +18,10 @@ impl Batch<'_> {
                 let granted = super::devices::Granted { device, expected: *expected, credential };
                 self.bear(scene, &granted, replaces)
             }
-            Change::Leafed { device, expected, leaf, supersedes, token } => {
+            Change::Leafed { device, expected, leaf, due, supersedes, token } => {
                 let granted =
                     super::devices::Granted { device, expected: *expected, credential: leaf };
-                self.leaf(scene, &granted, supersedes, token.as_ref())
+                self.leaf(scene, &granted, (supersedes, *due), token.as_ref())
             }
             Change::Used { serial, at, earlier_end } => {
                 self.use_first(scene, serial, *at, *earlier_end)

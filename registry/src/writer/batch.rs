@@ -1,5 +1,6 @@
-//! One transaction: jobs go in one after the other, each is checked against what the file and the jobs before it say,
-//! and leaves its rows, its entry, and in [`Pending`] what memory shall learn once all of it is durable.
+//! One transaction: jobs go in one after the other, each is checked against what the file and the
+//! jobs before it say, and leaves its rows, its entry, and in [`Pending`] what memory shall learn
+//! once all of it is durable.
 
 use super::{Job, Note};
 use crate::change::{Change, Clash, Cut, Draft};
@@ -91,7 +92,8 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Writes the heads of the trees that grew. If we crash before the commit, entries and heads vanish together.
+    /// Writes the heads of the trees that grew. If we crash before the commit, entries and heads
+    /// vanish together.
     pub(super) fn finish(self) -> rusqlite::Result<Pending> {
         for (realm, frontier) in &self.pending.ledgers {
             self.run(

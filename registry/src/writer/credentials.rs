@@ -105,8 +105,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// A handshake with a credential completed for the first time: from `earlier_end` on the leaves before it are
-    /// spent.
+    /// A handshake with a credential completed for the first time: from `earlier_end` on the leaves
+    /// before it are spent.
     pub(super) fn use_first(
         &mut self,
         scene: Scene,
@@ -116,13 +116,15 @@ impl Batch<'_> {
     ) -> Step {
         let realm = scene.realm;
         let used = self.one(realm, serial)?.ok_or(Clash::Missing)?;
-        if !used.used {
-            self.run(
-                "UPDATE credential SET used = ?3 WHERE realm = ?1 AND serial = ?2",
-                (realm.0, serial.octets(), millis(at)),
-            )?;
-            self.pending.turns.push(Turn::Used(used.which(realm)));
+        // Of many first contacts at the same time one is the first; the others leave no entry.
+        if used.used {
+            return Err(Clash::Exists.into());
         }
+        self.run(
+            "UPDATE credential SET used = ?3 WHERE realm = ?1 AND serial = ?2",
+            (realm.0, serial.octets(), millis(at)),
+        )?;
+        self.pending.turns.push(Turn::Used(used.which(realm)));
         let mut ended = BTreeSet::new();
         for earlier in self.held(realm, &used.device)? {
             let before =
@@ -165,8 +167,9 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Revokes one, or puts it on hold, where that is not weaker than what is so already. A final reason keeps the
-    /// moment of the hold before it: from then on nobody relied on the certificate.
+    /// Revokes one, or puts it on hold, where that is not weaker than what is so already. A final
+    /// reason keeps the moment of the hold before it: from then on nobody relied on the
+    /// certificate.
     pub(super) fn revoke(
         &mut self,
         scene: Scene,
@@ -205,11 +208,7 @@ impl Batch<'_> {
     }
 
     /// All credentials of a device, the oldest first.
-    pub(super) fn held(
-        &self,
-        realm: RealmKey,
-        device: &DeviceId,
-    ) -> rusqlite::Result<Vec<Held>> {
+    pub(super) fn held(&self, realm: RealmKey, device: &DeviceId) -> rusqlite::Result<Vec<Held>> {
         let sql = format!(
             "SELECT {HELD_COLUMNS} FROM credential WHERE realm = ?1 AND device = ?2 ORDER BY serial"
         );
@@ -217,8 +216,7 @@ impl Batch<'_> {
     }
 
     fn one(&self, realm: RealmKey, serial: &Serial) -> rusqlite::Result<Option<Held>> {
-        let sql =
-            format!("SELECT {HELD_COLUMNS} FROM credential WHERE realm = ?1 AND serial = ?2");
+        let sql = format!("SELECT {HELD_COLUMNS} FROM credential WHERE realm = ?1 AND serial = ?2");
         self.first(&sql, (realm.0, serial.octets()), read_held)
     }
 }

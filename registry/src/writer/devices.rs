@@ -39,7 +39,12 @@ impl Before {
 
 impl Batch<'_> {
     /// A birth.
-    pub(super) fn bear(&mut self, scene: Scene, granted: &Granted<'_>, replaces: &[Serial]) -> Step {
+    pub(super) fn bear(
+        &mut self,
+        scene: Scene,
+        granted: &Granted<'_>,
+        replaces: &[Serial],
+    ) -> Step {
         let before = self.check_granted(scene.realm, granted)?;
         let replaced = self.check_own(scene.realm, &granted.device.id, replaces)?;
         self.put_device(scene.realm, granted, before.as_ref(), None)?;
@@ -53,7 +58,7 @@ impl Batch<'_> {
         &mut self,
         scene: Scene,
         granted: &Granted<'_>,
-        supersedes: &[Serial],
+        (supersedes, due): (&[Serial], Option<UnixTime>),
         token: Option<&TokenId>,
     ) -> Step {
         let before = self.check_granted(scene.realm, granted)?;
@@ -63,8 +68,8 @@ impl Batch<'_> {
         }
         let leaf = granted.credential;
         let half_life_s = leaf.not_after.secs_since(leaf.issued) / 2;
-        let due = leaf.issued.plus_secs(half_life_s);
-        self.put_device(scene.realm, granted, before.as_ref(), Some(due))?;
+        let due = due.or(Some(leaf.issued.plus_secs(half_life_s)));
+        self.put_device(scene.realm, granted, before.as_ref(), due)?;
         self.supersede(scene, granted, &replaced)?;
         self.insert_credential(scene.realm, granted)?;
         if let Some(token) = token {
@@ -170,7 +175,8 @@ impl Batch<'_> {
         if before.version == expected { Ok(before) } else { Err(Clash::DeviceVersion.into()) }
     }
 
-    /// The device is as it was decided on, its identifiers are nobody else's, and neither is key or serial number.
+    /// The device is as it was decided on, its identifiers are nobody else's, and neither is key or
+    /// serial number.
     fn check_granted(
         &self,
         realm: RealmKey,
@@ -269,7 +275,8 @@ impl Batch<'_> {
         // The indexed columns apart: naming them would rewrite the index at every renewal.
         if !before.has(said) {
             self.run(
-                "UPDATE device SET maker = ?3, model = ?4, serial = ?5 WHERE realm = ?1 AND id = ?2",
+                "UPDATE device SET maker = ?3, model = ?4, serial = ?5 \
+                 WHERE realm = ?1 AND id = ?2",
                 (realm.0, device.id.octets(), &said.maker, &said.model, &said.serial),
             )?;
         }
@@ -320,7 +327,8 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// What a new credential takes the place of, revoked; sessions under its keys end, the new one's excepted.
+    /// What a new credential takes the place of, revoked; sessions under its keys end, the new
+    /// one's excepted.
     fn supersede(&mut self, scene: Scene, granted: &Granted<'_>, replaced: &[Held]) -> Step {
         for held in replaced {
             self.revoke(scene, held, Reason::Superseded)?;

@@ -1,11 +1,13 @@
 //! The writer: the one thread that writes, and the only thread below the hosts.
 //!
-//! It takes what has queued up, at most [`BATCH_MAX`] changes, and writes it as one durable transaction: under load
-//! hundreds share an fsync, idle it costs one. The order is always: durable commit, roll, cuts, word of new entries,
-//! answers. If we crash before the commit, nobody has seen anything of the batch; if we crash after it, the roll is
-//! rebuilt from what was committed and a requester asks again.
+//! It takes what has queued up, at most [`BATCH_MAX`] changes, and writes it as one durable
+//! transaction: under load hundreds share an fsync, idle it costs one. The order is always: durable
+//! commit, roll, cuts, word of new entries, answers. If we crash before the commit, nobody has seen
+//! anything of the batch; if we crash after it, the roll is rebuilt from what was committed and a
+//! requester asks again.
 //!
-//! Read on in [`batch`] for what happens within a transaction, and in [`apply`] for what each change means.
+//! Read on in [`batch`] for what happens within a transaction, and in [`apply`] for what each
+//! change means.
 
 mod apply;
 mod batch;
@@ -15,6 +17,7 @@ mod rules;
 
 use crate::change::{Change, CommitError, Committed, Draft, Told};
 use crate::realm::RealmKey;
+use crate::roll::Turn;
 use crate::shared::Shared;
 use batch::{Batch, Pending, Stop};
 use ledger::tree::Frontier;
@@ -23,7 +26,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-/// Changes in one transaction. More would not save a noticeable share of an fsync, and the first would wait longer.
+/// Changes in one transaction. More would not save a noticeable share of an fsync, and the first
+/// would wait longer.
 const BATCH_MAX: usize = 512;
 
 /// What waits for the writer.
@@ -116,8 +120,8 @@ impl Writer {
         let _ = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
 
-    /// Writes the jobs as one, and answers them. One that the schema forbids, which is our mistake, would take the
-    /// others with it: then each is written alone.
+    /// Writes the jobs as one, and answers them. One that the schema forbids, which is our mistake,
+    /// would take the others with it: then each is written alone.
     fn settle(&mut self, jobs: Vec<Job>) {
         match self.write(&jobs) {
             Ok((verdicts, pending)) => {
@@ -157,6 +161,9 @@ impl Writer {
         self.shared.roll.turn(&turns);
         self.shared.founded(founded);
         self.shared.cut(&cuts);
+        if turns.iter().any(|turn| matches!(turn, Turn::Revoked(..))) {
+            self.shared.revoked();
+        }
         for (realm, frontier) in ledgers {
             self.shared.grown(realm, frontier.size());
             self.ledgers.insert(realm, frontier);
@@ -186,3 +193,6 @@ fn is_of_one(error: &rusqlite::Error) -> bool {
         None => true,
     }
 }
+
+#[cfg(test)]
+mod tests;

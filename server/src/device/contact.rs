@@ -1,10 +1,11 @@
-//! Who made contact. A completed handshake proves possession of a key; the roll says whose it is, without SQL.
+//! Who made contact. A completed handshake proves possession of a key; the roll says whose it is,
+//! without SQL.
 
 use crate::house::{House, RealmState};
 use crate::listen::Connection;
 use identity::{CredentialKind, DeviceId};
 use ledger::{Class, Payload};
-use registry::{Change, Seen};
+use registry::{Change, Clash, CommitError, Seen};
 
 /// What the roll says of the key that this connection proved.
 pub(super) fn proven(house: &House, realm: &RealmState, connection: &Connection) -> Option<Seen> {
@@ -13,15 +14,20 @@ pub(super) fn proven(house: &House, realm: &RealmState, connection: &Connection)
 }
 
 /// Whether the key that this connection proved is of a device in good standing.
-pub(super) fn is_in_good_standing(house: &House, realm: &RealmState, connection: &Connection) -> bool {
+pub(super) fn is_in_good_standing(
+    house: &House,
+    realm: &RealmState,
+    connection: &Connection,
+) -> bool {
     proven(house, realm, connection).is_some_and(|seen| seen.standing.is_good() && !seen.revoked)
 }
 
-/// Notes the contact: a device in good standing is no stranger to its address, and the first contact with a leaf ends
-/// its predecessors, at once or after the overlap.
+/// Notes the contact: a device in good standing is no stranger to its address, and the first
+/// contact with a leaf ends its predecessors, at once or after the overlap.
 ///
-/// The mark is durable before the request is judged, so that a retry for a leaf that was used is not mistaken for one
-/// after a lost answer. A mark that cannot be written is made at the next contact.
+/// The mark is durable before the request is judged, so that a retry for a leaf that was used is
+/// not mistaken for one after a lost answer. A mark that cannot be written is made at the next
+/// contact.
 pub(super) async fn note(house: &House, realm: &RealmState, connection: &Connection) {
     let Some(seen) = proven(house, realm, connection) else { return };
     if !seen.standing.is_good() || seen.revoked {
@@ -34,10 +40,17 @@ pub(super) async fn note(house: &House, realm: &RealmState, connection: &Connect
 }
 
 async fn first_use(house: &House, realm: &RealmState, connection: &Connection, device: DeviceId) {
-    let Some(serial) = connection.chain.first().and_then(identity::Certificate::serial) else { return };
+    let Some(shown) = connection.chain.first() else { return };
+    let Some(serial) = shown.serial() else { return };
     // A device that keeps its key over renewals may still show the older certificate of it.
     let leaf = match house.registry.credential(realm.key, &serial) {
-        Ok(Some(leaf)) if leaf.device == device && leaf.used.is_none() && leaf.revoked.is_none() => leaf,
+        // The very certificate: a made-up one could carry the serial number of a leaf whose key was
+        // not proven.
+        Ok(Some(leaf))
+            if leaf.der == shown.der() && leaf.used.is_none() && leaf.revoked.is_none() =>
+        {
+            leaf
+        }
         _ => return,
     };
     let groups = house.registry.device(realm.key, &device).ok().flatten();
@@ -49,7 +62,11 @@ async fn first_use(house: &House, realm: &RealmState, connection: &Connection, d
         .with("generation", u64::from(leaf.generation))
         .with("from", connection.peer.to_string());
     let change = Change::Used { serial, at, earlier_end: at.plus_secs(overlap_s) };
-    if let Err(error) = house.commit(realm.key, change, Class::Use, payload).await {
-        tracing::warn!(%device, %serial, "the first use of a leaf could not be recorded: {error}");
+    match house.commit(realm.key, change, Class::Use, payload).await {
+        // Another connection of the device was first.
+        Ok(_) | Err(CommitError::Conflict(Clash::Exists)) => {}
+        Err(error) => tracing::warn!(
+            %device, %serial, "the first use of a leaf could not be recorded: {error}"
+        ),
     }
 }

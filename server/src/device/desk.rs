@@ -1,22 +1,23 @@
 //! The enrollment desk: one wish for a leaf from the door to the durable answer.
 //!
-//! Recognize what was shown, gather the facts about it, judge, sign, commit; and begin again at the facts where the
-//! commit found that they had changed meanwhile. Nothing is answered before it is durable.
+//! Recognize what was shown, gather the facts about it, judge, sign, commit; and begin again at the
+//! facts where the commit found that they had changed meanwhile. Nothing is answered before it is
+//! durable.
 
-use super::facts::{Gathered, gather};
+use super::facts::{Claim, Gathered, gather, recorded};
 use crate::clock::SystemDice;
 use crate::house::{House, RealmState};
 use crate::keys::NewKey;
 use crate::record::Refused;
-use ca::{Granted, Judgement, Recognized, Trust};
+use ca::{Granted, Judgement, Trust};
 use enroll::est::server::{self, Answer};
-use identity::ask::{Cause, KeySource};
+use identity::ask::{Cause, KeySource, Want};
 use identity::{Ask, Certificate, KeyKind, Outside, PublicKey, Refusal, RuleId, Signer};
 use ledger::{Class, Payload};
 use registry::{Change, CommitError, ReadError};
 
-/// How often one request is decided anew because facts changed between decision and commit. Two requests of one
-/// device may cross; five is a loop.
+/// How often one request is decided anew because facts changed between decision and commit. Two
+/// requests of one device may cross; five is a loop.
 const DECISIONS_MAX: usize = 4;
 
 /// A leaf that is durable, and the private key where the server made it.
@@ -34,11 +35,16 @@ struct Trace {
 }
 
 /// Carries one wish to its durable answer.
-pub async fn enroll(house: &House, realm: &RealmState, ask: &Ask) -> Answer {
-    let mut trace = Trace::default();
+pub(super) async fn enroll(house: &House, realm: &RealmState, ask: &Ask) -> Answer {
+    // Also what is not recognized may have proved its key, and the roll knows whose that is.
+    let shown = ask.shown.chain.first().map(Certificate::spki_hash);
+    let seen = shown.and_then(|key| house.registry.roll().lookup(realm.key, &key));
+    let mut trace = Trace { device: seen.map(|seen| seen.device), ..Trace::default() };
     match decide(house, realm, ask, &mut trace).await {
         Ok(Enrolled { leaf, key: None }) => server::enrolled(&leaf),
-        Ok(Enrolled { leaf, key: Some(key) }) => server::enrolled_with_key(&leaf, key.dangerous_pkcs8()),
+        Ok(Enrolled { leaf, key: Some(key) }) => {
+            server::enrolled_with_key(&leaf, key.dangerous_pkcs8())
+        }
         Err(refusal) => {
             let refused = Refused {
                 want: ask.want.as_str(),
@@ -56,15 +62,22 @@ pub async fn enroll(house: &House, realm: &RealmState, ask: &Ask) -> Answer {
     }
 }
 
-async fn decide(house: &House, realm: &RealmState, ask: &Ask, trace: &mut Trace) -> Result<Enrolled, Refusal> {
-    let now = house.clock.now();
+async fn decide(
+    house: &House,
+    realm: &RealmState,
+    ask: &Ask,
+    trace: &mut Trace,
+) -> Result<Enrolled, Refusal> {
     let trust = Trust { authorities: &realm.authorities, doors: &realm.doors };
-    let recognized = ca::recognize(&ask.shown, &trust, now)?;
     for _ in 0..DECISIONS_MAX {
-        let gathered = gather(house, realm, ask, &recognized, now).map_err(unreadable)?;
+        let now = house.clock.now();
+        let record = recorded(house, realm, ask).map_err(unreadable)?;
+        let recognized = ca::recognize_recorded(&ask.shown, record.as_ref(), &trust, now)?;
+        let claim = Claim { recognized, record };
+        let gathered = gather(house, realm, ask, claim, now).map_err(unreadable)?;
         trace.door = gathered.facts.door.map(|d| d.name.clone());
-        trace.device = gathered.proven;
-        if let Some(enrolled) = attempt(house, realm, ask, &recognized, gathered, trace).await? {
+        trace.device = gathered.proven.or(trace.device);
+        if let Some(enrolled) = attempt(house, realm, ask, gathered, trace).await? {
             return Ok(enrolled);
         }
     }
@@ -76,20 +89,22 @@ async fn attempt(
     house: &House,
     realm: &RealmState,
     ask: &Ask,
-    recognized: &Recognized,
     gathered: Gathered<'_>,
     trace: &mut Trace,
 ) -> Result<Option<Enrolled>, Refusal> {
     let now = house.clock.now();
     let rules = realm.settings.rules(gathered.facts.device.as_ref());
+    // Only who proved to be the device counts against it: a serial number that a stranger claims
+    // locks nobody out.
+    let proven = gathered.proven;
     if let Some(device) = &gathered.facts.device
+        && proven == Some(device.id)
         && !house.rates.take(device.id, realm.settings.device_rate_per_hour(&device.groups), now)
     {
         return Err(Refusal::Denied(RuleId::RATE));
     }
-    let known = gathered.facts.device.as_ref().map(|d| d.id);
-    let judged = ca::judge(ask, recognized, gathered.facts, &rules, now);
-    if let (Err(Refusal::Denied(rule)), Some(device)) = (&judged, known)
+    let judged = ca::judge(ask, &gathered.recognized, gathered.facts, &rules, now);
+    if let (Err(Refusal::Denied(rule)), Some(device)) = (&judged, proven)
         && *rule == RuleId::CONTRADICTION
     {
         trace.mark = Some((device, contradiction(ask)));
@@ -100,7 +115,8 @@ async fn attempt(
             let leaf = Certificate::parse(&credential.der).map_err(Refusal::Malformed)?;
             return Ok(Some(Enrolled { leaf, key: None }));
         }
-        // The machine never judges `Again` for a key that the server made, since it keeps no private key.
+        // The machine never judges `Again` for a key that the server made, since it keeps no
+        // private key.
         Judgement::Again(_) => return Err(outage("a key made here cannot be handed over twice")),
         Judgement::Grant(approved) => approved,
     };
@@ -115,29 +131,33 @@ async fn attempt(
         .issue(*approved, key, &mut Outside { now, dice: &mut dice })
         .map_err(|_| outage("the operations authority did not sign"))?;
     let leaf = Certificate::parse(&granted.leaf.der).map_err(Refusal::Malformed)?;
-    let payload = payload(ask, &granted, trace.door.as_deref());
-    let class = match ask.want {
-        identity::ask::Want::Join => Class::Join,
-        identity::ask::Want::Renew => Class::Renewal,
-    };
-    match house.commit(realm.key, change(granted), class, payload).await {
+    // What was shown says what it is, whichever operation was called: a join alone closes earlier
+    // leaves.
+    let (want, class) =
+        if granted.leaf.closes { (Want::Join, Class::Join) } else { (Want::Renew, Class::Renewal) };
+    let payload = payload(ask, want, &granted, trace.door.as_deref());
+    match house.commit(realm.key, change(realm, granted), class, payload).await {
         Ok(_) => {
             house.metrics.enrollment(realm.name().as_str(), ask.want.as_str(), "issued");
             Ok(Some(Enrolled { leaf, key: made.map(|(made, _)| made) }))
         }
         Err(CommitError::Conflict(_)) => Ok(None),
-        Err(CommitError::Busy | CommitError::Storage(_) | CommitError::Closed) => Err(outage("the registry cannot write: try again later")),
+        Err(CommitError::Busy | CommitError::Storage(_) | CommitError::Closed) => {
+            Err(outage("the registry cannot write: try again later"))
+        }
     }
 }
 
 /// A key for a device that cannot make one.
 fn make_key() -> Result<(NewKey, PublicKey), Refusal> {
-    let made = NewKey::make(KeyKind::P256).and_then(|key| Ok((key.signer()?.public().clone(), key)));
+    let made =
+        NewKey::make(KeyKind::P256).and_then(|key| Ok((key.signer()?.public().clone(), key)));
     made.map(|(public, key)| (key, public)).map_err(|_| outage("no key could be made"))
 }
 
-fn change(granted: Granted) -> Change {
+fn change(realm: &RealmState, granted: Granted) -> Change {
     Change::Leafed {
+        due: Some(realm.settings.renewal_due(&granted.device, &granted.leaf)),
         device: granted.device,
         expected: granted.expected,
         leaf: granted.leaf,
@@ -146,13 +166,13 @@ fn change(granted: Granted) -> Change {
     }
 }
 
-fn payload(ask: &Ask, granted: &Granted, door: Option<&str>) -> Payload {
+fn payload(ask: &Ask, want: Want, granted: &Granted, door: Option<&str>) -> Payload {
     let binding = match ask.binding {
         identity::ask::Binding::Absent => "absent",
         identity::ask::Binding::Held => "held",
         identity::ask::Binding::Other => "other",
     };
-    let mut payload = Payload::new(&format!("{}.issued", ask.want.as_str()))
+    let mut payload = Payload::new(&format!("{}.issued", want.as_str()))
         .with("device", granted.device.id.to_string())
         .with("serial", granted.leaf.serial.octets().to_vec())
         .with("spki", granted.leaf.spki.octets().to_vec())
@@ -172,7 +192,11 @@ fn payload(ask: &Ask, granted: &Granted, door: Option<&str>) -> Payload {
 }
 
 fn contradiction(ask: &Ask) -> String {
-    format!("a join from {} named serial `{}`, which contradicts the birth record", ask.from, ask.csr.claims().serial)
+    format!(
+        "a join from {} named serial `{}`, which contradicts the birth record",
+        ask.from,
+        ask.csr.claims().serial
+    )
 }
 
 fn unreadable(error: ReadError) -> Refusal {

@@ -5,19 +5,28 @@ use crate::house::{House, RealmState};
 use ca::{Facts, KeyFacts, Recognized};
 use identity::door::Door;
 use identity::name::DeviceName;
+use identity::token::Token;
 use identity::{Ask, Credential, CredentialKind, Device, DeviceId, Outside, UnixTime};
 use registry::ReadError;
 
+/// Who somebody claims to be, and our record of the certificate that they showed.
+pub(super) struct Claim {
+    pub(super) recognized: Recognized,
+    pub(super) record: Option<Credential>,
+}
+
 /// The facts, and what the record of a refusal will want of them.
 pub(super) struct Gathered<'a> {
+    /// Who it claims to be.
+    pub(super) recognized: Recognized,
     /// For the judge, who takes them.
     pub(super) facts: Facts<'a>,
     /// The device that what was shown *proved*, and did not merely name.
     pub(super) proven: Option<DeviceId>,
 }
 
-/// Leaves of a device that a decision looks at: the newest, its predecessors in their overlap, and those that a
-/// device in trouble left behind.
+/// Leaves of a device that a decision looks at: the newest, its predecessors in their overlap, and
+/// those that a device in trouble left behind.
 const LEAVES_MAX: usize = 8;
 
 /// Gathers the facts about one claim, in a handful of point reads.
@@ -28,41 +37,68 @@ pub(super) fn gather<'a>(
     house: &House,
     realm: &'a RealmState,
     ask: &Ask,
-    recognized: &Recognized,
+    claim: Claim,
     now: UnixTime,
 ) -> Result<Gathered<'a>, ReadError> {
+    let Claim { recognized, record: shown } = claim;
     let registry = &house.registry;
-    let (device, shown, token) = match recognized {
-        Recognized::Birth { serial, device, .. } | Recognized::Leaf { serial, device, .. } => {
-            (registry.device(realm.key, device)?, registry.credential(realm.key, serial)?, None)
+    let (device, token) = match &recognized {
+        Recognized::Birth { device, .. } | Recognized::Leaf { device, .. } => {
+            (registry.device(realm.key, device)?, None)
         }
         Recognized::Maker { identifiers: i, .. } => {
-            (registry.device_by_serial(realm.key, &i.maker, &i.model, &i.serial)?, None, None)
+            (registry.device_by_serial(realm.key, &i.maker, &i.model, &i.serial)?, None)
         }
         Recognized::Token { id, .. } => {
             let token = registry.token(realm.key, id)?;
             let named = token.as_ref().and_then(|t| t.serial.clone());
-            (of_token(house, realm, ask, named.as_deref())?, None, token)
+            (of_token(house, realm, ask, named.as_deref())?, token)
         }
     };
     let (leaves, has_birth) = match &device {
-        Some(device) => held(house, realm, device)?,
+        Some(device) => held(house, realm, device, shown.as_ref())?,
         None => (Vec::new(), false),
     };
-    let door = door_of(realm, recognized, device.as_ref());
+    let door = door_of(realm, &recognized, device.as_ref());
     let profile = door.and_then(|d| realm.profile(&d.profile)).unwrap_or(&realm.standard);
-    let proven = match recognized {
-        Recognized::Token { .. } => None,
-        _ => device.as_ref().map(|d| d.id),
-    };
-    let fresh = Outside { now, dice: &mut SystemDice }.device_id();
     let key = key_facts(house, realm, ask);
+    let proven = device.as_ref().map(|d| d.id).filter(|_| match &recognized {
+        Recognized::Token { digest, .. } => {
+            token.as_ref().is_some_and(|t| vouches(t, digest, &key))
+        }
+        _ => true,
+    });
+    let fresh = Outside { now, dice: &mut SystemDice }.device_id();
     let facts = Facts { door, profile, shown, has_birth, leaves, key, token, fresh, device };
-    Ok(Gathered { facts, proven })
+    Ok(Gathered { recognized, facts, proven })
 }
 
-/// The device that a token's holder may mean: the one that the token names; else the one that the CSR's key is known
-/// for (a retry); else the one whose serial number the CSR claims, so that the judge can refuse it.
+/// Our record of the certificate that was shown, where the roll knows its key: a stranger's costs
+/// no SQL.
+pub(super) fn recorded(
+    house: &House,
+    realm: &RealmState,
+    ask: &Ask,
+) -> Result<Option<Credential>, ReadError> {
+    let Some(shown) = ask.shown.chain.first() else { return Ok(None) };
+    let known = house.registry.roll().lookup(realm.key, &shown.spki_hash()).is_some();
+    match shown.serial().filter(|_| known) {
+        Some(serial) => house.registry.credential(realm.key, &serial),
+        None => Ok(None),
+    }
+}
+
+/// Whether a token speaks for the device that was found: its secret is right, and it names the
+/// device, or the CSR's key is the device's own. A serial number that its holder merely claims
+/// proves nothing.
+fn vouches(token: &Token, digest: &[u8; 32], key: &KeyFacts) -> bool {
+    let right = token.digest == *digest && token.revoked.is_none();
+    right && (token.serial.is_some() || key.device.is_some())
+}
+
+/// The device that a token's holder may mean: the one that the token names; else the one that the
+/// CSR's key is known for (a retry); else the one whose serial number the CSR claims, so that the
+/// judge can refuse it.
 fn of_token(
     house: &House,
     realm: &RealmState,
@@ -86,11 +122,16 @@ fn held(
     house: &House,
     realm: &RealmState,
     device: &Device,
+    shown: Option<&Credential>,
 ) -> Result<(Vec<Credential>, bool), ReadError> {
     let all = house.registry.credentials_of(realm.key, &device.id, LEAVES_MAX + 1)?;
     let leaves = all.into_iter().filter(|c| c.kind == CredentialKind::Leaf).take(LEAVES_MAX);
-    let birth = house.registry.birth_of(realm.key, &device.id)?;
-    Ok((leaves.collect(), birth.is_some_and(|b| b.revoked.is_none())))
+    // A birth certificate that was revoked counts too: who took it away did not mean to give grace.
+    let has_birth = match shown {
+        Some(shown) if shown.kind == CredentialKind::Birth => true,
+        _ => house.registry.birth_of(realm.key, &device.id)?.is_some(),
+    };
+    Ok((leaves.collect(), has_birth))
 }
 
 /// The roll answers for nearly every new key: it is unknown, and no SQL is asked.
@@ -103,13 +144,18 @@ fn key_facts(house: &House, realm: &RealmState, ask: &Ask) -> KeyFacts {
     })
 }
 
-/// The door before which a claim stands. A leaf comes back through the door that its device last joined by.
+/// The door before which a claim stands, an open one where there are several of its kind. A leaf
+/// comes back through the door that its device last joined by.
 pub(super) fn door_of<'a>(
     realm: &'a RealmState,
     recognized: &Recognized,
     device: Option<&Device>,
 ) -> Option<&'a Door> {
-    let of_kind = |kind: &str| realm.doors.iter().find(|d| d.kind.as_str() == kind);
+    let of_kind = |kind: &str| {
+        let mut doors = realm.doors.iter().filter(|d| d.kind.as_str() == kind);
+        let first = doors.clone().next();
+        doors.find(|d| d.open).or(first)
+    };
     match recognized {
         Recognized::Birth { .. } => of_kind("birth"),
         Recognized::Maker { door, .. } => realm.door(door),

@@ -1,7 +1,8 @@
 //! Port 8443, the devices' own: a thin adapter between HTTP and the conversations of `enroll`.
 //!
-//! A request is read within its limits, the machine hears it, and what it asks for is done: [`desk`] carries a wish
-//! for a leaf to its durable answer, on the facts that [`facts`] gathers; [`contact`] notes who made contact at all.
+//! A request is read within its limits, the machine hears it, and what it asks for is done:
+//! [`desk`] carries a wish for a leaf to its durable answer, on the facts that [`facts`] gathers;
+//! [`contact`] notes who made contact at all.
 
 mod contact;
 mod desk;
@@ -12,13 +13,15 @@ use crate::limits;
 use crate::listen::{BodyError, Connection, read_body};
 use crate::record::Refused;
 use bytes::Bytes;
+use ca::Recognized;
+use enroll::est::Request as Said;
 use enroll::est::server::{self, Action, Answer};
 use enroll::est::wire::{BODY_OCTETS_MAX, Place};
-use enroll::est::Request as Said;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
+use identity::ask::Shown;
 use identity::{Defect, RealmName, Refusal, RuleId};
 use std::sync::Arc;
 
@@ -36,7 +39,8 @@ pub async fn answer(
         return write(plain(404, format!("there is no realm `{name}` here")));
     };
     contact::note(&house, &realm, &connection).await;
-    if let Some(refusal) = barred(&house, &realm, &connection, &head.headers) {
+    let stranger = !contact::is_in_good_standing(&house, &realm, &connection);
+    if let Some(refusal) = barred(stranger, &connection, &head.headers) {
         return write(refuse(&house, &realm, &connection, &refusal).await);
     }
     let body = match read_body(body, BODY_OCTETS_MAX, limits::BODY).await {
@@ -53,47 +57,37 @@ pub async fn answer(
         exporter: connection.exporter,
         from: connection.peer,
     };
-    write(act(&house, &realm, &connection, server::hear(said)).await)
+    let action = server::hear(said);
+    let asks = matches!(action, Action::Judge { .. });
+    let answer = act(&house, &realm, &connection, action).await;
+    if asks && answer.refusal.is_none() {
+        connection.prove();
+        if stranger {
+            connection.stranger_came_in();
+        }
+    }
+    write(answer)
 }
 
-/// What is refused before the body is read: a certificate that cannot be read, a compressed body, a stranger that asks
-/// too often.
-fn barred(
-    house: &House,
-    realm: &RealmState,
-    connection: &Connection,
-    headers: &HeaderMap,
-) -> Option<Refusal> {
+/// What is refused before the body is read: a certificate that cannot be read, a compressed body, a
+/// stranger that asks too often.
+fn barred(stranger: bool, connection: &Connection, headers: &HeaderMap) -> Option<Refusal> {
     if let Some(defect) = &connection.defect {
         return Some(Refusal::Malformed(defect.clone()));
     }
     if headers.contains_key(header::CONTENT_ENCODING) {
-        let sentence = "send the body as it is: a small request that unfolds into a large one is not read";
+        let sentence =
+            "send the body as it is: a small request that unfolds into a large one is not read";
         return Some(Refusal::Malformed(Defect::new("content-encoding", sentence)));
     }
-    let known = contact::is_in_good_standing(house, realm, connection);
-    (!known && !connection.stranger_may_ask()).then_some(Refusal::Denied(RuleId::RATE))
+    (stranger && !connection.stranger_may_ask()).then_some(Refusal::Denied(RuleId::RATE))
 }
 
 async fn act(house: &House, realm: &RealmState, connection: &Connection, action: Action) -> Answer {
     match action {
         Action::CaCerts(_) => server::cacerts(&realm.device_anchors()),
-        Action::CsrAttrs { shown, .. } => {
-            let trust = ca::Trust { authorities: &realm.authorities, doors: &realm.doors };
-            let door = match ca::recognize(&shown, &trust, house.clock.now()) {
-                Ok(recognized) => facts::door_of(realm, &recognized, None),
-                Err(_) => None,
-            };
-            let profile = door.and_then(|d| realm.profile(&d.profile)).cloned();
-            server::csrattrs(&profile.unwrap_or_else(identity::profile::Profile::standard))
-        }
-        Action::Judge { ask, .. } => {
-            let answer = desk::enroll(house, realm, &ask).await;
-            if answer.refusal.is_none() {
-                connection.prove();
-            }
-            answer
-        }
+        Action::CsrAttrs { shown, .. } => csrattrs(house, realm, &shown),
+        Action::Judge { ask, .. } => desk::enroll(house, realm, &ask).await,
         Action::Answer(answer) => {
             if let Some(refusal) = &answer.refusal {
                 record(house, realm, connection, refusal).await;
@@ -103,7 +97,29 @@ async fn act(house: &House, realm: &RealmState, connection: &Connection, action:
     }
 }
 
-async fn refuse(house: &House, realm: &RealmState, connection: &Connection, refusal: &Refusal) -> Answer {
+/// What the door that what was shown leads to wants of a request; without one, what the standard
+/// profile wants.
+fn csrattrs(house: &House, realm: &RealmState, shown: &Shown) -> Answer {
+    let trust = ca::Trust { authorities: &realm.authorities, doors: &realm.doors };
+    let door = ca::recognize(shown, &trust, house.clock.now()).ok().and_then(|recognized| {
+        let device = match &recognized {
+            Recognized::Leaf { device, .. } => {
+                house.registry.device(realm.key, device).ok().flatten()
+            }
+            _ => None,
+        };
+        facts::door_of(realm, &recognized, device.as_ref())
+    });
+    let profile = door.and_then(|d| realm.profile(&d.profile)).unwrap_or(&realm.standard);
+    server::csrattrs(profile, door.is_some_and(|d| d.binding))
+}
+
+async fn refuse(
+    house: &House,
+    realm: &RealmState,
+    connection: &Connection,
+    refusal: &Refusal,
+) -> Answer {
     record(house, realm, connection, refusal).await;
     server::refuse(refusal)
 }
@@ -111,12 +127,24 @@ async fn refuse(house: &House, realm: &RealmState, connection: &Connection, refu
 /// The trace of a refusal that never came to the desk.
 async fn record(house: &House, realm: &RealmState, connection: &Connection, refusal: &Refusal) {
     let device = contact::proven(house, realm, connection).map(|seen| seen.device);
-    let refused =
-        Refused { want: "request", door: None, device, refusal, from: connection.peer, by: None, mark: None };
+    let refused = Refused {
+        want: "request",
+        door: None,
+        device,
+        refusal,
+        from: connection.peer,
+        by: None,
+        mark: None,
+    };
     house.refused(realm, refused).await;
 }
 
-async fn unread(house: &House, realm: &RealmState, connection: &Connection, error: BodyError) -> Answer {
+async fn unread(
+    house: &House,
+    realm: &RealmState,
+    connection: &Connection,
+    error: BodyError,
+) -> Answer {
     let (status, name) = match error {
         BodyError::TooLarge => (413, "body-too-large"),
         BodyError::TooSlow => (408, "body-too-slow"),
@@ -138,10 +166,14 @@ fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
 
 fn write(answer: Answer) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(answer.body)));
-    *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.status_mut() =
+        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in answer.headers {
-        // The machine's values are ASCII; one that were not would be left out rather than end the answer.
-        if let (Ok(name), Ok(value)) = (header::HeaderName::try_from(name), HeaderValue::try_from(value)) {
+        // The machine's values are ASCII; one that were not would be left out rather than end the
+        // answer.
+        if let (Ok(name), Ok(value)) =
+            (header::HeaderName::try_from(name), HeaderValue::try_from(value))
+        {
             response.headers_mut().insert(name, value);
         }
     }

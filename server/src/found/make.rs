@@ -146,6 +146,7 @@ fn first_operator(
         url: format!("https://localhost:{port}"),
         root_pin: root.spki_hash().to_string(),
         root: root.pem(),
+        server_root: None,
         realm: RealmName::default_realm().to_string(),
         token: format!("{id}.{}", secret.dangerous_reveal()),
     };
@@ -201,13 +202,13 @@ fn doors() -> impl Iterator<Item = Door> {
 }
 
 fn draft(realm: &Realm, authorities: &[Authority]) -> Draft {
-    let mut payload = Payload::new("realm.found")
+    let mut payload = Payload::new("realm.founded")
         .with("realm", realm.name.as_str())
         .with("origin", realm.origin.as_str())
         .with("operator", FIRST_OPERATOR);
     for authority in authorities {
         let key: SpkiHash = authority.certificate.spki_hash();
-        payload = payload.with(authority.role.as_str(), key.to_string());
+        payload = payload.with(authority.role.as_str(), key.octets().to_vec());
     }
     clock::outside(|outside| Draft {
         class: Class::Realm,

@@ -149,9 +149,11 @@ impl Config {
     fn parse(text: &str, path: &Path) -> Result<Self, HomeError> {
         toml::from_str(text).map_err(|e| {
             let at = e.span().map_or(0, |span| span.start);
-            let line = text.bytes().take(at).filter(|b| *b == b'\n').count() + 1;
-            let what = e.message().replace("field", "key");
-            HomeError::Wrong(format!("`{}` line {line}: {what}", path.display()))
+            let before = text.bytes().take(at).filter(|b| *b == b'\n').count();
+            let written = text.lines().nth(before).unwrap_or_default().trim();
+            let what = e.message().replace("field", "key").replace("variant", "value");
+            let (path, line) = (path.display(), before + 1);
+            HomeError::Wrong(format!("`{path}` line {line}, `{written}`: {what}"))
         })
     }
 }
@@ -336,7 +338,7 @@ mod tests {
         let said =
             settings("names = []\n[listen]\ndevize = \"[::]:1\"\n", &ServeOptions::default())
                 .unwrap_err();
-        assert!(said.starts_with("`muster.toml` line 3: unknown key `devize`"), "{said}");
+        assert!(said.starts_with("`muster.toml` line 3, `devize = "), "{said}");
     }
 
     #[test]

@@ -17,6 +17,10 @@ pub struct OperatorFile {
     pub root_pin: String,
     /// The root itself in PEM: the server never sends it.
     pub root: String,
+    /// Where the operator port has a certificate of the owner's: the root of that, in PEM. Written
+    /// by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_root: Option<String>,
     /// The realm that the token is good for.
     pub realm: String,
     /// The bearer token, `id.secret`.
@@ -89,6 +93,7 @@ mod tests {
             url: "https://localhost:9443".into(),
             root_pin: "00".repeat(32),
             root: "-----BEGIN CERTIFICATE-----\n".into(),
+            server_root: Some("-----BEGIN".into()),
             realm: "default".into(),
             token: "id.secret".into(),
         };
@@ -101,6 +106,7 @@ mod tests {
             (read.url.as_str(), read.token.as_str()),
             ("https://localhost:39443", "id.secret")
         );
+        assert_eq!(read.server_root.as_deref(), Some("-----BEGIN"), "what was added stays");
         assert!(!format!("{read:?}").contains("secret"));
     }
 

@@ -144,7 +144,8 @@ impl KeyStore {
     /// # Errors
     /// What the system said.
     pub fn names(&self) -> Result<Vec<String>, KeyTrouble> {
-        let listed = std::fs::read_dir(&self.dir).map_err(|e| HomeError::io("read", &self.dir, e))?;
+        let listed =
+            std::fs::read_dir(&self.dir).map_err(|e| HomeError::io("read", &self.dir, e))?;
         let mut names: Vec<String> = listed
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter_map(|file| {

@@ -1,7 +1,7 @@
 //! One connection from its first octet to its last.
 
 use super::strangers::Line;
-use super::{Connection, Gate, proxy};
+use super::{Connection, Gate, Tally, proxy};
 use crate::limits;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
@@ -29,12 +29,12 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    gate.tally.accepted.fetch_add(1, Relaxed);
+    let _open = Open::begin(&gate.tally);
     let Ok(peer) = behind_proxy(&mut stream, peer.ip().to_canonical(), &gate).await else {
         gate.tally.unshaken.fetch_add(1, Relaxed);
         return;
     };
-    let line = gate.strangers.enter(peer, gate.limits.strangers, Instant::now());
+    let line = gate.strangers.enter(peer, gate.limits.strangers_max, Instant::now());
     let Some(config) = gate.tls.clone() else {
         return requests(stream, Arc::new(Connection::plain(line)), &gate, answer).await;
     };
@@ -95,7 +95,7 @@ where
     let mut stop = gate.stop.clone();
     tokio::select! {
         biased;
-        ended = served.as_mut() => return log_end(&connection, ended),
+        ended = served.as_mut() => return log_end(&gate.tally, &connection, ended),
         () = Arc::clone(&connection).until_cut() => {
             gate.tally.count_end(&connection);
             return;
@@ -108,7 +108,7 @@ where
     tokio::select! {
         biased;
         ended = timeout(limits::DRAIN, served) => {
-            if let Ok(ended) = ended { log_end(&connection, ended); }
+            if let Ok(ended) = ended { log_end(&gate.tally, &connection, ended); }
         }
         () = Arc::clone(&connection).until_cut() => gate.tally.count_end(&connection),
     }
@@ -121,13 +121,34 @@ async fn age(lifetime: Option<Duration>) {
     }
 }
 
-fn log_end(connection: &Connection, ended: hyper::Result<()>) {
+/// What is not HTTP was answered by hyper itself, with a status and no sentence.
+fn log_end(tally: &Tally, connection: &Connection, ended: hyper::Result<()>) {
     if let Err(error) = ended {
+        if error.is_parse() {
+            tally.malformed.fetch_add(1, Relaxed);
+        }
         tracing::debug!(peer = %connection.peer, %error, "connection ended");
     }
 }
 
-impl super::Tally {
+/// An open connection in the figures; dropped however it ends, also with a panic.
+struct Open(Arc<Tally>);
+
+impl Open {
+    fn begin(tally: &Arc<Tally>) -> Self {
+        tally.accepted.fetch_add(1, Relaxed);
+        tally.open.fetch_add(1, Relaxed);
+        Self(Arc::clone(tally))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Tally {
     fn count_end(&self, connection: &Connection) {
         let which = if connection.was_evicted() { &self.evicted } else { &self.cut };
         which.fetch_add(1, Relaxed);

@@ -70,6 +70,13 @@ impl Connection {
         self.line.may_ask(std::time::Instant::now())
     }
 
+    /// Gives back what [`stranger_may_ask`](Self::stranger_may_ask) took: the request led to a
+    /// leaf, so that its sender was no stranger after all. A site may bring in as many new devices
+    /// as it has.
+    pub fn stranger_came_in(&self) {
+        self.line.give_back();
+    }
+
     /// Ends the connection at once, in the midst of whatever it does.
     pub fn cut(&self) {
         self.line.cut();

@@ -36,8 +36,9 @@ use tokio::sync::{Semaphore, watch};
 pub struct Limits {
     /// Connections open at once.
     pub connections_max: usize,
-    /// Whether strangers of one address are counted. Not where everybody is one.
-    pub strangers: bool,
+    /// Connections that strangers of one address have at once; `None` where everybody is one, and
+    /// nobody is counted.
+    pub strangers_max: Option<usize>,
     /// How long a connection may live at most, whatever it does.
     pub lifetime: Option<Duration>,
     /// How many eighths of the process's file descriptors it may take.
@@ -48,31 +49,34 @@ impl Limits {
     /// Of the device port.
     pub const DEVICE: Self = Self {
         connections_max: limits::DEVICE_CONNECTIONS_MAX,
-        strangers: true,
+        strangers_max: Some(limits::STRANGERS_PER_ADDRESS_MAX),
         lifetime: None,
         eighths: 4,
     };
     /// Of the operator port.
     pub const OPERATOR: Self = Self {
         connections_max: limits::OPERATOR_CONNECTIONS_MAX,
-        strangers: true,
+        strangers_max: Some(limits::STRANGERS_PER_ADDRESS_MAX),
         lifetime: None,
         eighths: 1,
     };
     /// Of the public port.
     pub const PUBLIC: Self = Self {
         connections_max: limits::PUBLIC_CONNECTIONS_MAX,
-        strangers: false,
+        strangers_max: None,
         lifetime: Some(limits::PUBLIC_LIFETIME),
         eighths: 1,
     };
 
     /// The same, where the process has only so many file descriptors: connections beyond them wait
-    /// in the backlog, and none is accepted that we could not open a file for.
+    /// in the backlog, and none is accepted that we could not open a file for. The strangers of one
+    /// address get a quarter at most, so that a few descriptors are not all theirs.
     #[must_use]
     pub fn within(self, descriptors: usize) -> Self {
         let share = (descriptors / 8).saturating_mul(self.eighths).max(1);
-        Self { connections_max: self.connections_max.min(share), ..self }
+        let connections_max = self.connections_max.min(share);
+        let strangers_max = self.strangers_max.map(|max| max.min((connections_max / 4).max(1)));
+        Self { connections_max, strangers_max, ..self }
     }
 }
 
@@ -87,10 +91,14 @@ pub fn descriptors() -> Option<usize> {
 /// What became of the connections of a listener, for metrics.
 #[derive(Debug, Default)]
 pub struct Tally {
+    /// Connections that are open.
+    pub open: AtomicU64,
     /// Connections that were accepted.
     pub accepted: AtomicU64,
     /// Connections that ended before their handshake did.
     pub unshaken: AtomicU64,
+    /// Connections that ended because what came over them was not HTTP.
+    pub malformed: AtomicU64,
     /// Connections that had to make room for another of their address.
     pub evicted: AtomicU64,
     /// Connections that were cut.

@@ -6,9 +6,7 @@
 //! millisecond to prove itself, who needs longer is slow on purpose. They also share an allowance
 //! of requests that lead to nothing.
 
-use crate::limits::{
-    ADDRESSES_MAX, ADDRESSES_SWEEP, STRANGER_BURST, STRANGER_PER_S, STRANGERS_PER_ADDRESS_MAX,
-};
+use crate::limits::{ADDRESSES_MAX, ADDRESSES_SWEEP, STRANGER_BURST, STRANGER_PER_S};
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -49,13 +47,13 @@ pub(super) struct Line {
 }
 
 impl Strangers {
-    /// Lets a connection in; beyond the limit of its address the oldest there is cut.
-    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, counted: bool, now: Instant) -> Line {
+    /// Lets a connection in; beyond `most` of its address the oldest there is cut.
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, most: Option<usize>, now: Instant) -> Line {
         let cut = Arc::new(Cut::default());
-        if counted {
+        if let Some(most) = most {
             let mut table = self.lock();
             let address = table.find(peer, now);
-            if address.open.len() >= STRANGERS_PER_ADDRESS_MAX
+            if address.open.len() >= most
                 && let Some(oldest) = address.open.pop_front()
             {
                 oldest.evicted.store(true, Ordering::Relaxed);
@@ -90,6 +88,13 @@ impl Strangers {
     }
 
     /// A panic of another thread leaves counts, which are good enough.
+    fn give_back(&self, peer: IpAddr) {
+        let mut table = self.lock();
+        if let Some(address) = table.addresses.get_mut(&network(peer)) {
+            address.allowance = address.allowance.saturating_add(1).min(STRANGER_BURST);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -157,8 +162,13 @@ impl Line {
         }
     }
 
+    /// Who proved itself over this connection is no stranger to it any more.
     pub(super) fn may_ask(&self, now: Instant) -> bool {
-        self.strangers.may_ask(self.peer, now)
+        self.cut.proven.load(Ordering::Relaxed) || self.strangers.may_ask(self.peer, now)
+    }
+
+    pub(super) fn give_back(&self) {
+        self.strangers.give_back(self.peer);
     }
 
     pub(super) fn cut(&self) {
@@ -190,9 +200,12 @@ impl fmt::Debug for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::STRANGERS_PER_ADDRESS_MAX;
     use std::time::Duration;
 
     const SITE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+
+    const MOST: Option<usize> = Some(STRANGERS_PER_ADDRESS_MAX);
 
     fn evicted(lines: &[Line]) -> usize {
         lines.iter().filter(|l| l.was_evicted()).count()
@@ -203,10 +216,10 @@ mod tests {
         let strangers = Arc::new(Strangers::default());
         let now = Instant::now();
         let mut lines: Vec<Line> =
-            (0..STRANGERS_PER_ADDRESS_MAX).map(|_| strangers.enter(SITE, true, now)).collect();
+            (0..STRANGERS_PER_ADDRESS_MAX).map(|_| strangers.enter(SITE, MOST, now)).collect();
         assert_eq!(evicted(&lines), 0);
 
-        lines.push(strangers.enter(SITE, true, now));
+        lines.push(strangers.enter(SITE, MOST, now));
 
         assert!(lines[0].was_evicted());
         assert_eq!(evicted(&lines), 1);
@@ -218,7 +231,7 @@ mod tests {
         let now = Instant::now();
         let lines: Vec<Line> = (0..STRANGERS_PER_ADDRESS_MAX * 2)
             .map(|_| {
-                let line = strangers.enter(SITE, true, now);
+                let line = strangers.enter(SITE, MOST, now);
                 line.prove();
                 line
             })
@@ -230,7 +243,7 @@ mod tests {
     fn an_allowance_ends_and_comes_back_with_time() {
         let strangers = Arc::new(Strangers::default());
         let now = Instant::now();
-        let line = strangers.enter(SITE, true, now);
+        let line = strangers.enter(SITE, MOST, now);
 
         let granted = (0..STRANGER_BURST * 2).filter(|_| line.may_ask(now)).count();
 
@@ -242,7 +255,7 @@ mod tests {
     #[test]
     fn an_address_without_connections_and_debts_is_forgotten() {
         let strangers = Arc::new(Strangers::default());
-        drop(strangers.enter(SITE, true, Instant::now()));
+        drop(strangers.enter(SITE, MOST, Instant::now()));
         assert!(strangers.lock().addresses.is_empty());
     }
 
@@ -252,10 +265,10 @@ mod tests {
         let now = Instant::now();
         let ip = |n: usize| IpAddr::V4(std::net::Ipv4Addr::from_bits(n as u32));
         let held: Vec<Line> =
-            (0..ADDRESSES_MAX).map(|n| strangers.enter(ip(n), true, now)).collect();
+            (0..ADDRESSES_MAX).map(|n| strangers.enter(ip(n), MOST, now)).collect();
 
         let more: Vec<Line> = (0..=STRANGERS_PER_ADDRESS_MAX)
-            .map(|n| strangers.enter(ip(ADDRESSES_MAX + n), true, now))
+            .map(|n| strangers.enter(ip(ADDRESSES_MAX + n), MOST, now))
             .collect();
 
         assert!(strangers.lock().addresses.len() <= ADDRESSES_MAX + 1);

@@ -69,6 +69,14 @@ async fn hear(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
     String::from_utf8(text).unwrap()
 }
 
+/// Speaks TLS to the end of the handshake.
+async fn greet(server: &Server) -> bool {
+    let client = Client { group: kx_group::X25519, version: &TLS13, shows: None };
+    let connector = TlsConnector::from(Arc::new(client.config()));
+    let name = "muster.example".try_into().unwrap();
+    connector.connect(name, connect(server).await).await.is_ok()
+}
+
 async fn closed(mut stream: impl tokio::io::AsyncRead + Unpin) -> bool {
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest).await;
@@ -234,4 +242,16 @@ fn connections_leave_descriptors_for_files() {
     assert_eq!(Limits::OPERATOR.within(1024).connections_max, 128);
     let plenty = Limits::DEVICE.within(1_048_576).connections_max;
     assert_eq!(plenty, limits::DEVICE_CONNECTIONS_MAX);
+}
+
+#[tokio::test]
+async fn silent_strangers_of_one_address_never_have_every_place() {
+    let limits = Limits::OPERATOR.within(64);
+    let server = start(limits, true, &[]);
+    let mut silent = Vec::new();
+    for _ in 0..limits.connections_max {
+        silent.push(connect(&server).await);
+    }
+    assert!(tokio::time::timeout(Duration::from_secs(5), greet(&server)).await.unwrap_or(false));
+    drop(silent);
 }

@@ -12,6 +12,7 @@ use crate::record::rule_name;
 use api::birth::BATCH_MAX;
 use api::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResults};
 use identity::{Identifiers, Refusal};
+use registry::Role;
 
 /// Issues birth certificates. Each unit is answered on its own; a unit that comes again with the
 /// same key and identifiers gets the same certificate.
@@ -27,7 +28,8 @@ pub(crate) async fn births(
         return Err(Refused::Malformed(sentence));
     }
     let units = batch.births.into_iter().map(unit).collect::<Result<Vec<_>, _>>()?;
-    let station = Station { name: &who.name, from: who.from };
+    let replaces_joined = who.role != Role::Station;
+    let station = Station { name: &who.name, from: who.from, replaces_joined };
     let results = state.house.births(&who.realm, units, station).await;
     let results = (0..).zip(results).map(|(index, r)| told(index, r, &who.realm)).collect();
     Ok(axum::Json(BirthResults { results }))

@@ -2,9 +2,10 @@
 //! no second value, and a position where it is wrong.
 
 use super::refuse::Refused;
+use crate::limits;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -75,9 +76,11 @@ async fn collect(body: axum::body::Body) -> Result<Bytes, Refused> {
     bounded(body, BATCH_OCTETS_MAX).await
 }
 
-/// Reads a body of at most `octets_max`.
+/// Reads a body of at most `octets_max` within [`limits::BODY`].
 pub(crate) async fn bounded(body: axum::body::Body, octets_max: usize) -> Result<Bytes, Refused> {
-    match Limited::new(body, octets_max).collect().await {
+    let slow = || Refused::Malformed("the body did not come in time".to_owned());
+    let whole = Limited::new(body, octets_max).collect();
+    match tokio::time::timeout(limits::BODY, whole).await.map_err(|_| slow())? {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Refused::TooLarge { octets_max }),
         Err(_) => Err(Refused::Malformed("the body ended early".to_owned())),
@@ -85,6 +88,10 @@ pub(crate) async fn bounded(body: axum::body::Body, octets_max: usize) -> Result
 }
 
 fn check_media(request: &Request) -> Result<(), Refused> {
+    // A small body that unfolds into a large one is not read.
+    if request.headers().contains_key(CONTENT_ENCODING) {
+        return Err(Refused::MediaType);
+    }
     let media = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let essence = media.and_then(|m| m.split(';').next()).map(str::trim);
     match essence {
@@ -93,7 +100,11 @@ fn check_media(request: &Request) -> Result<(), Refused> {
     }
 }
 
+/// Every body is an object; serde would take the members of one from a list, too.
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+    if body.iter().find(|b| !b.is_ascii_whitespace()).is_some_and(|b| *b == b'[') {
+        return Err(Refused::Malformed("the body: a JSON object is expected".to_owned()));
+    }
     serde_json::from_slice(body).map_err(|e| Refused::Malformed(format!("the body: {e}")))
 }
 

@@ -66,10 +66,13 @@ pub(crate) async fn revoke(
     let ended = |c: &Credential| c.revoked.is_some_and(|r| r.reason != Reason::CertificateHold);
     if !ended(&credential) || reason == Reason::KeyCompromise {
         let serials = vec![credential.serial];
+        let of_key = state.house.registry.credentials_by_key(who.realm.key, &credential.spki)?;
+        let goes = |c: &&Credential| !ended(c) || reason == Reason::KeyCompromise;
+        let all = of_key.iter().filter(goes).map(|c| c.serial.octets().to_vec());
         let payload = who
             .payload("certificate.revoked")
             .with("device", credential.device.to_string())
-            .with("serials", serials.iter().map(Serial::to_string).collect::<Value>())
+            .with("serials", all.collect::<Value>())
             .with("spki", credential.spki.octets())
             .with("reason", reason.as_str());
         let change = Change::Revoked { serials, reason };

@@ -13,7 +13,7 @@ use axum::http::header::{ETAG, IF_MATCH};
 use axum::response::{IntoResponse, Response};
 use identity::name::DeviceName;
 use identity::selector::{DEVICE_MEMBERS, Selector};
-use identity::{Device, DeviceId, GroupName, Reason, Standing};
+use identity::{Credential, CredentialKind, Device, DeviceId, GroupName, Reason, Standing};
 use ledger::{Class, Payload};
 use registry::{Change, Clash, CommitError, DeviceFilter, Fate};
 use serde::Deserialize;
@@ -65,30 +65,34 @@ pub(crate) async fn list(
     apart(move || find(&state, &who, wanted).map(axum::Json)).await
 }
 
-fn find(state: &State, who: &Who, wanted: Wanted) -> Result<Page<DeviceView>, Refused> {
-    let limit = limit(wanted.limit)?;
-    let after = cursor(wanted.after.as_deref(), DeviceId::parse)?;
-    let selector = wanted.selector.as_deref().map(selector).transpose()?;
-    let filter = DeviceFilter {
-        group: wanted.group.as_deref().map(group).transpose()?,
-        standing: wanted.standing.map(view::standing_of),
-        model: wanted.model,
-        maker: wanted.maker,
-        serial: wanted.serial,
-    };
-    let (devices, next) = match selector {
-        None => {
-            let rows = state.house.registry.devices(who.realm.key, &filter, after, limit)?;
-            let next = rows.last().filter(|_| rows.len() >= limit).map(|d| d.id.to_string());
-            (rows, next)
-        }
-        Some(selector) => select(state, who, &filter, after, limit, &selector)?,
-    };
-    let view = |device: &Device| {
-        let leaves = state.house.registry.credentials_of(who.realm.key, &device.id, 2)?;
-        Ok(view::device(device, leaves_of(&leaves).as_slice(), false))
-    };
-    Ok(Page { items: devices.iter().map(view).collect::<Result<_, Refused>>()?, next })
+/// What was asked for, read.
+struct Question {
+    filter: DeviceFilter,
+    selector: Option<Selector>,
+    after: Option<DeviceId>,
+    limit: usize,
+}
+
+impl Question {
+    fn read(wanted: Wanted) -> Result<Self, Refused> {
+        let filter = DeviceFilter {
+            group: wanted.group.as_deref().map(group).transpose()?,
+            standing: wanted.standing.map(view::standing_of),
+            model: wanted.model,
+            maker: wanted.maker,
+            serial: wanted.serial,
+        };
+        Ok(Self {
+            filter,
+            selector: wanted.selector.as_deref().map(selector).transpose()?,
+            after: cursor(wanted.after.as_deref(), DeviceId::parse)?,
+            limit: limit(wanted.limit)?,
+        })
+    }
+
+    fn picks(&self, device: &Device) -> bool {
+        self.selector.as_ref().is_none_or(|selector| selector.holds(device))
+    }
 }
 
 fn selector(text: &str) -> Result<Selector, Refused> {
@@ -96,36 +100,45 @@ fn selector(text: &str) -> Result<Selector, Refused> {
     read.map_err(|e| Refused::Malformed(format!("`where`: {e}")))
 }
 
-/// Looks at a bounded number of rows and keeps those that the selector picks.
-#[expect(clippy::too_many_arguments, reason = "the parts of one question")]
+fn find(state: &State, who: &Who, wanted: Wanted) -> Result<Page<DeviceView>, Refused> {
+    let (devices, next) = select(state, who, Question::read(wanted)?)?;
+    let view = |device: &Device| {
+        let newest = state.house.registry.credentials_of(who.realm.key, &device.id, 3)?;
+        Ok(view::device(device, &leaves_of(newest), false))
+    };
+    let items = devices.iter().map(view).collect::<Result<_, Refused>>()?;
+    Ok(Page { items, next: next.map(|id| id.to_string()) })
+}
+
+/// Looks at a bounded number of rows and keeps those that are picked; says where to go on.
 fn select(
     state: &State,
     who: &Who,
-    filter: &DeviceFilter,
-    mut after: Option<DeviceId>,
-    limit: usize,
-    selector: &Selector,
-) -> Result<(Vec<Device>, Option<String>), Refused> {
+    mut question: Question,
+) -> Result<(Vec<Device>, Option<DeviceId>), Refused> {
     let mut picked = Vec::new();
     let mut looked_at = 0;
+    // Without a selector every row is picked, so no more than a page is read.
+    let at_once = if question.selector.is_some() { 1000 } else { question.limit };
     while looked_at < LOOKED_AT_MAX {
-        let rows = state.house.registry.devices(who.realm.key, filter, after, 1000)?;
-        let full = rows.len() == 1000;
+        let (filter, after) = (&question.filter, question.after);
+        let rows = state.house.registry.devices(who.realm.key, filter, after, at_once)?;
         looked_at += rows.len();
+        let last = rows.len() < at_once;
         for device in rows {
-            after = Some(device.id);
-            if selector.holds(&device) {
+            question.after = Some(device.id);
+            if question.picks(&device) {
                 picked.push(device);
             }
-            if picked.len() == limit {
-                return Ok((picked, after.map(|id| id.to_string())));
+            if picked.len() == question.limit {
+                return Ok((picked, question.after));
             }
         }
-        if !full {
+        if last {
             return Ok((picked, None));
         }
     }
-    Ok((picked, after.map(|id| id.to_string())))
+    Ok((picked, question.after))
 }
 
 /// Shows a device, with its newest leaf. The ETag is its version.
@@ -378,14 +391,14 @@ pub(crate) fn resolve(state: &State, who: &Who, name: &str) -> Result<Device, Re
 
 fn shown(state: &State, who: &Who, device: &Device) -> Result<Response, Refused> {
     let leaves = state.house.registry.credentials_of(who.realm.key, &device.id, 3)?;
-    let view = view::device(device, leaves_of(&leaves).as_slice(), true);
+    let view = view::device(device, &leaves_of(leaves), true);
     Ok(([(ETAG, format!("\"{}\"", device.version))], axum::Json(view)).into_response())
 }
 
 /// The birth certificate has no generation and says nothing of renewals.
-fn leaves_of(credentials: &[identity::Credential]) -> Vec<identity::Credential> {
-    let leaf = |c: &&identity::Credential| c.kind == identity::CredentialKind::Leaf;
-    credentials.iter().filter(leaf).cloned().collect()
+fn leaves_of(mut credentials: Vec<Credential>) -> Vec<Credential> {
+    credentials.retain(|c| c.kind == CredentialKind::Leaf);
+    credentials
 }
 
 /// Holds `If-Match` against the version (RFC 9110 §13.1.1); a weak tag never matches.

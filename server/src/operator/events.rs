@@ -123,8 +123,10 @@ async fn batch(state: &State, who: &Who, from: u64) -> Result<Vec<registry::Entr
     let (state, realm, id) = (state.clone(), who.realm.key, who.id.clone());
     apart(move || {
         let registry = &state.house.registry;
+        let rows = registry.entries(realm, from, BATCH)?;
+        // After the rows were read: one that was taken away by then sees none of them.
         registry.operator(realm, &id)?.ok_or(Refused::BadCredential)?;
-        Ok(registry.entries(realm, from, BATCH)?)
+        Ok(rows)
     })
     .await
 }

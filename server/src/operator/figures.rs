@@ -50,11 +50,16 @@ pub(crate) async fn ready(state: State) -> (StatusCode, axum::Json<Ready>) {
 
 fn registry(state: &State, realms: &[std::sync::Arc<RealmState>]) -> Check {
     let read = realms.iter().try_for_each(|r| state.house.registry.head(r.key).map(drop));
-    Check {
-        name: "registry".to_owned(),
-        ok: read.is_ok(),
-        detail: read.map_or_else(|e| e.to_string(), |()| "the registry can be read".to_owned()),
-    }
+    let found = match (read, state.house.writing.trouble()) {
+        (Err(error), _) => Err(error.to_string()),
+        (Ok(()), Some(cause)) => Err(format!(
+            "the registry cannot be written ({cause}): look at the disk of the home; it is tried \
+             again by itself"
+        )),
+        (Ok(()), None) => Ok("the registry can be read and written".to_owned()),
+    };
+    let ok = found.is_ok();
+    Check { name: "registry".to_owned(), ok, detail: found.unwrap_or_else(|why| why) }
 }
 
 fn signs(realms: &[std::sync::Arc<RealmState>], birth: bool) -> Check {

@@ -105,9 +105,9 @@ fn stretch<V>(
         (None, Some(after)) => after.saturating_add(1),
         (None, None) => 0,
     };
-    // SQL counts in 63 bits; nobody has so many entries.
+    // SQL counts in 63 bits, and so do the integers of the description (`int64`).
     if i64::try_from(from).is_err() {
-        return Ok(Page { items: Vec::new(), next: None });
+        return Err(Refused::Malformed("an entry has a number below 2^63".to_owned()));
     }
     let rows = state.house.registry.entries(who.realm.key, from, limit)?;
     Ok(page(rows, limit, |r| r.index.to_string(), view))

@@ -98,13 +98,13 @@ impl IntoResponses for Problems {
     }
 }
 
-fn header(name: &str, about: &str) -> Parameter {
+fn header(name: &str, about: &str, pattern: Option<&str>) -> Parameter {
     ParameterBuilder::new()
         .name(name)
         .parameter_in(ParameterIn::Header)
         .required(Required::False)
         .description(Some(about))
-        .schema(Some(ObjectBuilder::new().schema_type(Type::String).build()))
+        .schema(Some(ObjectBuilder::new().schema_type(Type::String).pattern(pattern).build()))
         .build()
 }
 
@@ -115,7 +115,7 @@ impl IntoParams for Idempotent {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let about = "1 to 255 visible ASCII characters; within 24 hours the same key and request \
             get the first answer again";
-        vec![header("Idempotency-Key", about)]
+        vec![header("Idempotency-Key", about, Some("^[!-~]{1,255}$"))]
     }
 }
 
@@ -124,6 +124,6 @@ pub(crate) struct IfMatch;
 
 impl IntoParams for IfMatch {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        vec![header("If-Match", "The ETag that the write was decided on, `\"7\"`")]
+        vec![header("If-Match", "The ETag that the write was decided on, `\"7\"`", None)]
     }
 }

@@ -32,7 +32,7 @@ pub(crate) async fn show(state: State, Viewer(who): Viewer) -> Answer<RealmView>
         origin: row.origin.clone(),
         founded: rfc3339(row.founded),
         root_pin: root.next().map(|a| hex(a.certificate.spki_hash().octets())),
-        public_url: state.house.public_url().map(str::to_owned),
+        public_url: state.house.addresses(&who.realm).public_url,
         settings: stored(&state, &who)?,
     }))
 }

@@ -1,8 +1,8 @@
 //! Why the operators' interface says no, and the one place where a status code is chosen.
 //!
-//! A handler answers [`Refused`]; the response carries it as an extension, and [`finish`] writes the
-//! `problem+json` (RFC 9457) with the path that was asked for. So every refusal, whoever made it,
-//! has the same members, and each is counted.
+//! A handler answers [`Refused`]; the response carries it as an extension, and [`finish`] writes
+//! the `problem+json` (RFC 9457) with the path that was asked for. So every refusal, whoever made
+//! it, has the same members, and each is counted.
 
 use api::Problem;
 use api::page::LIMIT_MAX;
@@ -52,6 +52,7 @@ pub(crate) enum Refused {
 }
 
 /// How a kind of refusal is told, the same for each occurrence.
+#[derive(Clone, Copy)]
 struct Told {
     status: StatusCode,
     rule: &'static str,
@@ -59,119 +60,77 @@ struct Told {
     next: &'static str,
 }
 
-const fn told(
-    status: StatusCode,
-    rule: &'static str,
-    title: &'static str,
-    next: &'static str,
-) -> Told {
-    Told { status, rule, title, next }
+/// One table: constant, status, stable name, title, and what to do next.
+macro_rules! told {
+    ($($constant:ident = $status:ident, $rule:literal, $title:literal, $next:literal;)+) => {
+        $(const $constant: Told = Told {
+            status: StatusCode::$status,
+            rule: $rule,
+            title: $title,
+            next: $next,
+        };)+
+    };
+}
+
+told! {
+    NO_CREDENTIAL = UNAUTHORIZED, "no-credential", "no credential",
+        "send `Authorization: Bearer ID.SECRET` with the token of an operator";
+    BAD_CREDENTIAL = UNAUTHORIZED, "bad-credential", "unknown credential",
+        "check the token, or ask an admin for a new one with `muster operator add`";
+    ROLE = FORBIDDEN, "role", "the role does not allow it",
+        "ask an admin to do it, or for a credential with that role";
+    NO_SUCH_PATH = NOT_FOUND, "no-such-path", "no such address",
+        "read /api/v1/openapi.json for every address";
+    NO_SUCH_METHOD = METHOD_NOT_ALLOWED, "no-such-method", "the address does not take this method",
+        "use one of the methods in the `Allow` header";
+    MISSING = NOT_FOUND, "missing", "not found",
+        "check the name against the list of them";
+    AMBIGUOUS = CONFLICT, "ambiguous", "the name fits several devices",
+        "name one of the candidates by its UUID";
+    MALFORMED = BAD_REQUEST, "malformed", "the request is malformed",
+        "correct the request: `muster VERB --help` or /api/v1/openapi.json says what is expected";
+    MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE, "media-type", "the body is not JSON",
+        "send the body with `Content-Type: application/json`";
+    TOO_LARGE = PAYLOAD_TOO_LARGE, "too-large", "the body is too large",
+        "send less at once";
+    STALE = PRECONDITION_FAILED, "stale", "changed since it was read",
+        "read it again, look at what changed, and try again with the new ETag";
+    CONFLICT = CONFLICT, "conflict", "it does not fit what is there",
+        "read it again and decide anew";
+    RULE = CONFLICT, "rule", "a rule says no",
+        "the same will be refused again until that has changed";
+    KEY_REUSED = UNPROCESSABLE_ENTITY, "idempotency-key-reused",
+        "the idempotency key belongs to another request",
+        "use a new key for a new request";
+    KEY_BUSY = CONFLICT, "idempotency-key-busy",
+        "the first request with this idempotency key is under way",
+        "wait for its answer, or try again in a second";
+    BUSY = SERVICE_UNAVAILABLE, "busy", "too much at once",
+        "try again in a few seconds";
+    OUTAGE = SERVICE_UNAVAILABLE, "outage", "the server cannot do it now",
+        "try again unchanged; /readyz and the server's log say what is out of order";
 }
 
 impl Refused {
-    #[expect(clippy::too_many_lines, reason = "one line for each refusal; a table, not a function")]
-    fn told(&self) -> Told {
-        use StatusCode as S;
+    const fn told(&self) -> Told {
         match self {
-            Self::NoCredential => told(
-                S::UNAUTHORIZED,
-                "no-credential",
-                "no credential",
-                "send `Authorization: Bearer ID.SECRET` with the token of an operator",
-            ),
-            Self::BadCredential => told(
-                S::UNAUTHORIZED,
-                "bad-credential",
-                "unknown credential",
-                "check the token, or ask an admin for a new one with `muster operator add`",
-            ),
-            Self::Role { .. } => told(
-                S::FORBIDDEN,
-                "role",
-                "the role does not allow it",
-                "ask an admin to do it, or for a credential with that role",
-            ),
-            Self::NoSuchPath => told(
-                S::NOT_FOUND,
-                "no-such-path",
-                "no such address",
-                "read /api/v1/openapi.json for every address",
-            ),
-            Self::NoSuchMethod => told(
-                S::METHOD_NOT_ALLOWED,
-                "no-such-method",
-                "the address does not take this method",
-                "use one of the methods in the `Allow` header",
-            ),
-            Self::Missing { .. } => told(
-                S::NOT_FOUND,
-                "missing",
-                "not found",
-                "check the name against the list, `muster device list` or alike",
-            ),
-            Self::Ambiguous { .. } => told(
-                S::CONFLICT,
-                "ambiguous",
-                "the name fits several devices",
-                "name one of the candidates by its UUID",
-            ),
-            Self::Malformed(_) => told(
-                S::BAD_REQUEST,
-                "malformed",
-                "the request is malformed",
-                "correct the request; /api/v1/openapi.json says what is expected",
-            ),
-            Self::MediaType => told(
-                S::UNSUPPORTED_MEDIA_TYPE,
-                "media-type",
-                "the body is not JSON",
-                "send the body with `Content-Type: application/json`",
-            ),
-            Self::TooLarge { .. } => told(
-                S::PAYLOAD_TOO_LARGE,
-                "too-large",
-                "the body is too large",
-                "send less at once",
-            ),
-            Self::Stale { .. } => told(
-                S::PRECONDITION_FAILED,
-                "stale",
-                "changed since it was read",
-                "read it again, look at what changed, and try again with the new ETag",
-            ),
-            Self::Conflict(_) => told(
-                S::CONFLICT,
-                "conflict",
-                "it does not fit what is there",
-                "read it again and decide anew",
-            ),
-            Self::Rule { rule, .. } => {
-                told(S::CONFLICT, rule, "a rule says no", "the detail says who must act")
-            }
-            Self::KeyReused => told(
-                S::UNPROCESSABLE_ENTITY,
-                "idempotency-key-reused",
-                "the idempotency key belongs to another request",
-                "use a new key for a new request",
-            ),
-            Self::KeyBusy => told(
-                S::CONFLICT,
-                "idempotency-key-busy",
-                "the first request with this idempotency key is under way",
-                "wait for its answer, or try again in a second",
-            ),
-            Self::Busy(_) => told(
-                S::SERVICE_UNAVAILABLE,
-                "busy",
-                "too much at once",
-                "try again in a few seconds",
-            ),
-            Self::Outage(_) => told(
-                S::SERVICE_UNAVAILABLE,
-                "outage",
-                "the server cannot do it now",
-                "try again unchanged; /readyz and the server's log say what is out of order",
-            ),
+            Self::NoCredential => NO_CREDENTIAL,
+            Self::BadCredential => BAD_CREDENTIAL,
+            Self::Role { .. } => ROLE,
+            Self::NoSuchPath => NO_SUCH_PATH,
+            Self::NoSuchMethod => NO_SUCH_METHOD,
+            Self::Missing { .. } => MISSING,
+            Self::Ambiguous { .. } => AMBIGUOUS,
+            Self::Malformed(_) => MALFORMED,
+            Self::MediaType => MEDIA_TYPE,
+            Self::TooLarge { .. } => TOO_LARGE,
+            Self::Stale { .. } => STALE,
+            Self::Conflict(_) => CONFLICT,
+            Self::Rule { rule, .. } => Told { rule, ..RULE },
+            Self::KeyReused => KEY_REUSED,
+            Self::KeyBusy => KEY_BUSY,
+            Self::Busy(_) => BUSY,
+            Self::Outage(_) => OUTAGE,
         }
     }
 
@@ -191,7 +150,7 @@ impl Refused {
             }
             Self::Malformed(sentence) | Self::Conflict(sentence) => sentence.clone(),
             Self::Rule { sentence, .. } => sentence.clone(),
-            Self::MediaType => "the body must be JSON in UTF-8".to_owned(),
+            Self::MediaType => "the body must be JSON in UTF-8, and not compressed".to_owned(),
             Self::TooLarge { octets_max } => format!("a body here has at most {octets_max} octets"),
             Self::Stale { version } => format!("it is at version {version} now"),
             Self::KeyReused => {

@@ -62,7 +62,7 @@ pub(crate) async fn make(
         .with("uses", token.uses)
         .with("ends", token.ends.secs())
         .with("groups", token.groups.iter().map(|g| g.as_str()).collect::<Value>())
-        .with_some("serial", token.serial.as_deref());
+        .with_some("serial_number", token.serial.as_deref());
     let made = shown(&token, &secret);
     state.house.commit(who.realm.key, Change::TokenMade(token), Class::Token, payload).await?;
     let location = api::path::fill(api::path::TOKEN, &[&made.id]);

@@ -4,6 +4,7 @@
 use super::refuse::Refused;
 use super::{Peer, State};
 use crate::house::RealmState;
+use crate::listen::Connection;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -40,6 +41,9 @@ pub(crate) async fn recognize(
 ) -> Response {
     match who(&state, &request) {
         Ok(who) => {
+            if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
+                connection.prove();
+            }
             let realm = Realm(who.realm.name().as_str().to_owned());
             request.extensions_mut().insert(who);
             let mut response = next.run(request).await;
@@ -65,7 +69,8 @@ fn who(state: &State, request: &Request) -> Result<Who, Refused> {
     let id = TokenId::parse(id).ok_or(Refused::BadCredential)?;
     let secret = TokenSecret::parse(secret).ok_or(Refused::BadCredential)?;
     let (realm, operator) = find(state, &id)?.ok_or(Refused::BadCredential)?;
-    // The id is public; the digest is compared in a time that does not tell how much of it is right.
+    // The id is public; the digest is compared in a time that does not tell how much of it is
+    // right.
     aws_lc_rs::constant_time::verify_slices_are_equal(&operator.digest, &secret.digest())
         .map_err(|_| Refused::BadCredential)?;
     let seal = sha256(&[b"muster/operator/seal/v1\0", secret.dangerous_reveal().as_bytes()]);

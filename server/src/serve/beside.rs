@@ -1,4 +1,5 @@
-//! What goes on beside requests: checkpoints, CRLs, the summaries of strangers, and the full check of the registry.
+//! What goes on beside requests: checkpoints, CRLs, the summaries of strangers, and the full check
+//! of the registry.
 
 use super::ports::Desk;
 use std::sync::Arc;
@@ -16,10 +17,10 @@ pub(super) fn begin(desk: &Desk, beside: &mut JoinSet<()>) {
     house.registry.on_entry(Box::new(move |_, _| told.notify_one()));
     beside.spawn(crate::checkpoint::keep(house.clone(), view.clone(), grew));
 
-    let ended = Arc::new(Notify::new());
-    let told = ended.clone();
-    house.registry.on_cut(Box::new(move |_| told.notify_one()));
-    beside.spawn(crate::crl::keep(house.clone(), view.clone(), ended));
+    let changed = Arc::new(Notify::new());
+    let told = changed.clone();
+    house.registry.on_revocation(Box::new(move || told.notify_one()));
+    beside.spawn(crate::crl::keep(house.clone(), view.clone(), changed));
 
     let keeper = house.clone();
     beside.spawn(async move {
@@ -28,6 +29,8 @@ pub(super) fn begin(desk: &Desk, beside: &mut JoinSet<()>) {
             keeper.summarize_strangers(false).await;
         }
     });
+
+    beside.spawn(crate::writing::keep_trying(house.clone()));
 
     let (registry, health) = (house.registry.clone(), health.clone());
     beside.spawn(async move {

@@ -1,4 +1,5 @@
-//! What a start brings into the house: the registry, the online keys, and what the public port shows at once.
+//! What a start brings into the house: the registry, the online keys, and what the public port
+//! shows at once.
 
 use super::StartError;
 use crate::clock::Clock;
@@ -7,7 +8,6 @@ use crate::house::{Furniture, House, Keyring};
 use crate::keys::Online;
 use crate::public::{Kind, PublicFile, PublicView};
 use identity::authority::{AuthorityState, Role};
-use identity::Certificate;
 use registry::{Options, Registry};
 use std::sync::Arc;
 
@@ -23,14 +23,18 @@ pub(super) struct Furnished {
     pub(super) plain_keys: Vec<String>,
 }
 
-pub(super) fn furnish(home: &Home, settings: &Settings) -> Result<Furnished, StartError> {
+pub(super) fn furnish(
+    home: &Home,
+    settings: &Settings,
+    clock: Clock,
+) -> Result<Furnished, StartError> {
     let registry = Registry::open(&home.database(), Options::default())?;
     let online = Online::load(home, settings.keys_encrypted)?;
     let keyring: Keyring =
         online.authorities.into_iter().map(|key| (key.public().key_id(), key)).collect();
     let house = House::new(Furniture {
         registry,
-        clock: Clock::System,
+        clock,
         keyring,
         ledger_key: online.ledger,
         public_url: settings.public_url.clone(),
@@ -43,7 +47,8 @@ pub(super) fn furnish(home: &Home, settings: &Settings) -> Result<Furnished, Sta
 fn known(house: &House) -> Result<(), StartError> {
     for realm in house.realms() {
         for authority in &realm.authorities {
-            let online = ONLINE.contains(&authority.role) && authority.state == AuthorityState::Active;
+            let online =
+                ONLINE.contains(&authority.role) && authority.state == AuthorityState::Active;
             if online && house.signer(&authority.id).is_none() {
                 return Err(StartError::Wrong(format!(
                     "the key of the active {} authority {} is not in `keys/`: bring it back from the back-up",
@@ -64,34 +69,35 @@ pub(super) fn view(home: &Home, house: &House) -> Result<Arc<PublicView>, StartE
         for authority in &realm.authorities {
             let path = format!("/ca/{}/{}.cer", realm.name(), authority.id);
             let certificate = &authority.certificate;
-            let file = PublicFile::new(Kind::Certificate, certificate.der().to_vec(), certificate.not_before());
+            let file = PublicFile::new(
+                Kind::Certificate,
+                certificate.der().to_vec(),
+                certificate.not_before(),
+            );
             view.show(&path, file);
             if authority.role == Role::Root {
-                show_root_crl(home, house, realm.key, certificate, &format!("/crl/{}/{}.crl", realm.name(), authority.id), &view)?;
+                let path = format!("/crl/{}/{}.crl", realm.name(), authority.id);
+                match root_crl(home, house, realm.key)? {
+                    Some(der) => {
+                        view.show(&path, PublicFile::new(Kind::Crl, der, house.clock.now()));
+                    }
+                    None => tracing::warn!(
+                        "there is no CRL of the root: make one with `muster ca crl --root`"
+                    ),
+                }
             }
         }
     }
     Ok(Arc::new(view))
 }
 
-/// The root's CRL is signed by hand, far away from here: the one that was brought last, else the one of the first
-/// start.
-fn show_root_crl(
+/// The root's CRL is signed by hand, far away from here: the one that was brought last, else the
+/// one of the first start.
+fn root_crl(
     home: &Home,
     house: &House,
     realm: registry::RealmKey,
-    root: &Certificate,
-    path: &str,
-    view: &PublicView,
-) -> Result<(), StartError> {
+) -> Result<Option<Vec<u8>>, StartError> {
     let noted = house.registry.noted(realm, ROOT_CRL, b"")?;
-    let crl = match noted {
-        Some(der) => Some(der),
-        None => std::fs::read(home.offline().join("root.crl")).ok(),
-    };
-    match crl {
-        Some(der) => view.show(path, PublicFile::new(Kind::Crl, der, house.clock.now())),
-        None => tracing::warn!(root = %root.spki_hash(), "there is no CRL of the root: make one with `muster ca crl --root`"),
-    }
-    Ok(())
+    Ok(noted.or_else(|| std::fs::read(home.offline().join("root.crl")).ok()))
 }

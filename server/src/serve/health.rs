@@ -1,5 +1,5 @@
-//! What `/readyz` looks at beside the registry's own answers: the full check of the file, and what of the root's key
-//! still lies here.
+//! What `/readyz` looks at beside the registry's own answers: the full check of the file, and what
+//! of the root's key still lies here.
 
 use crate::home::Home;
 use api::Check;
@@ -30,10 +30,12 @@ impl Health {
         for finding in &findings {
             tracing::error!("the registry is damaged: {finding}");
         }
-        *self.integrity.write().unwrap_or_else(PoisonError::into_inner) = Integrity::Checked(findings);
+        *self.integrity.write().unwrap_or_else(PoisonError::into_inner) =
+            Integrity::Checked(findings);
     }
 
-    /// The checks as they stand. A warning does not make a server unready: it says what to do, and `ok` stays true.
+    /// The checks as they stand. A warning does not make a server unready: it says what to do, and
+    /// `ok` stays true.
     pub(super) fn checks(&self) -> Vec<Check> {
         vec![self.integrity(), self.root(), self.keys(), self.addresses()]
     }
@@ -46,7 +48,10 @@ impl Health {
                 [] => (true, "the registry was checked from end to end".to_owned()),
                 [first, ..] => (
                     false,
-                    format!("{} findings, the first: {first}: stop, keep the file, restore a back-up", findings.len()),
+                    format!(
+                        "{} findings, the first: {first}: stop, keep the file, restore a back-up",
+                        findings.len()
+                    ),
                 ),
             },
         };
@@ -58,8 +63,10 @@ impl Health {
         let detail = if left.is_empty() {
             "the root's key is not here".to_owned()
         } else {
-            let files: Vec<String> = left.iter().map(|p| p.display().to_string()).collect();
-            format!("warning: carry these away from this machine: {}", files.join(", "))
+            // Anybody may ask: names, and not where they lie.
+            let names = left.iter().filter_map(|p| p.file_name()).map(|n| n.to_string_lossy());
+            let names: Vec<_> = names.map(|n| format!("offline/{n}")).collect();
+            format!("warning: carry these away from this machine: {}", names.join(", "))
         };
         Check { name: "root-key".to_owned(), ok: true, detail }
     }
@@ -68,7 +75,10 @@ impl Health {
         let detail = if self.plain_keys.is_empty() {
             "no online key lies in a plain file".to_owned()
         } else {
-            format!("warning: these online keys lie in plain files (0600): {}", self.plain_keys.join(", "))
+            format!(
+                "warning: these online keys lie in plain files (0600): {}",
+                self.plain_keys.join(", ")
+            )
         };
         Check { name: "online-keys".to_owned(), ok: true, detail }
     }
@@ -76,7 +86,8 @@ impl Health {
     fn addresses(&self) -> Check {
         let detail = match &self.public_url {
             Some(url) => format!("certificates carry {url}"),
-            None => "warning: no public_url, so certificates carry no address of CRL and OCSP".to_owned(),
+            None => "warning: no public_url, so certificates carry no address of CRL and OCSP"
+                .to_owned(),
         };
         Check { name: "public-url".to_owned(), ok: true, detail }
     }

@@ -1,6 +1,6 @@
-//! A running server, put together: the home is locked and founded, the house furnished, three ports opened, and what
-//! goes on beside requests set going. [`start`] gives a [`Running`]; `muster serve` waits for its end, the demo and
-//! the tests use it and stop it.
+//! A running server, put together: the home is locked and founded, the house furnished, three ports
+//! opened, and what goes on beside requests set going. [`start`] gives a [`Running`]; `muster
+//! serve` waits for its end, the demo and the tests use it and stop it.
 
 mod beside;
 mod furnish;
@@ -8,6 +8,7 @@ mod health;
 mod ports;
 mod workshop;
 
+use crate::clock::Clock;
 use crate::found::{self, FoundError};
 use crate::home::{Config, Home, HomeError, Lock, Ports, ServeOptions, Settings};
 use crate::house::House;
@@ -16,13 +17,13 @@ use crate::public::PublicView;
 use crate::sd::{self, State};
 use crate::tls::ServedError;
 use health::Health;
-use workshop::HomeWorkshop;
 use registry::{OpenError, ReadError};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+use workshop::HomeWorkshop;
 
 /// Why a server did not start. Every one is the operator's to mend, and says how.
 #[derive(Debug)]
@@ -110,6 +111,7 @@ pub struct Running {
     stopper: Stopper,
     serving: JoinSet<()>,
     beside: JoinSet<()>,
+    own: Option<ports::Own>,
     _lock: Lock,
 }
 
@@ -118,12 +120,22 @@ pub struct Running {
 /// # Errors
 /// [`StartError`], whose sentence says what to do.
 pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
+    start_at(options, Clock::System).await
+}
+
+/// As [`start`], judging by another clock than the system's, so that a year passes in a test. Only
+/// what is decided about devices goes by it; handshakes and the server's own certificate keep the
+/// system's time. No option and no file leads here.
+///
+/// # Errors
+/// As [`start`].
+pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, StartError> {
     let home = Home::open(&options.home)?;
     let lock = home.lock()?;
     Ports::forget(&home)?;
     let settings = Settings::from(Config::read(&home)?, &options)?;
     let founded = found::ensure(&home, &lock, &settings, &options)?;
-    let furnished = furnish::furnish(&home, &settings)?;
+    let furnished = furnish::furnish(&home, &settings, clock)?;
     let house = furnished.house;
     let (stopper, stop) = Stopper::new();
     let view = furnish::view(&home, &house)?;
@@ -136,7 +148,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         health: Arc::new(health),
         workshop: Arc::new(HomeWorkshop::new(home.clone(), house.clone(), view.clone())),
     };
-    let opened = ports::open(&desk, &settings, &stop, &mut serving)?;
+    let mut opened = ports::open(&desk, &settings, &stop, &mut serving)?;
     let mut beside = JoinSet::new();
     beside::begin(&desk, &mut beside);
     opened.keep_fresh(&stop, &mut beside);
@@ -151,10 +163,22 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
         plain_keys: furnished.plain_keys,
         public_url: settings.public_url.clone(),
     };
-    Ok(Running { home, house, view, ports, news, stopper, serving, beside, _lock: lock })
+    Ok(Running {
+        home,
+        house,
+        view,
+        ports,
+        news,
+        stopper,
+        serving,
+        beside,
+        own: opened.own(),
+        _lock: lock,
+    })
 }
 
-/// The operator file of the home follows the port; one that was moved elsewhere is its owner's business.
+/// The operator file of the home follows the port; one that was moved elsewhere is its owner's
+/// business.
 fn point_operator(home: &Home, port: Option<u16>) -> Result<(), HomeError> {
     let Some(port) = port else { return Ok(()) };
     match crate::home::OperatorFile::point(&home.operator(), &format!("https://localhost:{port}")) {
@@ -195,9 +219,13 @@ impl Running {
                 tracing::error!(realm = %realm.name(), "not read again: {error}");
             }
         }
+        if let Some(Err(error)) = self.own.as_ref().map(ports::Own::again) {
+            tracing::error!("the operator port's certificate was not read again: {error}");
+        }
     }
 
-    /// Stops: no new connections, requests in flight end, what was refused is summed up, the registry closes.
+    /// Stops: no new connections, requests in flight end, what was refused is summed up, the
+    /// registry closes.
     pub async fn stop(mut self) {
         self.stopper.stop();
         while self.serving.join_next().await.is_some() {}

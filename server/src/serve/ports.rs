@@ -5,13 +5,14 @@ use super::health::Health;
 use super::workshop::HomeWorkshop;
 use crate::home::{Ports, Settings};
 use crate::house::House;
-use crate::listen::{self, Connection, Gate, Limits, Stop, Strangers, Tally};
+use crate::listen::{self, Connection, Gate, Limits, Stop, Strangers};
 use crate::operator::{Fittings, Peer};
 use crate::public::{self, PublicView};
 use crate::tls::{self, Served, Service};
 use ca::Issuer;
-use identity::authority::{AuthorityState, Role};
 use identity::RealmName;
+use identity::authority::{AuthorityState, Role};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::task::JoinSet;
 use tower_service::Service as _;
@@ -29,9 +30,34 @@ pub(super) struct Opened {
     pub(super) ports: Ports,
     service: Arc<Service>,
     served: Arc<Served>,
+    own: Option<Own>,
+}
+
+/// A certificate of the operator's, and the files that it came from.
+pub(super) struct Own {
+    served: Arc<Served>,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+impl Own {
+    fn read((certificate, key): &(PathBuf, PathBuf)) -> Result<Self, StartError> {
+        let served = Arc::new(tls::own(certificate, key)?);
+        Ok(Self { served, certificate: certificate.clone(), key: key.clone() })
+    }
+
+    /// Reads the files again; what was served before is served on where they cannot be used.
+    pub(super) fn again(&self) -> Result<(), tls::ServedError> {
+        self.served.exchange_own(&self.certificate, &self.key)
+    }
 }
 
 impl Opened {
+    /// What is read again when somebody asks for it.
+    pub(super) fn own(&mut self) -> Option<Own> {
+        self.own.take()
+    }
+
     /// Renews the server certificate while the server runs.
     pub(super) fn keep_fresh(&self, stop: &Stop, beside: &mut JoinSet<()>) {
         let (service, served, stop) = (self.service.clone(), self.served.clone(), stop.clone());
@@ -49,43 +75,50 @@ pub(super) fn open(
     let service = Arc::new(Service::new(service_issuer(house)?, tls::service::names(settings)));
     let served = service.serve()?;
     let descriptors = listen::descriptors();
-    let gate = |limits: Limits, tls| Gate {
+    let gate = |name, limits: Limits, tls| Gate {
         limits: descriptors.map_or(limits, |n| limits.within(n)),
         tls,
         proxies: settings.proxies.clone().into(),
         strangers: Arc::new(Strangers::default()),
-        tally: Arc::new(Tally::default()),
+        tally: house.metrics.listener(name),
         stop: stop.clone(),
     };
     let (listener, device) = listen::bind(&settings.device)?;
-    let devices = gate(Limits::DEVICE, Some(tls::device(served.clone())?));
+    let devices = gate("device", Limits::DEVICE, Some(tls::device(served.clone())?));
     let keeper = house.clone();
-    let answer = move |connection, request| crate::device::answer(keeper.clone(), connection, request);
+    let answer =
+        move |connection, request| crate::device::answer(keeper.clone(), connection, request);
     serving.spawn(listen::serve(listener, devices, answer));
 
     let (listener, operator) = listen::bind(&settings.operator)?;
-    let own = match &settings.operator_tls {
-        Some((certificate, key)) => Arc::new(tls::own(certificate, key)?),
-        None => served.clone(),
-    };
-    let operators = gate(Limits::OPERATOR, Some(tls::operator(own)?));
+    let own = settings.operator_tls.as_ref().map(Own::read).transpose()?;
+    let shown = own.as_ref().map_or(&served, |own| &own.served);
+    let operators = gate("operator", Limits::OPERATOR, Some(tls::operator(shown.clone())?));
     let health = desk.health.clone();
     let fittings = Fittings {
         checks: Some(Arc::new(move || health.checks())),
         workshop: Some(desk.workshop.clone()),
     };
     let router = crate::operator::router_with(house.clone(), fittings);
-    let answer = move |connection: Arc<Connection>, mut request: hyper::Request<hyper::body::Incoming>| {
+    let answer = move |connection: Arc<Connection>,
+                       mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer { addr: connection.peer });
+        request.extensions_mut().insert(connection);
         let mut router = router.clone();
         async move { router.call(request).await.unwrap_or_else(|never| match never {}) }
     };
     serving.spawn(listen::serve(listener, operators, answer));
 
     let (listener, everybody) = listen::bind(&settings.public)?;
-    serving.spawn(listen::serve(listener, gate(Limits::PUBLIC, None), public::handler(desk.view.clone())));
-    let ports = Ports { device: Some(device), operator: Some(operator), public: Some(everybody), link: None };
-    Ok(Opened { ports, service, served })
+    let readers = gate("public", Limits::PUBLIC, None);
+    serving.spawn(listen::serve(listener, readers, public::handler(desk.view.clone())));
+    let ports = Ports {
+        device: Some(device),
+        operator: Some(operator),
+        public: Some(everybody),
+        link: None,
+    };
+    Ok(Opened { ports, service, served, own })
 }
 
 /// The authority of our own server certificate: that of the first realm.

@@ -34,7 +34,8 @@ impl Workshop for HomeWorkshop {
         let signer = key.signer().map_err(|e| e.to_string())?;
         let id = signer.public().key_id();
         let store = KeyStore::open(&self.home.keys()).map_err(|e| e.to_string())?;
-        // Durable before anybody sees the request: a certificate for a key that is gone is worth nothing.
+        // Durable before anybody sees the request: a certificate for a key that is gone is worth
+        // nothing.
         store.keep(&format!("{role}-{id}"), &key).map_err(|e| e.to_string())?;
         let called = format!("Muster {role} {} {}", realm.name(), short(&id));
         let csr = ca::authority::request(&called, &signer).map_err(|e| e.to_string())?;

@@ -12,11 +12,11 @@ pub mod service;
 pub use served::{Served, ServedError, own};
 pub use service::Service;
 
-use rustls::crypto::aws_lc_rs::{self, kx_group};
+use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{ConfigBuilder, ServerConfig, WantsVerifier};
+use rustls::{ConfigBuilder, ServerConfig, SupportedCipherSuite, WantsVerifier};
 use std::sync::Arc;
 
 /// Key exchange in our order: the hybrid first, for whom it is not too large; P-256 for secure
@@ -44,8 +44,26 @@ pub fn operator(served: Arc<Served>) -> Result<Arc<ServerConfig>, rustls::Error>
     Ok(finish(builder(provider())?.with_no_client_auth().with_cert_resolver(served)))
 }
 
+/// Cipher suites in our order: AES-128 with SHA-256 first. Its hash is in the instruction set of
+/// servers and in the hardware of microcontrollers, where SHA-384 seldom is, and nothing that we
+/// protect outlives its 128 bits.
+const SUITES: [SupportedCipherSuite; 7] = [
+    cipher_suite::TLS13_AES_128_GCM_SHA256,
+    cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS13_AES_256_GCM_SHA384,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+    cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+    // For an operator's own certificate with an RSA key, at 9443.
+    cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+];
+
 fn provider() -> CryptoProvider {
-    CryptoProvider { kx_groups: GROUPS.to_vec(), ..aws_lc_rs::default_provider() }
+    CryptoProvider {
+        kx_groups: GROUPS.to_vec(),
+        cipher_suites: SUITES.to_vec(),
+        ..aws_lc_rs::default_provider()
+    }
 }
 
 fn builder(
@@ -59,6 +77,7 @@ fn finish(mut config: ServerConfig) -> Arc<ServerConfig> {
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
+    config.ignore_client_order = true;
     // A client that offers protocols and not this one speaks to the wrong port (RFC 7301, ALPACA).
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Arc::new(config)

@@ -22,7 +22,7 @@ fn a_born_device_joins_and_gets_the_groups_of_the_door() {
     assert_eq!(made.expected, Some(1));
     assert_eq!((made.device.standing, made.device.generation), (Standing::Enrolled, 1));
     assert_eq!((made.device.version, made.device.enrolled), (2, Some(NOW)));
-    assert!(made.device.groups.contains(&pumps) && made.closes);
+    assert!(made.device.groups.contains(&pumps) && made.leaf.closes);
     assert_eq!(made.leaf.generation, 1);
 }
 
@@ -180,7 +180,7 @@ fn a_live_leaf_renews_whichever_operation_is_called() {
         let mut scene = Scene::joined();
         (scene.want, scene.key) = (want, key(0x32));
         let made = scene.enroll();
-        assert!(!made.closes);
+        assert!(!made.leaf.closes);
         assert_eq!((made.leaf.generation, made.device.generation), (2, 2));
     }
 }
@@ -189,7 +189,7 @@ fn a_live_leaf_renews_whichever_operation_is_called() {
 fn a_birth_certificate_joins_whichever_operation_is_called_and_a_token_renews_nothing() {
     let mut scene = Scene::born();
     scene.want = Want::Renew;
-    assert!(scene.enroll().closes);
+    assert!(scene.enroll().leaf.closes);
     let mut token = Scene::token(None);
     token.want = Want::Renew;
     assert_eq!(token.refused(), RuleId::NOT_ENROLLED);

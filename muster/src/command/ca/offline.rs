@@ -4,16 +4,17 @@ use super::super::root::{RootArgs, one_certificate};
 use super::super::words::word;
 use crate::failure::{Failure, Outcome};
 use crate::production::write_whole;
+use crate::rest::{Call, Rest};
 use crate::session::Session;
 use api::path::{AUTHORITY_CRL, fill};
-use api::{AuthorityRole, CrlInstall, Reason};
+use api::{AuthorityRole, AuthorityState, AuthorityView, CrlInstall, Reason};
 use ca::crl::{self, Revoked, Scope};
 use ca::{Addresses, authority};
 use clap::Args;
 use hyper::Method;
 use identity::authority::Role;
 use identity::certificate::pem;
-use identity::{Csr, RealmName};
+use identity::{Certificate, Csr, RealmName};
 use server::clock;
 use std::path::PathBuf;
 
@@ -28,7 +29,7 @@ pub(crate) struct Sign {
     #[arg(long, value_name = "FILE")]
     csr: PathBuf,
     /// What the authority shall sign.
-    #[arg(long, value_parser = word!(AuthorityRole))]
+    #[arg(long, value_parser = word!(AuthorityRole, except AuthorityRole::Root))]
     role: AuthorityRole,
     /// The server's public URL, for the addresses in the certificate [default: left out].
     #[arg(long, value_name = "URL")]
@@ -105,7 +106,11 @@ pub(super) fn sign(typed: &Sign, session: &Session) -> Outcome {
 
 /// Signs the root's list.
 pub(super) async fn crl(typed: RootCrl, session: &Session) -> Outcome {
-    let entries = typed.revoke.iter().map(|r| revoked(r)).collect::<Outcome<_>>()?;
+    let entries: Vec<Revoked> = typed.revoke.iter().map(|r| revoked(r)).collect::<Outcome<_>>()?;
+    let rest = if typed.install { Some(session.rest()?) } else { None };
+    if let Some(rest) = &rest {
+        names_all_barred(rest, &entries).await?;
+    }
     let root = typed.root.open(session)?;
     let this_update = clock::now();
     let next_update = this_update.plus_secs(u64::from(typed.days) * 86_400);
@@ -114,19 +119,40 @@ pub(super) async fn crl(typed: RootCrl, session: &Session) -> Outcome {
     let list = crl::Crl { number, this_update, next_update, scope: Scope::Complete, entries };
     let der = crl::sign(&root.certificate, &root.key, list).map_err(Failure::new)?;
     let text = pem("X509 CRL", &der);
-    if typed.install {
+    if let Some(rest) = &rest {
         let id = root.certificate.subject_key_id();
         let id = id.ok_or_else(|| Failure::new("the root has no subject key identifier"))?;
-        let path = fill(AUTHORITY_CRL, &[&id.to_string()]);
-        let call = crate::rest::Call::new(Method::PUT, path);
-        let call = call.json(&CrlInstall { crl: text.clone() })?;
-        session.rest()?.send(call).await?;
+        publish(id.to_string(), text.clone(), rest).await?;
         session.remark("the server publishes it now");
     }
     if typed.install && typed.out.is_none() && !session.json {
         return Ok(());
     }
     deliver(&text, typed.out.as_ref(), &serde_json::json!({ "crl": text }), session)
+}
+
+/// Gives the list of authority `id` to the server.
+pub(super) async fn publish(id: String, crl: String, rest: &Rest) -> Outcome<AuthorityView> {
+    let call = Call::new(Method::PUT, fill(AUTHORITY_CRL, &[&id])).json(&CrlInstall { crl })?;
+    rest.send(call).await?.value()
+}
+
+/// A list replaces the one before: an authority that is left out of it is good again for everybody.
+async fn names_all_barred(rest: &Rest, entries: &[Revoked]) -> Outcome {
+    for row in super::all(rest).await?.iter().filter(|row| row.state == AuthorityState::Barred) {
+        let serial = Certificate::parse_pem(&row.pem, 1).ok().and_then(|all| all.first()?.serial());
+        if !entries.iter().any(|entry| Some(entry.serial) == serial) {
+            return Err(Failure::new(format!(
+                "authority `{}` is barred and not in the list",
+                row.id
+            ))
+            .next(format!(
+                "`muster ca show {} --json | jq -r .pem > FILE`, and name it with --revoke FILE",
+                row.id
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn revoked(said: &str) -> Outcome<Revoked> {

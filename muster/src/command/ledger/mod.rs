@@ -17,6 +17,7 @@ use std::time::Duration;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
     Tail(Tail),
+    Head(Head),
     Export(Export),
     Verify(Verify),
 }
@@ -34,6 +35,16 @@ pub(crate) struct Tail {
     #[arg(short, long)]
     follow: bool,
 }
+
+/// Print a fresh checkpoint: origin, size, root and signature; with --json, the ledger's key too.
+///
+/// Keep it where the server's host cannot reach: `ledger verify --checkpoint` holds the ledger
+/// against it later.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster ledger head > last-year.txt
+  muster ledger head --json | jq -r .verifier > ledger.vkey")]
+pub(crate) struct Head {}
 
 /// Print the whole ledger with payloads and salts as JSON lines, its checkpoint last.
 ///
@@ -70,6 +81,7 @@ pub(crate) struct Verify {
 pub(super) async fn run(typed: Ledger, session: &Session) -> Outcome {
     match typed {
         Ledger::Tail(tail) => self::tail(&tail, &session.rest()?, session).await,
+        Ledger::Head(Head {}) => head(&session.rest()?, session).await,
         Ledger::Export(Export {}) => export(&session.rest()?).await,
         Ledger::Verify(verify) => verify::run(&verify, session).await,
     }
@@ -97,6 +109,17 @@ async fn tail(typed: &Tail, rest: &Rest, session: &Session) -> Outcome {
         tokio::time::sleep(Duration::from_secs(1)).await;
         rows = stretch(rest, from).await?;
     }
+}
+
+async fn head(rest: &Rest, session: &Session) -> Outcome {
+    let head: HeadView = rest.get(HEAD).await?;
+    session.show(&head, |head, _| checkpoint(head))
+}
+
+/// The checkpoint as it is signed, or what stands in for it where the key does not sign.
+fn checkpoint(head: &HeadView) -> String {
+    let unsigned = || format!("{}\n{}\n{} (not signed)", head.origin, head.size, head.root);
+    head.checkpoint.as_deref().map_or_else(unsigned, |signed| signed.trim_end().to_owned())
 }
 
 /// All entries from number `from` on.
@@ -148,17 +171,41 @@ fn lines(rows: &[EntryView]) -> String {
     lines.join("\n")
 }
 
+/// Members that stand elsewhere for people; `--json` has them.
+const UNTOLD: [&str; 5] = ["verb", "device", "certificate", "issuer", "spki"];
+/// Hex digits of the shortest digest, an authority's key identifier; nobody reads them all.
+const DIGEST_DIGITS: usize = 40;
+
+/// An entry in one line: whom it is about comes first, then what is said of them.
 fn line(row: &EntryView) -> String {
     let at = row.at.clone().unwrap_or_else(|| format!("hour {}", row.hours));
     let verb = row.verb.as_deref().unwrap_or("(erased)");
-    let mut text = format!("{:>6}  {at}  {verb:<20}", row.index);
+    let mut text = format!("{:>6}  {at}  {verb:<19}", row.index);
     if let Some(serde_json::Value::Object(members)) = &row.payload {
-        for (key, value) in members.iter().filter(|(key, _)| *key != "verb") {
-            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            text.push_str(&format!(" {key}={value}"));
+        let whom = members.iter().filter(|(key, _)| *key == "device");
+        let rest = members.iter().filter(|(key, _)| !UNTOLD.contains(&key.as_str()));
+        for (key, value) in whom.chain(rest) {
+            text.push_str(&format!(" {key}={}", word(key, value)));
         }
     }
     plain(text.trim_end())
+}
+
+fn is_digest(text: &str) -> bool {
+    text.len() >= DIGEST_DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// A value for a person: moments as moments, digests by their first digits, and what has blanks in
+/// quotes.
+fn word(key: &str, value: &serde_json::Value) -> String {
+    let moment = value.as_i64().filter(|_| key == "ends").map(jiff::Timestamp::from_second);
+    match (moment, value.as_str()) {
+        (Some(Ok(at)), _) => at.to_string(),
+        (_, Some(text)) if is_digest(text) => text.chars().take(12).chain(['…']).collect(),
+        (_, Some(text)) if text.contains(' ') => format!("\"{text}\""),
+        (_, Some(text)) => text.to_owned(),
+        (_, None) => value.to_string(),
+    }
 }
 
 /// What a proof says, for a person.
@@ -177,4 +224,27 @@ fn proven(proof: &verify::Proof, paint: Paint) -> String {
         proof.size,
         proof.root
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_in_one_line_names_the_device_first_and_no_digest() {
+        let row = EntryView {
+            index: 7,
+            hours: 0,
+            at: Some("2026-11-22T17:44:56Z".to_owned()),
+            class: "join".to_owned(),
+            digest: String::new(),
+            verb: Some("join.issued".to_owned()),
+            payload: Some(serde_json::json!({
+                "authority": "ab".repeat(20), "by": "ada", "device": "0190", "ends": 0, "reason": "two words", "spki": "00".repeat(32),
+                "verb": "join.issued",
+            })),
+        };
+        let said = "device=0190 authority=abababababab… by=ada ends=1970-01-01T00:00:00Z reason=\"two words\"";
+        assert_eq!(line(&row), format!("     7  2026-11-22T17:44:56Z  join.issued         {said}"));
+    }
 }

@@ -7,10 +7,13 @@ use crate::rest::Rest;
 use crate::session::Session;
 use api::path::HEAD;
 use api::{EntryRow, HeadView};
+use identity::Signer;
 use identity::text::{from_base64, hex};
-use ledger::{Break, Checkpoint, Row, Verifier, VerifierKey};
+use ledger::{Break, Checkpoint, Origin, Row, Verifier, VerifierKey};
 use registry::{Options, Registry};
 use serde::Serialize;
+use server::checkpoint::SPACE;
+use server::keys::KeyStore;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -107,7 +110,7 @@ fn from_database(typed: &Verify, path: &Path) -> Outcome<Vec<Proof>> {
         Registry::open(path, Options { readers: 1, queue: 1 }).map_err(|e| failed(&e))?;
     let mut proofs = Vec::new();
     for realm in registry.realms() {
-        let mut course = Course::new(typed, None)?;
+        let mut course = Course::new(typed, kept_key(path, &realm.origin).as_deref())?;
         loop {
             let from = course.verifier.size();
             let page = registry.entries(realm.key, from, ROWS).map_err(|e| failed(&e))?;
@@ -123,17 +126,28 @@ fn from_database(typed: &Verify, path: &Path) -> Outcome<Vec<Proof>> {
             }
         }
         let head = registry.head(realm.key).map_err(|e| failed(&e))?;
+        let note = registry.noted(realm.key, SPACE, b"").map_err(|e| failed(&e))?;
+        let note = note.and_then(|n| String::from_utf8(n).ok());
+        // After a crash it may be about fewer entries than there are; the next start signs again.
+        let whole = |note: &String| note.lines().nth(1) == Some(head.size.to_string().as_str());
         let head = HeadView {
             origin: realm.origin.clone(),
             size: head.size,
             root: hex(&head.root),
-            checkpoint: None,
-            verifier: None,
+            checkpoint: note.filter(whole),
+            verifier: kept_key(path, &realm.origin),
         };
         proofs.push(course.end(typed, Some(&head))?);
     }
     registry.close();
     Ok(proofs)
+}
+
+/// The public half of the key that lies in the home of this database, where it can be read.
+fn kept_key(database: &Path, origin: &str) -> Option<String> {
+    let keys = database.parent()?.join("keys");
+    let loaded = KeyStore::open(&keys).ok()?.load("ledger").ok()?;
+    VerifierKey::new(&Origin::parse(origin)?, loaded.key.public()).map(|key| key.to_string())
 }
 
 impl Course {
@@ -260,3 +274,6 @@ fn is_database(path: &Path) -> Outcome<bool> {
     File::open(path).map_err(failed)?.take(16).read_to_end(&mut front).map_err(failed)?;
     Ok(front == b"SQLite format 3\0")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,8 @@
+//! The interface from outside: permissions, refusals, and what each address does.
 
+mod devices;
+mod records;
+mod roles;
+mod rules;
+mod world;
+mod writes;

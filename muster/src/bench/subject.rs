@@ -1,4 +1,5 @@
-//! The server under measurement: a process of its own, so that the kernel's accounting of it holds nothing of ours.
+//! The server under measurement: a process of its own, so that the kernel's accounting of it holds
+//! nothing of ours.
 
 use crate::failure::{Failure, Outcome};
 use server::home::Ports;
@@ -14,18 +15,20 @@ const LOOK: Duration = Duration::from_millis(2);
 const TICKS_PER_S: f64 = 100.0;
 
 /// A running server.
-pub(super) struct Process {
+pub(super) struct Subject {
     child: Child,
     ports: Ports,
     /// From the start of the process to the ports file.
     pub(super) ready: Duration,
 }
 
-impl Process {
+impl Subject {
     /// Starts this very program as a server in `home`, and waits until it is ready.
     pub(super) async fn start(home: &Path) -> Outcome<Self> {
-        let program = std::env::current_exe().map_err(|e| Failure::new(format!("cannot find this program: {e}")))?;
-        let log = home.join("serve.log");
+        let program = std::env::current_exe()
+            .map_err(|e| Failure::new(format!("cannot find this program: {e}")))?;
+        // Beside the home: a first start wants an empty one.
+        let log = home.with_extension("log");
         let log = std::fs::File::create(&log).map_err(|e| Failure::file("write", &log, &e))?;
         let ports = home.join("run/ports.json");
         // A file of the last run would be taken for this one's.
@@ -39,15 +42,18 @@ impl Process {
             .stderr(log)
             .spawn()
             .map_err(|e| Failure::new(format!("cannot start a server: {e}")))?;
-        let mut process = Self { child, ports: Ports::default(), ready: Duration::ZERO };
+        let mut subject = Self { child, ports: Ports::default(), ready: Duration::ZERO };
         while began.elapsed() < START_MAX {
             if let Some(found) = read_ports(&ports) {
-                process.ready = began.elapsed();
-                process.ports = found;
-                return Ok(process);
+                subject.ready = began.elapsed();
+                subject.ports = found;
+                return Ok(subject);
             }
-            if let Ok(Some(status)) = process.child.try_wait() {
-                return Err(Failure::new(format!("the server ended at its start: {status}")));
+            if let Ok(Some(status)) = subject.child.try_wait() {
+                let said = std::fs::read_to_string(home.with_extension("log")).unwrap_or_default();
+                return Err(Failure::new(format!(
+                    "the server ended at its start: {status}: {said}"
+                )));
             }
             tokio::time::sleep(LOOK).await;
         }
@@ -61,25 +67,31 @@ impl Process {
 
     /// Seconds of processor time that it has taken, user and system, all threads.
     pub(super) fn cpu_s(&self) -> f64 {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        // The program's name may have blanks; the fields are counted behind its closing parenthesis.
+        let stat =
+            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        // The program's name may have blanks; the fields are counted behind its closing
+        // parenthesis.
         let after = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-        let ticks: f64 = after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
+        let ticks: f64 =
+            after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
         ticks / TICKS_PER_S
     }
 
     /// Its resident memory in MiB.
     pub(super) fn rss_mib(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .unwrap_or_default();
         let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
-        let kib: f64 = line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or_default();
+        let kib: f64 =
+            line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or_default();
         kib / 1024.0
     }
 }
 
-impl Drop for Process {
+impl Drop for Subject {
     fn drop(&mut self) {
-        // It is ours and holds nothing that anybody needs; both fail only where it has ended already.
+        // It is ours and holds nothing that anybody needs; both fail only where it has ended
+        // already.
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }

@@ -1,0 +1,129 @@
+//! Exports that hold, and exports that do not.
+
+use super::*;
+use identity::text::base64;
+use identity::{KeyKind, UnixTime};
+use ledger::{Class, Entry, Payload, digest, note};
+use server::keys::NewKey;
+use std::path::PathBuf;
+
+struct Export {
+    dir: tempfile::TempDir,
+    rows: Vec<EntryRow>,
+    head: HeadView,
+}
+
+fn row(index: u64) -> EntryRow {
+    let payload = Payload::new("test.happened").with("number", index).encode();
+    let salt = [7; 32];
+    let hours = UnixTime::from_secs(1_790_000_000).hours();
+    let entry = Entry { index, hours, class: Class::Use, digest: digest(&salt, &payload) };
+    EntryRow {
+        index,
+        entry: base64(&entry.encode()),
+        payload: Some(base64(&payload)),
+        salt: Some(base64(&salt)),
+    }
+}
+
+impl Export {
+    /// A ledger of `size` entries with a signed checkpoint.
+    fn of(size: u64) -> Self {
+        let rows: Vec<EntryRow> = (0..size).map(row).collect();
+        let mut verifier = Verifier::new();
+        for row in &rows {
+            let entry = from_base64(row.entry.as_bytes()).unwrap();
+            verifier.feed(&Row { entry: &entry, payload: None, salt: None }, &()).unwrap();
+        }
+        let found = verifier.head();
+        let key = NewKey::make(KeyKind::Ed25519).unwrap().signer().unwrap();
+        let origin = Origin::new(&[1; 16], 1);
+        let seen = Checkpoint { origin: origin.clone(), size: found.size, root: found.root };
+        let head = HeadView {
+            origin: origin.as_str().to_owned(),
+            size,
+            root: hex(&found.root),
+            checkpoint: Some(note::sign(&seen, &key).unwrap()),
+            verifier: VerifierKey::new(&origin, key.public()).map(|v| v.to_string()),
+        };
+        Self { dir: tempfile::tempdir().unwrap(), rows, head }
+    }
+
+    fn path(&self) -> PathBuf {
+        let mut text: String =
+            self.rows.iter().map(|r| serde_json::to_string(r).unwrap() + "\n").collect();
+        text.push_str(&serde_json::to_string(&self.head).unwrap());
+        let path = self.dir.path().join("ledger.jsonl");
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn verify(&self, checkpoint: Vec<PathBuf>) -> Outcome<Proof> {
+        let path = self.path();
+        from_export(&Verify { files: vec![path.clone()], checkpoint, key: None }, &path)
+    }
+
+    fn breaks(&self) -> String {
+        self.verify(Vec::new()).unwrap_err().what().to_owned()
+    }
+}
+
+#[test]
+fn an_export_holds_and_its_checkpoint_is_believed() {
+    let proof = Export::of(300).verify(Vec::new()).unwrap();
+    assert_eq!((proof.size, proof.signed, proof.erased), (300, true, 0));
+}
+
+#[test]
+fn a_changed_octet_is_found_at_its_entry() {
+    let mut export = Export::of(20);
+    export.rows[7].payload = row(8).payload;
+    assert!(export.breaks().contains("entry 7: payload and salt"), "{}", export.breaks());
+}
+
+#[test]
+fn an_entry_that_was_taken_out_or_put_in_is_found() {
+    let mut export = Export::of(20);
+    export.rows.remove(7);
+    assert!(export.breaks().contains("entry 7"), "{}", export.breaks());
+
+    let mut export = Export::of(20);
+    export.rows.push(row(20));
+    assert!(export.breaks().contains("20 entries"), "{}", export.breaks());
+}
+
+#[test]
+fn a_whole_ledger_that_was_forged_again_breaks_at_a_checkpoint_from_earlier() {
+    let honest = Export::of(10);
+    let kept = honest.dir.path().join("checkpoint.txt");
+    std::fs::write(&kept, honest.head.checkpoint.as_ref().unwrap()).unwrap();
+    let key = honest.head.verifier.clone();
+
+    let mut grown = Export::of(25);
+    grown.head.verifier.clone_from(&key);
+    grown.head.checkpoint = None;
+    assert!(grown.verify(vec![kept.clone()]).unwrap().signed);
+
+    let mut forged = Export::of(10);
+    forged.rows[3] = EntryRow { payload: None, salt: None, ..row(3) };
+    let other = Entry { index: 3, hours: 1, class: Class::Use, digest: [0; 32] };
+    forged.rows[3].entry = base64(&other.encode());
+    forged.head = HeadView { verifier: key, checkpoint: None, ..forged.head };
+    let path = forged.path();
+    let typed = Verify { files: Vec::new(), checkpoint: vec![kept], key: None };
+    let broken = from_export(&typed, &path).unwrap_err();
+    assert!(broken.what().contains("the checkpoint has the root"), "{}", broken.what());
+}
+
+#[test]
+fn what_head_prints_is_a_checkpoint_that_verify_takes() {
+    let early = Export::of(10);
+    let kept = early.dir.path().join("kept.txt");
+    std::fs::write(&kept, super::super::checkpoint(&early.head) + "\n").unwrap();
+
+    let mut grown = Export::of(25);
+    grown.head.verifier.clone_from(&early.head.verifier);
+    grown.head.checkpoint = None;
+
+    assert!(grown.verify(vec![kept]).unwrap().signed);
+}

@@ -1,0 +1,231 @@
+//! The client against a server of its own, over real TLS on loopback.
+
+use super::*;
+use api::{BirthBatch, BirthOutcome, BirthResult, BirthResults};
+use ca::authority::{self, Order, ServerName};
+use ca::{Addresses, Issuer};
+use http_body_util::BodyExt;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use identity::authority::Role;
+use identity::{Certificate, Csr, KeyKind, RealmName, Signer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use server::clock;
+use server::keys::NewKey;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use zeroize::Zeroizing;
+
+/// What the server does with one request; `None` closes the connection without an answer.
+type Answerer = dyn Fn(&Told) -> Option<(u16, String)> + Send + Sync;
+
+/// One request as the server saw it.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    /// Its number on this server, from 0.
+    pub(crate) number: usize,
+    pub(crate) path: String,
+    pub(crate) key: Option<String>,
+    pub(crate) body: Bytes,
+}
+
+/// A server, and the credential for it.
+pub(crate) struct Peer {
+    pub(crate) file: OperatorFile,
+    pub(crate) told: Arc<Mutex<Vec<Told>>>,
+    pub(crate) connections: Arc<AtomicUsize>,
+}
+
+struct Pki {
+    root: Certificate,
+    chain: Vec<Certificate>,
+    key: NewKey,
+}
+
+fn pki() -> Pki {
+    let [root_key, service_key, key] = [0; 3].map(|_| NewKey::make(KeyKind::P256).unwrap());
+    let signer = root_key.signer().unwrap();
+    let service = service_key.signer().unwrap();
+    let addresses = Addresses { public_url: None, realm: RealmName::default_realm() };
+    clock::outside(|outside| {
+        let root = authority::root("root", &signer, outside).unwrap();
+        let csr = Csr::parse(&authority::request("service", &service).unwrap()).unwrap();
+        let order = Order { csr: &csr, role: Role::Service, addresses: &addresses };
+        let issued = authority::sign(&root, &signer, order, outside).unwrap();
+        let issuer = Issuer::new(issued.clone(), Arc::new(service), addresses.clone(), 1).unwrap();
+        let names = [ServerName::Dns("localhost".to_owned())];
+        let public = key.signer().unwrap().public().clone();
+        let leaf = authority::server(&issuer, &public, &names, outside).unwrap();
+        Pki { root, chain: vec![leaf, issued], key }
+    })
+}
+
+impl Peer {
+    /// A server that answers as `answer` says.
+    pub(crate) async fn start(
+        answer: impl Fn(&Told) -> Option<(u16, String)> + Send + Sync + 'static,
+    ) -> Self {
+        let Pki { root, chain, key } = pki();
+        let chain = chain.iter().map(|c| CertificateDer::from(c.der().to_vec())).collect();
+        let key = PrivatePkcs8KeyDer::from(key.dangerous_pkcs8().to_vec());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, PrivateKeyDer::Pkcs8(key))
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let connections = Arc::new(AtomicUsize::new(0));
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let (log, count) = (Arc::clone(&told), Arc::clone(&connections));
+        tokio::spawn(listen(listener, acceptor, Arc::new(answer), log, count));
+        let file = OperatorFile {
+            url: format!("https://localhost:{port}"),
+            root,
+            server_root: None,
+            token: Zeroizing::new("id.secret".to_owned()),
+            realm: "default".to_owned(),
+        };
+        Self { file, told, connections }
+    }
+
+    pub(crate) fn rest(&self) -> Rest {
+        Rest::new(&self.file).unwrap()
+    }
+
+    pub(crate) fn told(&self) -> Vec<Told> {
+        self.told.lock().unwrap().clone()
+    }
+}
+
+async fn listen(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    answer: Arc<Answerer>,
+    told: Arc<Mutex<Vec<Told>>>,
+    connections: Arc<AtomicUsize>,
+) {
+    while let Ok((tcp, _)) = listener.accept().await {
+        let (answer, told) = (Arc::clone(&answer), Arc::clone(&told));
+        let Ok(tls) = acceptor.accept(tcp).await else { continue };
+        connections.fetch_add(1, Ordering::Relaxed);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (answer, told) = (Arc::clone(&answer), Arc::clone(&told));
+            async move { respond(request, &*answer, &told).await }
+        });
+        let http = hyper::server::conn::http1::Builder::new();
+        tokio::spawn(http.serve_connection(TokioIo::new(tls), service));
+    }
+}
+
+async fn respond(
+    request: Request<Incoming>,
+    answer: &Answerer,
+    told: &Mutex<Vec<Told>>,
+) -> Result<Response<Full<Bytes>>, std::io::Error> {
+    let key = request.headers().get("idempotency-key").map(|k| k.to_str().unwrap().to_owned());
+    let path = request.uri().path().to_owned();
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let one = {
+        let mut told = told.lock().unwrap();
+        let one = Told { number: told.len(), path, key, body };
+        told.push(one.clone());
+        one
+    };
+    let (status, text) = answer(&one).ok_or_else(|| std::io::Error::other("pulled plug"))?;
+    let response = Response::builder().status(status).header("retry-after", "0");
+    Ok(response.body(Full::new(Bytes::from(text))).unwrap())
+}
+
+/// Answers a batch as the server would; serial numbers that begin with `no` are refused.
+pub(crate) fn born(told: &Told) -> String {
+    let batch: BirthBatch = serde_json::from_slice(&told.body).unwrap();
+    let results = batch.births.iter().zip(0..).map(|(birth, index)| {
+        let refused = birth.serial.starts_with("no");
+        BirthResult {
+            index,
+            outcome: if refused { BirthOutcome::Refused } else { BirthOutcome::Issued },
+            device: None,
+            certificate: (!refused).then(|| format!("chain of {}\n", birth.serial)),
+            certificate_serial: None,
+            rule: refused.then(|| "no".to_owned()),
+            reason: refused.then(|| "said no".to_owned()),
+        }
+    });
+    serde_json::to_string(&BirthResults { results: results.collect() }).unwrap()
+}
+
+#[tokio::test]
+async fn the_client_believes_its_own_root_and_no_other() {
+    let peer = Peer::start(|_| Some((200, "7".to_owned()))).await;
+    assert_eq!(peer.rest().get::<u32>("/x").await.unwrap(), 7);
+
+    let theirs = peer.file.root.clone();
+    let stranger = OperatorFile { root: pki().root, ..peer.file };
+    let refused = Rest::new(&stranger).unwrap().get::<u32>("/x").await.unwrap_err();
+    assert!(refused.what().contains("is not the server"), "{}", refused.what());
+
+    let with_own = OperatorFile { server_root: Some(theirs), ..stranger };
+    let rest = Rest::new(&with_own).unwrap();
+    assert_eq!(rest.get::<u32>("/x").await.unwrap(), 7, "the port's own root is believed");
+    assert_eq!(rest.root_pem, with_own.root.pem(), "and units still get the realm's");
+
+    let url = with_own.url.replace("localhost", "127.0.0.1");
+    let misnamed = OperatorFile { url, ..with_own };
+    assert!(Rest::new(&misnamed).unwrap().get::<u32>("/x").await.is_err());
+}
+
+#[tokio::test]
+async fn requests_in_a_row_share_one_connection() {
+    let peer = Peer::start(|_| Some((200, "null".to_owned()))).await;
+    let rest = peer.rest();
+    for _ in 0..5 {
+        rest.get::<()>("/x").await.unwrap();
+    }
+    assert_eq!(peer.connections.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_asked_for_again_under_the_same_name() {
+    let peer = Peer::start(|told| match told.number {
+        0 => None,
+        1 => Some((503, String::new())),
+        _ => Some((200, "null".to_owned())),
+    })
+    .await;
+    peer.rest().post::<_, ()>("/x", "body").await.unwrap();
+
+    let told = peer.told();
+    assert_eq!(told.len(), 3);
+    assert!(told[0].key.is_some() && told.iter().all(|t| t.key == told[0].key));
+    assert!(told.iter().all(|t| t.path == "/x" && t.body == told[0].body));
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_once_and_not_repeated() {
+    let problem = r#"{"type":"t","title":"no","status":403,"detail":"a viewer may not",
+        "instance":"/x","rule":"role","next":"ask an admin"}"#;
+    let peer = Peer::start(move |_| Some((403, problem.to_owned()))).await;
+    let refused = peer.rest().delete("/x").await.unwrap_err();
+    assert_eq!(refused.what(), "a viewer may not");
+    assert!(refused.is_forbidden());
+    assert_eq!(peer.told().len(), 1);
+}
+
+#[tokio::test]
+async fn nobody_listening_is_told_at_once() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = gone.local_addr().unwrap().port();
+    drop(gone);
+    let peer = Peer::start(|_| None).await;
+    let file = OperatorFile { url: format!("https://localhost:{port}"), ..peer.file };
+    let refused = Rest::new(&file).unwrap().get::<()>("/x").await.unwrap_err();
+    assert!(refused.what().contains("cannot reach"), "{}", refused.what());
+}

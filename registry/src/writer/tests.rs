@@ -1,0 +1,105 @@
+//! What happens when the file fails in the middle.
+
+use super::batch::Batch;
+use super::{Answer, Commit, Job, Writer};
+use crate::change::{Change, CommitError, Draft};
+use crate::realm::{Realm, RealmKey};
+use crate::schema::{self, Place};
+use crate::shared::Shared;
+use identity::{RealmName, UnixTime};
+use rusqlite::Connection;
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+
+const REALM: RealmKey = RealmKey(1);
+
+fn writer(name: &str) -> Writer {
+    let db = schema::open_writer(&Place::Memory(name.to_owned())).unwrap();
+    let roll = schema::load_roll(&db).unwrap();
+    let mut writer = Writer::new(db, BTreeMap::new(), Arc::new(Shared::new(roll, vec![])));
+    let realm = Realm {
+        key: REALM,
+        name: RealmName::default_realm(),
+        id: [1; 16],
+        origin: "o".into(),
+        founded: UnixTime::default(),
+    };
+    let heard = settle(&mut writer, vec![Change::Found(realm)]);
+    assert_eq!(heard, vec![Ok(0)]);
+    writer
+}
+
+fn job(change: Change) -> (Job, Receiver<Result<u64, CommitError>>) {
+    let (told, heard) = channel();
+    let payload = vec![0xa0; 4000];
+    let draft =
+        Draft { class: ledger::Class::Setting, payload, salt: [0; 32], at: UnixTime::default() };
+    let answer = Answer::new(Box::new(move |result: Result<crate::Committed, _>| {
+        told.send(result.map(|committed| committed.index)).unwrap();
+    }));
+    (Job::Commit(Box::new(Commit { realm: REALM, change, draft, answer })), heard)
+}
+
+fn settle(writer: &mut Writer, changes: Vec<Change>) -> Vec<Result<u64, CommitError>> {
+    let (jobs, heard): (Vec<_>, Vec<_>) = changes.into_iter().map(job).unzip();
+    writer.settle(jobs);
+    heard.into_iter().map(|heard| heard.recv().unwrap()).collect()
+}
+
+fn count(db: &Connection, table: &str) -> i64 {
+    db.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_full_disk_discards_the_whole_batch_and_the_next_one_goes_on_where_the_last_good_one_ended() {
+    let mut writer = writer("full");
+    let pages: i64 = writer.db.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+    let limit = |writer: &Writer, pages: i64| {
+        writer.db.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(())).unwrap();
+    };
+    limit(&writer, pages + 3);
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let grown = Arc::clone(&told);
+    writer.shared.on_entry(Box::new(move |_, size| grown.lock().unwrap().push(size)));
+
+    let heard = settle(&mut writer, vec![Change::Nothing; 8]);
+    assert!(heard.iter().all(|answer| matches!(answer, Err(CommitError::Storage(_)))), "{heard:?}");
+    assert_eq!(count(&writer.db, "entry"), 1);
+    assert_eq!(*told.lock().unwrap(), Vec::<u64>::new());
+
+    limit(&writer, 1_000_000);
+    let heard = settle(&mut writer, vec![Change::Nothing; 2]);
+    assert_eq!(heard, vec![Ok(1), Ok(2)]);
+    assert_eq!(*told.lock().unwrap(), vec![3]);
+    let (_, ledgers) = schema::load_ledgers(&writer.db).unwrap();
+    assert_eq!(ledgers, writer.ledgers);
+}
+
+#[test]
+fn what_was_not_committed_leaves_nothing() {
+    let writer = writer("dropped");
+    let transaction = writer.db.unchecked_transaction().unwrap();
+    let mut batch = Batch::new(&writer.db, &writer.shared.roll, &writer.ledgers);
+    let (one, heard) =
+        job(Change::SettingSet { key: "grace".into(), group: None, value: Some("1".into()) });
+    assert!(matches!(batch.take(&one), Ok(Some(1))));
+    batch.finish().unwrap();
+    drop(transaction);
+    drop(one);
+
+    assert_eq!(heard.recv().unwrap(), Err(CommitError::Closed));
+    assert_eq!((count(&writer.db, "entry"), count(&writer.db, "setting")), (1, 0));
+    schema::load_ledgers(&writer.db).unwrap();
+}
+
+#[test]
+fn a_change_that_the_schema_forbids_does_not_take_its_batch_with_it() {
+    let mut writer = writer("forbidden");
+    writer.db.execute_batch("CREATE UNIQUE INDEX narrow ON setting (realm, value)").unwrap();
+    let set =
+        |key: &str| Change::SettingSet { key: key.into(), group: None, value: Some("same".into()) };
+    let heard = settle(&mut writer, vec![set("a"), set("b"), Change::Nothing]);
+    assert_eq!((&heard[0], &heard[2]), (&Ok(1), &Ok(2)));
+    assert!(matches!(heard[1], Err(CommitError::Storage(_))));
+}

@@ -1,0 +1,266 @@
+//! Doors, profiles, settings, authorities and tokens.
+
+use super::world::{Call, World, p256};
+use api::path::{
+    AUTHORITIES, AUTHORITY, AUTHORITY_CRL, AUTHORITY_REQUESTS, DOOR, DOOR_CLOSE, PROFILE, SETTINGS,
+    TOKEN, TOKENS, fill,
+};
+use axum::http::StatusCode;
+use identity::authority::Role;
+use serde_json::{Value, json};
+
+async fn anchor(world: &World) -> Value {
+    let all = world.get("viewer", AUTHORITIES).await.json();
+    all["items"][0]["pem"].clone()
+}
+
+#[tokio::test]
+async fn a_token_shows_its_secret_once_and_is_revoked() {
+    let world = World::new();
+    let made = world.send("operator", "POST", TOKENS, json!({"uses": 3, "group": ["north"]})).await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    let json = made.json();
+    let (id, secret) = (json["id"].as_str().unwrap(), json["secret"].as_str().unwrap());
+    assert_eq!((id.len(), secret.len()), (16, 43));
+    assert_eq!(json["basic"], format!("{id}:{secret}"));
+    assert_eq!(json["bearer"], format!("{id}.{secret}"));
+    assert_eq!(made.header("location"), fill(TOKEN, &[id]));
+
+    let listed = world.get("viewer", TOKENS).await;
+    assert!(!listed.text.contains(secret));
+    assert_eq!(listed.json()["items"][0]["live"], true);
+    let revoke = Call { role: "operator", ..Call::default() };
+    let gone = world.call("DELETE", &fill(TOKEN, &[id]), revoke).await.json();
+    assert_eq!(gone["live"], false);
+    let entries = world.get("viewer", api::path::ENTRIES).await;
+    assert!(!entries.text.contains(secret));
+}
+
+#[tokio::test]
+async fn a_token_outside_its_bounds_is_refused() {
+    let world = World::new();
+    for wrong in [
+        json!({"uses": 0}),
+        json!({"uses": 100_001}),
+        json!({"ttl_s": 0}),
+        json!({"ttl_s": 40_000_000}),
+        json!({"serial": ""}),
+        json!({"serial": "a\u{0}b"}),
+        json!({"group": ["a b"]}),
+        json!({"colour": "red"}),
+        json!({"uses": "1"}),
+        json!([]),
+    ] {
+        let reply = world.send("operator", "POST", TOKENS, wrong.clone()).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_maker_door_is_made_closed_and_removed_and_the_house_knows_at_once() {
+    let world = World::new();
+    let path = fill(DOOR, &["acme"]);
+    let maker =
+        json!({"anchors": anchor(&world).await, "place": "common-name", "pattern": "ACME-*"});
+    let wish = json!({"kind": "maker", "maker": maker, "group": ["bought"]});
+    let made = world.send("admin", "PUT", &path, wish).await;
+    assert_eq!(made.status, StatusCode::OK, "{}", made.text);
+    assert_eq!(made.json()["assurance"], "certified");
+    let realm = world.house.realms().remove(0);
+    assert!(realm.door("acme").unwrap().open);
+
+    let close = fill(DOOR_CLOSE, &["acme"]);
+    let closed = world.call("POST", &close, Call { role: "admin", ..Call::default() }).await;
+    assert_eq!(closed.json()["open"], false);
+    assert!(!world.house.realms().remove(0).door("acme").unwrap().open);
+    assert_eq!(world.last_entry().await["verb"], "door.closed");
+
+    let removed = world.call("DELETE", &path, Call { role: "admin", ..Call::default() }).await;
+    assert_eq!(removed.status, StatusCode::OK);
+    assert_eq!(world.get("viewer", &path).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_door_that_promises_too_much_or_makes_no_sense_is_refused() {
+    let world = World::new();
+    let pem = anchor(&world).await;
+    for (wrong, status) in [
+        (json!({"kind": "token", "assurance": "certified"}), 400),
+        (json!({"kind": "birth", "assurance": "measured"}), 400),
+        (json!({"kind": "maker"}), 400),
+        (json!({"kind": "token", "maker": {"anchors": pem}}), 400),
+        (json!({"kind": "maker", "maker": {"anchors": "none"}}), 400),
+        (json!({"kind": "maker", "maker": {"anchors": pem, "pattern": "a*b*"}}), 400),
+        (json!({"kind": "maker", "maker": {"anchors": pem, "pattern": "a*"}}), 400),
+        (json!({"kind": "token", "profile": "none"}), 404),
+        (json!({"kind": "window"}), 400),
+    ] {
+        let reply = world.send("admin", "PUT", &fill(DOOR, &["d"]), wrong.clone()).await;
+        assert_eq!(reply.status.as_u16(), status, "{wrong}: {}", reply.text);
+    }
+    let reply = world.send("admin", "PUT", &fill(DOOR, &["a b"]), json!({"kind": "token"})).await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_profile_is_set_and_never_certifies_a_server() {
+    let world = World::new();
+    let path = fill(PROFILE, &["short"]);
+    let wish = json!({"lifetime_s": 3600, "keys": ["p256"], "organization": "ACME"});
+    let made = world.send("admin", "PUT", &path, wish).await;
+    assert_eq!(made.json()["lifetime_s"], 3600, "{}", made.text);
+    assert!(world.house.realms().remove(0).profile("short").is_some());
+    for wrong in [
+        json!({"lifetime_s": 10}),
+        json!({"keys": []}),
+        json!({"organization": ""}),
+        json!({"usages": ["1.3.6.1.5.5.7.3.1"]}),
+        json!({"usages": ["2.5.29.37.0"]}),
+        json!({"usages": ["serverAuth"]}),
+        json!({"usages": vec!["1.2.3"; 9]}),
+    ] {
+        let reply = world.send("admin", "PUT", &path, wrong.clone()).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_setting_is_set_for_a_group_and_taken_back() {
+    let world = World::new();
+    let set = |body| world.send("admin", "PUT", SETTINGS, body);
+    let stored = set(json!({"key": "overlap_s", "group": "north", "value": "60"})).await;
+    let one = json!([{"key": "overlap_s", "group": "north", "value": "60"}]);
+    assert_eq!(stored.json()["items"], one, "{}", stored.text);
+    assert_eq!(world.get("viewer", api::path::REALM).await.json()["settings"], one);
+    let taken = set(json!({"key": "overlap_s", "group": "north"})).await;
+    assert_eq!(taken.json()["items"], json!([]));
+    for wrong in [
+        json!({"key": "nothing", "value": "1"}),
+        json!({"key": "nothing"}),
+        json!({"key": "overlap_s", "value": "long"}),
+        json!({"key": "hw_type", "group": "north", "value": "1.2.3"}),
+    ] {
+        assert_eq!(set(wrong.clone()).await.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn an_authority_is_barred_for_good_and_a_root_is_not_touched_here() {
+    let world = World::new();
+    let all = world.get("viewer", AUTHORITIES).await.json();
+    let of = |role: &str| {
+        let all = all["items"].as_array().unwrap();
+        let found = all.iter().find(|a| a["role"] == role).unwrap();
+        fill(AUTHORITY, &[found["id"].as_str().unwrap()])
+    };
+    let set = async |role: &str, state: &str| {
+        world.send("admin", "PATCH", &of(role), json!({ "state": state })).await.json()
+    };
+    assert_eq!(set("root", "barred").await["rule"], "root");
+    assert_eq!(set("birth", "barred").await["state"], "barred");
+    assert!(world.house.realms().remove(0).birth.is_none());
+    assert_eq!(set("birth", "active").await["rule"], "barred");
+    let ready = world.get("", api::path::READYZ).await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test]
+async fn an_authority_is_installed_only_if_the_root_signed_it() {
+    let world = World::new();
+    let order = |root: &identity::Certificate, key: &identity::key::SoftwareKey| {
+        let request = ca::authority::request("Next", &p256()).unwrap();
+        let csr = identity::Csr::parse(&request).unwrap();
+        let addresses =
+            ca::Addresses { public_url: None, realm: identity::RealmName::default_realm() };
+        let role = identity::authority::Role::Operations;
+        let order = ca::authority::Order { csr: &csr, role, addresses: &addresses };
+        crate::clock::outside(|o| ca::authority::sign(root, key, order, o)).unwrap().pem()
+    };
+    let pem = anchor(&world).await;
+    let root = identity::Certificate::parse_pem(pem.as_str().unwrap(), 1).unwrap().remove(0);
+    let stranger_key = p256();
+    let stranger = crate::clock::outside(|o| ca::authority::root("Other", &stranger_key, o));
+    let install = |certificate: String| {
+        let body = json!({"certificate": certificate, "role": "operations"});
+        world.send("admin", "POST", AUTHORITIES, body)
+    };
+
+    let good = order(&root, &world.root_key);
+    let made = install(good.clone()).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    assert_eq!(install(good).await.status, StatusCode::CONFLICT, "installed already");
+    let foreign = order(&stranger.unwrap(), &stranger_key);
+    assert_eq!(install(foreign).await.json()["rule"], "not-signed-by-root");
+    assert_eq!(install(root.pem()).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(install("none".to_owned()).await.status, StatusCode::BAD_REQUEST);
+}
+
+/// A workshop without files: it remembers what it was given.
+#[derive(Default)]
+struct Bench(std::sync::Mutex<Vec<u8>>);
+
+impl crate::operator::Workshop for Bench {
+    fn new_authority(
+        &self,
+        _: &crate::house::RealmState,
+        role: identity::authority::Role,
+        _: identity::KeyKind,
+    ) -> Result<(identity::authority::KeyId, Vec<u8>), String> {
+        let key = p256();
+        let request = ca::authority::request(role.as_str(), &key).map_err(|e| e.to_string())?;
+        Ok((identity::Signer::public(&key).key_id(), request))
+    }
+
+    fn publish_crl(
+        &self,
+        _: &crate::house::RealmState,
+        _: &identity::authority::Authority,
+        der: &[u8],
+    ) -> Result<(), String> {
+        *self.0.lock().unwrap() = der.to_vec();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_new_authority_is_asked_for_and_the_roots_list_is_published_if_the_root_signed_it() {
+    let mut world = World::new();
+    let refused = world.send("admin", "POST", AUTHORITY_REQUESTS, json!({"role": "birth"})).await;
+    assert_eq!(refused.json()["rule"], "home", "without a home there is no key");
+    let bench = std::sync::Arc::new(Bench::default());
+    let fittings = crate::operator::Fittings { checks: None, workshop: Some(bench.clone()) };
+    world.router = crate::operator::router_with(world.house.clone(), fittings);
+
+    let made = world.send("admin", "POST", AUTHORITY_REQUESTS, json!({"role": "birth"})).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    let csr = identity::Csr::parse_pem(made.json()["csr"].as_str().unwrap()).unwrap();
+    assert_eq!(made.json()["id"], csr.key().key_id().to_string());
+    let root_wish = json!({"role": "root"});
+    let refused = world.send("admin", "POST", AUTHORITY_REQUESTS, root_wish).await;
+    assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+
+    let realm = world.house.realms().remove(0);
+    let root = realm.authorities.iter().find(|a| a.role == Role::Root).unwrap();
+    let list = |number| ca::crl::Crl {
+        number,
+        this_update: world.house.clock.now(),
+        next_update: world.house.clock.now().plus_secs(number),
+        scope: ca::crl::Scope::Complete,
+        entries: Vec::new(),
+    };
+    let sign = |number| ca::crl::sign(&root.certificate, &*world.root_key, list(number)).unwrap();
+    let path = fill(AUTHORITY_CRL, &[&root.id.to_string()]);
+    let put = async |der: &[u8]| {
+        let crl = identity::certificate::pem("X509 CRL", der);
+        world.send("admin", "PUT", &path, json!({ "crl": crl })).await
+    };
+    let good = sign(86_400);
+    let mut forged = good.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(put(&forged).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(put(&sign(0)).await.status, StatusCode::BAD_REQUEST, "it has ended");
+    assert_eq!(put(b"").await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(put(&good).await.status, StatusCode::OK);
+    assert_eq!(*bench.0.lock().unwrap(), good);
+    assert_eq!(world.last_entry().await["verb"], "crl.installed");
+}

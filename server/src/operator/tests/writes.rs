@@ -1,0 +1,134 @@
+//! Bodies, methods, and writes that happen once.
+
+use super::world::{Call, Reply, World};
+use api::path::{BIRTHS, DEVICES, TOKENS};
+use axum::http::StatusCode;
+
+async fn make(world: &World, key: &str, body: &str) -> Reply {
+    let headers = [("idempotency-key", key)];
+    let body = Some(body.to_owned());
+    world.call("POST", TOKENS, Call { role: "operator", headers: &headers, body }).await
+}
+
+#[tokio::test]
+async fn a_keyed_write_that_comes_again_gets_its_first_answer() {
+    let world = World::new();
+    let first = make(&world, "k1", "{}").await;
+    let again = make(&world, "k1", "{}").await;
+    let other = make(&world, "k2", "{}").await;
+
+    assert_eq!(first.status, StatusCode::CREATED);
+    assert_eq!((again.status, &again.text), (first.status, &first.text));
+    assert_eq!(again.header("location"), first.header("location"));
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_ne!(other.text, first.text);
+    let listed = world.get("viewer", TOKENS).await.json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_key_belongs_to_one_request_one_operator_and_one_day() {
+    let world = World::new();
+    let first = make(&world, "k1", "{}").await;
+    let other = make(&world, "k1", r#"{"uses": 2}"#).await;
+    assert_eq!(other.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(other.json()["rule"], "idempotency-key-reused");
+
+    let headers = [("idempotency-key", "k1")];
+    let call = Call { role: "admin", headers: &headers, body: Some("{}".to_owned()) };
+    let another = world.call("POST", TOKENS, call).await;
+    assert_eq!(another.status, StatusCode::CREATED);
+    assert_ne!(another.text, first.text, "another operator's key is another key");
+
+    world.later(86_400);
+    let next_day = make(&world, "k1", r#"{"uses": 2}"#).await;
+    assert_eq!(next_day.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn what_is_kept_does_not_tell_a_secret() {
+    let world = World::new();
+    let made = make(&world, "k1", "{}").await.json();
+    let secret = made["secret"].as_str().unwrap().as_bytes();
+    let kept = world.house.registry.noted_all(super::world::REALM, "idempotency").unwrap();
+    assert_eq!(kept.len(), 1);
+    assert!(kept.values().all(|row| !row.windows(secret.len()).any(|w| w == secret)));
+}
+
+#[tokio::test]
+async fn a_refusal_is_not_kept_and_a_wrong_key_is_refused() {
+    let world = World::new();
+    assert_eq!(make(&world, "k1", r#"{"uses": 0}"#).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(make(&world, "k1", "{}").await.status, StatusCode::CREATED);
+    for wrong in ["", "a b", &"x".repeat(256)] {
+        assert_eq!(make(&world, wrong, "{}").await.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn two_at_once_with_one_key_are_one_write() {
+    let world = World::new();
+    let (one, two) = tokio::join!(make(&world, "k1", "{}"), make(&world, "k1", "{}"));
+    let statuses = [one.status.as_u16(), two.status.as_u16()];
+    assert!(statuses == [201, 409] || statuses == [409, 201] || one.text == two.text);
+    let listed = world.get("viewer", TOKENS).await.json();
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_body_must_be_json_of_the_right_type_and_size() {
+    let world = World::new();
+    let call = |media: &'static str, body: &str| {
+        let headers: &'static [(&str, &str)] = match media {
+            "" => &[("content-type", "")],
+            "text/plain" => &[("content-type", "text/plain")],
+            "form" => &[("content-type", "application/x-www-form-urlencoded")],
+            _ => &[("content-type", "application/json; charset=utf-8")],
+        };
+        Call { role: "operator", headers, body: Some(body.to_owned()) }
+    };
+    for media in ["", "text/plain", "form"] {
+        let reply = world.call("POST", TOKENS, call(media, "{}")).await;
+        assert_eq!(reply.status, StatusCode::UNSUPPORTED_MEDIA_TYPE, "{media}");
+    }
+    let nested = "[".repeat(100_000);
+    for wrong in ["", "{", "{} {}", "nul", "{\"uses\": 1, \"uses\": 2}", "\u{feff}{}", &nested] {
+        let reply = world.call("POST", TOKENS, call("json", wrong)).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{:.20}", wrong);
+    }
+    let reply = world.call("POST", TOKENS, call("json", "{\n  \"uses\": -1}")).await;
+    assert!(reply.json()["detail"].as_str().unwrap().contains("line 2 column"), "{}", reply.text);
+
+    let large = format!("{{\"group\": [\"{}\"]}}", "x".repeat(1024 * 1024));
+    let reply = world.call("POST", TOKENS, call("json", &large)).await;
+    assert_eq!(reply.status, StatusCode::PAYLOAD_TOO_LARGE);
+    let batch = format!("{{\"births\": [{{\"csr\": \"{}\"}}]}}", "A".repeat(2 * 1024 * 1024));
+    let reply = world.call("POST", BIRTHS, call("json", &batch)).await;
+    assert_eq!(reply.status, StatusCode::BAD_REQUEST, "a batch may be larger");
+}
+
+#[tokio::test]
+async fn an_unknown_address_and_a_wrong_method_are_told_apart() {
+    let world = World::new();
+    for path in ["/", "/api/v1", "/api/v1/things", "/api/v1/devices/", "/api/v2/devices"] {
+        let reply = world.get("admin", path).await;
+        assert_eq!(reply.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(reply.json()["rule"], "no-such-path");
+    }
+    for method in ["DELETE", "PATCH", "OPTIONS", "BREW"] {
+        let reply = world.call(method, DEVICES, Call { role: "admin", ..Call::default() }).await;
+        assert_eq!(reply.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        assert_eq!(reply.header("allow"), "GET,HEAD");
+        assert_eq!(reply.json()["rule"], "no-such-method");
+    }
+    let head = world.call("HEAD", DEVICES, Call { role: "viewer", ..Call::default() }).await;
+    assert_eq!((head.status, head.text.as_str()), (StatusCode::OK, ""));
+}
+
+#[tokio::test]
+async fn nothing_is_for_caches() {
+    let world = World::new();
+    for path in [DEVICES, "/nowhere", api::path::HEALTHZ] {
+        assert_eq!(world.get("viewer", path).await.header("cache-control"), "no-store", "{path}");
+    }
+}

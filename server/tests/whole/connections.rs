@@ -1,0 +1,213 @@
+//! Connections: what ends them, how many requests strangers and devices have, and who speaks for
+//! others.
+
+use crate::world::pki::{Key, Maker};
+use crate::world::{About, HOUR_S, World, default_realm, simpleenroll, simplereenroll};
+use agent::{Dialer, Exchange, Identity};
+use enroll::est::client::{self, Reply};
+use identity::{RuleId, Signer};
+use serde_json::json;
+use server::limits::STRANGER_BURST;
+
+#[tokio::test]
+async fn a_device_that_is_served_keeps_its_connection_and_one_that_is_denied_does_not() {
+    let mut world = World::new().await;
+    let (device, leaf) = world.enrolled("pump-7").await;
+    let mut line = world.dial(Some(&leaf)).await;
+    let (key, next) = (Key::new(), Key::new());
+
+    line.say(simplereenroll(&key.csr(""))).await.leaf(&key);
+    line.say(simplereenroll(&next.csr(""))).await.leaf(&next);
+    let heard = line.say(simpleenroll(b"nonsense")).await;
+    world.refused(&heard, 400, ("csr-der", About::Device(&device.id))).await;
+    assert!(line.is_open().await, "bytes may be mended");
+
+    world.suspend(&device.id).await;
+    let heard = line.say(simplereenroll(&key.csr(""))).await;
+    world.denied(&heard, &RuleId::SUSPENDED, About::Device(&device.id)).await;
+    assert!(!line.is_open().await, "403 closes");
+
+    let mut line = world.dial(None).await;
+    let heard = line.say(simpleenroll(&key.csr(""))).await;
+    world.denied(&heard, &RuleId::NO_CREDENTIAL, About::Stranger).await;
+    assert!(!line.is_open().await, "401 closes");
+    world.end().await;
+}
+
+/// Asks as a stranger until the allowance of the address is used up.
+async fn exhaust(world: &mut World) {
+    let mut line = world.dial(None).await;
+    // More comes back while these are sent, so the end is somewhere behind the burst.
+    for _ in 0..STRANGER_BURST * 20 {
+        let heard = line.say(client::cacerts(&default_realm())).await;
+        if heard.status() == 429 {
+            assert_eq!(heard.header("retry-after"), Some("60"));
+            return world.denied(&heard, &RuleId::RATE, About::Stranger).await;
+        }
+    }
+    panic!("strangers may ask without end");
+}
+
+#[tokio::test]
+async fn the_limit_of_an_address_binds_strangers_and_no_device_behind_it() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+
+    exhaust(&mut world).await;
+
+    let mut line = world.dial(Some(&device.birth)).await;
+    let mut leaf = None;
+    for _ in 0..5 {
+        let key = Key::new();
+        leaf = Some(line.say(simpleenroll(&key.csr(""))).await.leaf(&key));
+    }
+    let key = Key::new();
+    world.renew(&leaf.unwrap(), &key).await.leaf(&key);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_site_may_bring_in_as_many_new_devices_as_it_has() {
+    let mut world = World::new().await;
+    let maker = Maker::new("ACME", world.now());
+    world.maker_door("acme", &maker, json!({})).await;
+    for unit in 0..STRANGER_BURST * 2 {
+        let (unit, key) = (maker.unit(&format!("S{unit}")), Key::new());
+        world.join(&unit, &key).await.leaf(&key);
+    }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_device_that_loops_waits_and_no_other_does() {
+    let mut world = World::new().await;
+    world.set("device_rate_per_hour", "3").await;
+    let (device, leaf) = world.enrolled("pump-7").await;
+    for _ in 0..2 {
+        let key = Key::new();
+        world.renew(&leaf, &key).await.leaf(&key);
+    }
+
+    let heard = world.renew(&leaf, &Key::new()).await;
+    assert_eq!(heard.header("retry-after"), Some("60"));
+    world.denied(&heard, &RuleId::RATE, About::Device(&device.id)).await;
+
+    world.enrolled("pump-8").await;
+    world.later(HOUR_S);
+    let key = Key::new();
+    world.renew(&leaf, &key).await.leaf(&key);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_stranger_who_claims_a_serial_number_uses_up_nothing_of_its_device() {
+    let mut world = World::new().await;
+    world.set("device_rate_per_hour", "3").await;
+    let device = world.born("pump-7").await;
+    let good = world.token(json!({"uses": 9})).await;
+    let mut bad = world.token(json!({})).await;
+    bad.secret = world.token(json!({})).await.secret;
+
+    for _ in 0..4 {
+        let heard = world.join_by(&bad, &Key::new(), "pump-7").await;
+        world.denied(&heard, &RuleId::TOKEN_REFUSED, About::Stranger).await;
+        let heard = world.join_by(&good, &Key::new(), "pump-7").await;
+        world.denied(&heard, &RuleId::TOKEN_OTHER_SERIAL, About::Stranger).await;
+    }
+
+    let key = Key::new();
+    world.join(&device.birth, &key).await.leaf(&key);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn refusals_of_a_device_are_rationed_in_the_ledger_and_all_of_them_counted() {
+    let mut world = World::new().await;
+    let (device, leaf) = world.enrolled("pump-7").await;
+    world.suspend(&device.id).await;
+    let before = world.entries().len();
+
+    for _ in 0..20 {
+        assert_eq!(world.renew(&leaf, &Key::new()).await.status(), 403);
+    }
+
+    assert!(world.entries().len() - before <= 12, "nobody can grow the ledger from outside");
+    assert_eq!(world.count_of("suspended").await, 20);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn refused_strangers_are_one_entry_an_hour() {
+    let world = World::new().await;
+    let before = world.entries().len();
+    for _ in 0..20 {
+        assert_eq!(world.say(None, simpleenroll(&Key::new().csr(""))).await.status(), 401);
+    }
+    world.running().house().summarize_strangers(false).await;
+    assert_eq!(world.entries().len(), before, "the hour is not over");
+
+    world.later(HOUR_S);
+    world.running().house().summarize_strangers(false).await;
+
+    assert_eq!(world.entries().len(), before + 1);
+    assert_eq!(world.last_entry().get("count"), Some(&ledger::Value::Uint(20)));
+    world.end().await;
+}
+
+/// What a balancer says of a client (PROXY protocol v2).
+fn proxied(client: [u8; 4]) -> Vec<u8> {
+    let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
+    header.extend(client);
+    header.extend([127, 0, 0, 1, 0x30, 0x39, 0x20, 0xfb]);
+    header
+}
+
+#[tokio::test]
+async fn behind_a_balancer_a_device_has_the_address_that_the_balancer_names() {
+    let mut world = World::with_config("[proxy]\nfrom = [\"127.0.0.0/8\"]\n").await;
+    world.preface = proxied([192, 0, 2, 7]);
+    let device = world.born("pump-7").await;
+
+    let key = Key::new();
+    world.join(&device.birth, &key).await.leaf(&key);
+    assert_eq!(world.last_entry().get("from").unwrap().as_text(), Some("192.0.2.7"));
+
+    exhaust(&mut world).await;
+    let mut neighbour = world.caller(None);
+    let preface = proxied([192, 0, 2, 8]);
+    neighbour.preface = &preface;
+    let heard = neighbour.dial().await.say(client::cacerts(&default_realm())).await;
+    assert_eq!(heard.status(), 200, "another address has its own allowance");
+
+    let mut bare = world.caller(None);
+    bare.preface = &[];
+    assert!(bare.stream().await.is_err(), "where a header is expected, one is demanded");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn who_is_no_balancer_does_not_speak_for_others() {
+    let mut world = World::new().await;
+    let preface = proxied([192, 0, 2, 7]);
+    let mut liar = world.caller(None);
+    liar.preface = &preface;
+    assert!(liar.stream().await.is_err(), "it is no handshake");
+    world.enrolled("pump-7").await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_agent_enrolls_with_either_key_exchange() {
+    let mut world = World::new().await;
+    for exchange in [Exchange::X25519, Exchange::Hybrid] {
+        let device = world.born(&format!("pump-{exchange:?}")).await;
+        let dialer =
+            Dialer::new(world.running().ports().device.unwrap(), world.root(), exchange).unwrap();
+        let who = Identity::new(&device.birth.chain, device.birth.key.pkcs8());
+        let key = Key::new();
+        let heard = dialer.call(Some(&who), simpleenroll(&key.csr(&device.serial))).await.unwrap();
+        let told = client::read_leaf(&heard.incoming(), key.signer().public()).unwrap();
+        assert!(matches!(told, Reply::Done(_)), "{told:?}");
+    }
+    world.end().await;
+}

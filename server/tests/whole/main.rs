@@ -1,0 +1,22 @@
+//! The whole server, told as sentences: each permission with its refusal beside it, and every
+//! refusal with its trace.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so by a panic"
+)]
+
+#[path = "../world/mod.rs"]
+mod world;
+
+mod bad;
+mod birth;
+mod connections;
+mod crossing;
+mod join;
+mod public;
+mod renew;
+mod restart;
+mod shape;
+mod standing;

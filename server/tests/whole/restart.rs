@@ -1,0 +1,82 @@
+//! A restart: what was acknowledged is there, and one home has one process.
+
+use crate::world::pki::{Key, Maker};
+use crate::world::{About, World};
+use identity::RuleId;
+use serde_json::json;
+
+#[tokio::test]
+async fn after_a_restart_everything_stands_as_it_stood() {
+    let mut world = World::new().await;
+    let maker = Maker::new("ACME", world.now());
+    world.maker_door("acme", &maker, json!({"model": "M1"})).await;
+    let (_, good) = world.enrolled("pump-7").await;
+    let (held, held_leaf) = world.enrolled("pump-8").await;
+    let (bad, bad_leaf) = world.enrolled("pump-9").await;
+    let token = world.token(json!({"uses": 2})).await;
+    let (lost_key, token_key) = (Key::new(), Key::new());
+    let lost = world.renew(&good, &lost_key).await.leaf(&lost_key);
+    world.join_by(&token, &token_key, "t-1").await.leaf(&token_key);
+    world.suspend(&held.id).await;
+    world.revoke(&format!("cert:{}", bad_leaf.serial()), "keyCompromise").await;
+    let entries = world.entries().len();
+
+    world.restart().await;
+
+    assert!(world.entries().len() >= entries);
+    let again = world.renew(&good, &lost_key).await.leaf(&lost_key);
+    assert_eq!(again.serial(), lost.serial(), "a lost answer is found again");
+    let heard = world.renew(&held_leaf, &Key::new()).await;
+    world.denied(&heard, &RuleId::SUSPENDED, About::Device(&held.id)).await;
+    let heard = world.join(&bad.birth, &bad_leaf.key).await;
+    world.denied(&heard, &RuleId::KEY_COMPROMISED, About::Device(&bad.id)).await;
+    let key = Key::new();
+    world.join_by(&token, &key, "t-2").await.leaf(&key);
+    let heard = world.join_by(&token, &Key::new(), "t-3").await;
+    world.denied(&heard, &RuleId::TOKEN_REFUSED, About::Stranger).await;
+    let key = Key::new();
+    world.join(&maker.unit("S1"), &key).await.leaf(&key);
+    world.resume(&held.id).await;
+    let key = Key::new();
+    world.renew(&held_leaf, &key).await.leaf(&key);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_first_use_of_a_leaf_is_remembered() {
+    let mut world = World::new().await;
+    let (device, leaf) = world.enrolled("pump-7").await;
+    let key = Key::new();
+    let next = world.renew(&leaf, &key).await.leaf(&key);
+    world.contact(&next).await;
+
+    world.restart().await;
+    world.later(86_401);
+
+    let heard = world.renew(&leaf, &Key::new()).await;
+    world.denied(&heard, &RuleId::SPENT, About::Device(&device.id)).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn refusals_that_nobody_has_summed_up_yet_are_summed_up_at_the_stop() {
+    let mut world = World::new().await;
+    assert_eq!(
+        world.say(None, crate::world::simpleenroll(&Key::new().csr(""))).await.status(),
+        401
+    );
+
+    world.restart().await;
+
+    assert_eq!(world.last_entry().verb(), "strangers.refused");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_second_process_on_the_same_home_is_refused() {
+    let mut world = World::new().await;
+    let Err(refused) = world.second_start().await else { panic!("two servers have one home") };
+    assert!(refused.to_string().contains("another"), "{refused}");
+    world.enrolled("pump-7").await;
+    world.end().await;
+}
