@@ -120,6 +120,7 @@ pub fn same_roll(one: &Registry, other: &Registry, realm: RealmKey) -> Result<()
     if one.roll().len() == other.roll().len() {
         Ok(())
     } else {
-        Err(format!("{} keys in the roll, {} in the file", one.roll().len(), other.roll().len()).into())
+        Err(format!("{} keys in the roll, {} in the file", one.roll().len(), other.roll().len())
+            .into())
     }
 }

@@ -65,7 +65,8 @@ pub enum Change {
         /// The token that was shown, of which one use goes.
         token: Option<TokenId>,
     },
-    /// A handshake with a credential completed for the first time. Clashes where it was used before.
+    /// A handshake with a credential completed for the first time. Clashes where it was used
+    /// before.
     Used {
         /// Which credential.
         serial: Serial,
@@ -189,8 +190,10 @@ pub enum CommitError {
     /// More is waiting than the writer can take; nothing was written. The requester may try again
     /// in a second.
     Busy,
-    /// The file could not be written (disk full, I/O); nothing was. The operator's move; the
-    /// registry keeps serving.
+    /// The file could not be written (disk full, I/O). Nothing of it is seen; only where a sync
+    /// failed and the process is killed before the next commit, the change may be there afterwards,
+    /// whole and with its entry, as after a lost answer. The operator's move; the registry keeps
+    /// serving.
     Storage(String),
     /// The registry is closed, or was closed before the change was written.
     Closed,

@@ -95,7 +95,9 @@ async fn foundings(typed: &Typed, dice: &mut Dice) -> Result<(), Failure> {
         let within = if number % 2 == 0 { FOUNDING_MAX } else { FOUNDING_MAX / 10 };
         let wait = Duration::from_micros(dice.below(within.as_micros() as usize) as u64);
         let stage = founding::kill(&typed.binary, wait, dice).await;
-        *stages.entry(stage.map_err(|e| format!("a founding killed after {wait:?}: {e}"))?).or_default() += 1;
+        *stages
+            .entry(stage.map_err(|e| format!("a founding killed after {wait:?}: {e}"))?)
+            .or_default() += 1;
         progress(&format!("founding {} of {count}", number + 1));
     }
     done();

@@ -30,7 +30,7 @@ struct Typed {
     #[arg(long)]
     every: bool,
     /// Troubles of each kind.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 6)]
     troubles: u64,
 }
 
@@ -89,16 +89,21 @@ fn cut(typed: &Typed, recorded: &Recorded, dice: &mut Dice) -> Result<(), Failur
 fn blind(recorded: &Recorded, dice: &mut Dice) -> Result<(), Failure> {
     let look = Look { every: false, samples: 0, dice: dice.split() };
     let part = recorded.tape.len().min(3000);
-    let seen = explore(empty().without_log_syncs(), &recorded.tape[..part], &recorded.states, look)?;
+    let seen =
+        explore(empty().without_log_syncs(), &recorded.tape[..part], &recorded.states, look)?;
     if seen.broken.is_empty() {
         return Err("a registry without syncs of its log was not found out".into());
     }
-    println!("without syncs of the log: {} of {} disks broken, as it must be", seen.broken.len(), seen.images);
+    println!(
+        "without syncs of the log: {} of {} disks broken, as it must be",
+        seen.broken.len(),
+        seen.images
+    );
     Ok(())
 }
 
 fn suffer(kind: Kind, typed: &Typed, dice: &mut Dice) -> Result<(), Failure> {
-    let (mut unopened, mut refused, mut images) = (0, 0, 0);
+    let (mut unopened, mut refused, mut restarts, mut images) = (0, 0, 0, 0);
     for number in 0..typed.troubles {
         // Close together at first, where the file is made, and then further on.
         let far = if kind == Kind::Unsynced { 3 } else { 40 };
@@ -109,10 +114,12 @@ fn suffer(kind: Kind, typed: &Typed, dice: &mut Dice) -> Result<(), Failure> {
         broken(&told.seen).map_err(|e| format!("{made:?}: {e}"))?;
         unopened += told.unopened;
         refused += told.refused;
+        restarts += told.restarts;
         images += told.seen.images;
     }
     println!(
-        "{kind:?}: {} troubles, {unopened} openings and {refused} changes refused, {images} disks opened",
+        "{kind:?}: {} troubles, {unopened} openings and {refused} changes refused, {restarts} kills, \
+         {images} disks opened",
         typed.troubles
     );
     Ok(())

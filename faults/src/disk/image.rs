@@ -148,7 +148,9 @@ impl Disk {
                 let mut dice = dice.clone();
                 // Few or many: a fair coin for each would hardly ever lose just one.
                 let of = 1 + dice.below(15);
-                keep.extend(loose.iter().filter_map(|op| (dice.below(16) < of).then_some((*op, true))));
+                keep.extend(
+                    loose.iter().filter_map(|op| (dice.below(16) < of).then_some((*op, true))),
+                );
                 named = dice.below(self.naming.len() + 1);
             }
         }
@@ -193,7 +195,10 @@ impl Disk {
         }
         if let Some(file) = self.files.get_mut(&number) {
             let to = if held { State::Synced } else { State::Doubtful };
-            file.ops.iter_mut().filter(|op| op.state == State::Waiting).for_each(|op| op.state = to);
+            file.ops
+                .iter_mut()
+                .filter(|op| op.state == State::Waiting)
+                .for_each(|op| op.state = to);
             let settled = file.ops.iter().take_while(|op| op.state == State::Synced).count();
             file.ops.drain(..settled).for_each(|op| op.what.apply(&mut file.settled, true));
         }

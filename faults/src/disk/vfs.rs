@@ -21,17 +21,25 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::SystemTime;
 
 static RECORDER: Mutex<Recorder> = Mutex::new(Recorder::new());
 
 /// The address of SQLite's own access to files.
 static UNDER: OnceLock<usize> = OnceLock::new();
 
+/// When a log that a kill left was last written, as its file says.
+const LONG_AGO: SystemTime = SystemTime::UNIX_EPOCH;
+
 struct Recorder {
     place: Option<PathBuf>,
     tape: Vec<Event>,
     names: BTreeMap<Name, FileNo>,
     next: FileNo,
+    /// Files that were opened before the last `watch` or `restart` are not recorded any more.
+    epoch: u32,
+    /// Whether a log was left by a kill, and SQLite has not opened it since.
+    log_left: bool,
     told: usize,
     trouble: Option<Trouble>,
 }
@@ -43,6 +51,8 @@ impl Recorder {
             tape: Vec::new(),
             names: BTreeMap::new(),
             next: 0,
+            epoch: 0,
+            log_left: false,
             told: 0,
             trouble: None,
         }
@@ -54,6 +64,25 @@ impl Recorder {
             return None;
         }
         Name::ALL.into_iter().find(|name| path.file_name() == Some(OsStr::new(name.as_str())))
+    }
+
+    fn begin_anew(&mut self) -> Vec<Event> {
+        let new = Self { epoch: self.epoch + 1, ..Self::new() };
+        std::mem::replace(self, new).tape
+    }
+
+    /// The registry writes a log that it finds again, and not through SQLite: the time of the file
+    /// tells that it did. That it also synced it is taken on trust.
+    fn log_again(&mut self, file: FileNo) {
+        let path = self.place.as_ref().map(|place| place.join(Name::Wal.as_str()));
+        let Some(path) = path else { return };
+        let changed = path.metadata().and_then(|found| found.modified());
+        if changed.is_ok_and(|at| at != LONG_AGO)
+            && let Ok(octets) = std::fs::read(path)
+        {
+            self.tape.push(Event::Wrote { file, at: 0, octets });
+            self.tape.push(Event::Synced { file, held: true });
+        }
     }
 
     fn strikes(&mut self, kind: Kind) -> bool {
@@ -100,7 +129,7 @@ pub fn watch(place: &Path, image: &Image) -> Result<(), Failure> {
     let place = place.canonicalize()?;
     lay(&place, image)?;
     let mut recorder = recorder();
-    *recorder = Recorder::new();
+    recorder.begin_anew();
     recorder.place = Some(place);
     recorder.names = image.keys().map(|name| (*name, *name as FileNo)).collect();
     recorder.next = Name::ALL.len() as FileNo;
@@ -138,10 +167,30 @@ pub fn lift(place: &Path) -> Result<Image, Failure> {
     Ok(image)
 }
 
+/// Goes on in the directory `to` with the files as they are now: for the disk it is the same one.
+/// What still has them open in the old directory is a process that was killed.
+///
+/// # Errors
+/// Where they cannot be copied.
+pub fn restart(to: &Path) -> Result<(), Failure> {
+    let to = to.canonicalize()?;
+    let mut recorder = recorder();
+    let from = recorder.place.take().ok_or("nothing is watched")?;
+    lay(&to, &lift(&from)?)?;
+    let log = to.join(Name::Wal.as_str());
+    recorder.log_left = log.exists();
+    if recorder.log_left {
+        std::fs::File::options().write(true).open(log)?.set_modified(LONG_AGO)?;
+    }
+    recorder.place = Some(to);
+    recorder.epoch += 1;
+    Ok(())
+}
+
 /// Ends the recording, and any trouble, and gives the tape.
 #[must_use]
 pub fn take_tape() -> Vec<Event> {
-    std::mem::replace(&mut *recorder(), Recorder::new()).tape
+    recorder().begin_anew()
 }
 
 /// Notes that the registry called one more change durable.
@@ -169,6 +218,8 @@ struct Watched {
     base: ffi::sqlite3_file,
     /// Its number, or [`OTHER`].
     number: FileNo,
+    /// When it was opened.
+    epoch: u32,
 }
 
 /// A file that is not recorded.
@@ -209,7 +260,11 @@ unsafe fn under(file: *mut ffi::sqlite3_file) -> *mut ffi::sqlite3_file {
 
 unsafe fn number(file: *mut ffi::sqlite3_file) -> FileNo {
     // SAFETY: see the module.
-    unsafe { (*file.cast::<Watched>()).number }
+    let (number, epoch) = unsafe {
+        let file = file.cast::<Watched>();
+        ((*file).number, (*file).epoch)
+    };
+    if number != OTHER && epoch == recorder().epoch { number } else { OTHER }
 }
 
 /// Calls the method of the same name of SQLite's own file.
@@ -237,28 +292,32 @@ unsafe extern "C" fn open(
         let rc = open(vfs, name, under(file), flags, out);
         let methods: *const ffi::sqlite3_io_methods =
             if (*under(file)).pMethods.is_null() { ptr::null() } else { &METHODS };
-        let number = if rc == ffi::SQLITE_OK && !name.is_null() {
+        let (number, epoch) = if rc == ffi::SQLITE_OK && !name.is_null() {
             opened(CStr::from_ptr(name))
         } else {
-            OTHER
+            (OTHER, 0)
         };
         let base = ffi::sqlite3_file { pMethods: methods };
-        file.cast::<Watched>().write(Watched { base, number });
+        file.cast::<Watched>().write(Watched { base, number, epoch });
         rc
     }
 }
 
-fn opened(path: &CStr) -> FileNo {
+fn opened(path: &CStr) -> (FileNo, u32) {
     let mut recorder = recorder();
-    let Some(name) = recorder.name(path) else { return OTHER };
-    if let Some(number) = recorder.names.get(&name) {
-        return *number;
+    let epoch = recorder.epoch;
+    let Some(name) = recorder.name(path) else { return (OTHER, epoch) };
+    if let Some(number) = recorder.names.get(&name).copied() {
+        if name == Name::Wal && std::mem::take(&mut recorder.log_left) {
+            recorder.log_again(number);
+        }
+        return (number, epoch);
     }
     let number = recorder.next;
     recorder.next += 1;
     recorder.names.insert(name, number);
     recorder.tape.push(Event::Made { name, file: number });
-    number
+    (number, epoch)
 }
 
 unsafe extern "C" fn delete(
@@ -379,10 +438,7 @@ unsafe extern "C" fn unlock(file: *mut ffi::sqlite3_file, level: c_int) -> c_int
     unsafe { pass!(file, xUnlock, level) }
 }
 
-unsafe extern "C" fn check_reserved_lock(
-    file: *mut ffi::sqlite3_file,
-    held: *mut c_int,
-) -> c_int {
+unsafe extern "C" fn check_reserved_lock(file: *mut ffi::sqlite3_file, held: *mut c_int) -> c_int {
     // SAFETY: see the module.
     unsafe { pass!(file, xCheckReservedLock, held) }
 }

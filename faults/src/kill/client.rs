@@ -97,13 +97,20 @@ impl Client {
     ///
     /// # Errors
     /// [`Miss`].
-    pub async fn post(&self, desk: &mut Desk, at: String, body: &Value, key: &str) -> Result<Value, Miss> {
+    pub async fn post(
+        &self,
+        desk: &mut Desk,
+        at: String,
+        body: &Value,
+        key: &str,
+    ) -> Result<Value, Miss> {
         let headers = vec![
             ("authorization", self.bearer.clone()),
             ("content-type", "application/json".to_owned()),
             ("idempotency-key", key.to_owned()),
         ];
-        let say = Outgoing { method: "POST", path: at, headers, body: body.to_string().into_bytes() };
+        let say =
+            Outgoing { method: "POST", path: at, headers, body: body.to_string().into_bytes() };
         self.ask(desk, say).await
     }
 

@@ -59,7 +59,12 @@ impl Worker {
         &self.unit
     }
 
-    async fn step(&mut self, client: &Client, desk: &mut Desk, book: &Shared) -> Result<bool, Failure> {
+    async fn step(
+        &mut self,
+        client: &Client,
+        desk: &mut Desk,
+        book: &Shared,
+    ) -> Result<bool, Failure> {
         let waited = self.unit.waits();
         let had = self.unit.token.is_some();
         let step = self.unit.step(client, desk, &mut self.dice).await?;
@@ -84,7 +89,11 @@ impl Worker {
 ///
 /// # Errors
 /// What was refused.
-pub async fn retry(workers: Vec<Worker>, client: &Client, book: &Shared) -> Result<Vec<Worker>, Failure> {
+pub async fn retry(
+    workers: Vec<Worker>,
+    client: &Client,
+    book: &Shared,
+) -> Result<Vec<Worker>, Failure> {
     each(workers, |mut worker| {
         let (client, book) = (client.clone(), book.clone());
         async move {
@@ -101,7 +110,11 @@ pub async fn retry(workers: Vec<Worker>, client: &Client, book: &Shared) -> Resu
 ///
 /// # Errors
 /// What was refused.
-pub async fn work(workers: Vec<Worker>, client: &Client, book: &Shared) -> Result<Vec<Worker>, Failure> {
+pub async fn work(
+    workers: Vec<Worker>,
+    client: &Client,
+    book: &Shared,
+) -> Result<Vec<Worker>, Failure> {
     let looking = tokio::spawn(look(client.clone(), book.clone()));
     let worked = each(workers, |mut worker| {
         let (client, book) = (client.clone(), book.clone());

@@ -73,7 +73,11 @@ impl Server {
         let text = fs::read(&self.ports_file).ok()?;
         let ports: serde_json::Value = serde_json::from_slice(&text).ok()?;
         let port = |name: &str| ports.get(name)?.as_u64().and_then(|n| u16::try_from(n).ok());
-        Some(Ports { device: port("device")?, operator: port("operator")?, public: port("public")? })
+        Some(Ports {
+            device: port("device")?,
+            operator: port("operator")?,
+            public: port("public")?,
+        })
     }
 
     /// Kills it where it stands.

@@ -178,7 +178,7 @@ impl Unit {
     }
 
     fn wish(&mut self, dice: &mut Dice) -> Result<Asked, Failure> {
-        let once = format!("{:016x}", dice.next());
+        let once = format!("{:016x}", dice.draw());
         Ok(match (&self.birth, &self.token, &self.leaf) {
             (None, None, None) if self.by_token => Asked::Token(once),
             (None, None, None) => {
@@ -217,7 +217,8 @@ impl Unit {
                 Ok(None)
             }
             Asked::Leaf { key, csr, want, fresh } => {
-                let say = est::enroll(&RealmName::default_realm(), *want, csr, self.shown().as_ref());
+                let say =
+                    est::enroll(&RealmName::default_realm(), *want, csr, self.shown().as_ref());
                 let who = match want {
                     Want::Join => self.birth.as_ref(),
                     Want::Renew => self.leaf.as_ref(),

@@ -49,12 +49,7 @@ struct Left {
 ///
 /// # Errors
 /// Where there is no room for the images.
-pub fn explore(
-    disk: Disk,
-    tape: &[Event],
-    states: &[State],
-    look: Look,
-) -> Result<Seen, Failure> {
+pub fn explore(disk: Disk, tape: &[Event], states: &[State], look: Look) -> Result<Seen, Failure> {
     let workers = std::thread::available_parallelism().map_or(2, usize::from).min(8);
     let (send, receive) = sync_channel(workers);
     let receive = Arc::new(Mutex::new(receive));

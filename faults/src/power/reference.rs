@@ -23,6 +23,8 @@ pub struct Reference {
     count: usize,
     said: Digest,
     states: Vec<State>,
+    /// What may have happened although it was refused, and what would be said then.
+    doubtful: Vec<(Digest, Vec<Job>)>,
 }
 
 /// A directory for something that is gone in a moment: in memory, where the system has that.
@@ -44,7 +46,14 @@ impl Reference {
     pub fn new() -> Result<Self, Failure> {
         let place = scratch()?;
         let registry = Registry::open(&place.path().join("muster.db"), Options::default())?;
-        let mut new = Self { place, registry, count: 0, said: [0; 32], states: Vec::new() };
+        let mut new = Self {
+            place,
+            registry,
+            count: 0,
+            said: [0; 32],
+            states: Vec::new(),
+            doubtful: Vec::new(),
+        };
         new.remember()?;
         Ok(new)
     }
@@ -66,8 +75,31 @@ impl Reference {
             // before still is.
             let same = self.states.iter_mut().filter(|state| state.after == count);
             same.for_each(|state| state.after += 1);
+        } else {
+            self.doubtful.clear();
         }
         Ok(())
+    }
+
+    /// The registry was killed, started again and says this: what was in question is decided.
+    /// How many changes have happened after all, and count from now on.
+    ///
+    /// # Errors
+    /// Where it says something else than it may.
+    pub fn settle(&mut self, said: Digest) -> Result<usize, Failure> {
+        if said == self.said {
+            self.doubtful.clear();
+            return Ok(0);
+        }
+        let doubtful = std::mem::take(&mut self.doubtful);
+        let happened = doubtful.into_iter().find(|(would, _)| *would == said);
+        let (_, jobs) = happened.ok_or("after a kill it says what it never said")?;
+        for job in &jobs {
+            repeat(&self.registry, job)?;
+            self.count += 1;
+            self.remember()?;
+        }
+        Ok(jobs.len())
     }
 
     /// What there would be if these had happened too, one after the other. A change that was
@@ -83,9 +115,13 @@ impl Reference {
             vfs::lay(place.path(), &image)?;
             let path = place.path().join("muster.db");
             let registry = Registry::open(&path, Options::default())?;
+            let mut done = Vec::new();
             for job in &jobs[from..] {
                 if repeat(&registry, job).is_ok() {
-                    self.states.push(State { after: self.count, said: audit::digest(&path)? });
+                    done.push(job.clone());
+                    let said = audit::digest(&path)?;
+                    self.states.push(State { after: self.count, said });
+                    self.doubtful.push((said, done.clone()));
                 }
             }
         }

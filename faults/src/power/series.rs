@@ -81,10 +81,44 @@ use Kind::*;
 
 /// Each kind at least once, in an order in which it can succeed.
 const SCRIPT: [Kind; 39] = [
-    Found, AuthorityMade, AuthorityRetiring, Born, Born, Born, Born, Leafed, Leafed, Leafed, Used, Leafed,
-    Used, Held, Unheld, Kept, Unheld, Grouped, Marked, TokenMade, LeafedByToken, TokenRevoked,
-    DoorSet, DoorRemoved, DoorSet, ProfileSet, SettingSet, SettingUnset, OperatorSet,
-    OperatorRemoved, Batch, BatchThatClashes, Nothing, Noted, Unnoted, Reborn, Revoked, Retired,
+    Found,
+    AuthorityMade,
+    AuthorityRetiring,
+    Born,
+    Born,
+    Born,
+    Born,
+    Leafed,
+    Leafed,
+    Leafed,
+    Used,
+    Leafed,
+    Used,
+    Held,
+    Unheld,
+    Kept,
+    Unheld,
+    Grouped,
+    Marked,
+    TokenMade,
+    LeafedByToken,
+    TokenRevoked,
+    DoorSet,
+    DoorRemoved,
+    DoorSet,
+    ProfileSet,
+    SettingSet,
+    SettingUnset,
+    OperatorSet,
+    OperatorRemoved,
+    Batch,
+    BatchThatClashes,
+    Nothing,
+    Noted,
+    Unnoted,
+    Reborn,
+    Revoked,
+    Retired,
     Compromised,
 ];
 
@@ -93,10 +127,46 @@ pub const KINDS: &[Kind] = &SCRIPT;
 
 /// What happens most in a fleet, and the rest now and then.
 const LIFE: [Kind; 40] = [
-    Found, AuthorityMade, AuthorityRetiring, Born, Born, Born, Born, Reborn, Leafed, Leafed, Leafed,
-    Leafed, Leafed, LeafedByToken, LeafedByToken, Used, Used, Used, Held, Unheld, Unheld, Kept,
-    Retired, Revoked, Compromised, Grouped, Marked, TokenMade, TokenRevoked, DoorSet, DoorRemoved,
-    ProfileSet, SettingSet, OperatorSet, Batch, BatchThatClashes, Nothing, Noted, Noted, Unnoted,
+    Found,
+    AuthorityMade,
+    AuthorityRetiring,
+    Born,
+    Born,
+    Born,
+    Born,
+    Reborn,
+    Leafed,
+    Leafed,
+    Leafed,
+    Leafed,
+    Leafed,
+    LeafedByToken,
+    LeafedByToken,
+    Used,
+    Used,
+    Used,
+    Held,
+    Unheld,
+    Unheld,
+    Kept,
+    Retired,
+    Revoked,
+    Compromised,
+    Grouped,
+    Marked,
+    TokenMade,
+    TokenRevoked,
+    DoorSet,
+    DoorRemoved,
+    ProfileSet,
+    SettingSet,
+    OperatorSet,
+    Batch,
+    BatchThatClashes,
+    Nothing,
+    Noted,
+    Noted,
+    Unnoted,
 ];
 
 /// The history, as far as it was asked for.
@@ -121,7 +191,8 @@ impl Series {
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(kind, &SystemRandom::new())?;
         let key = SoftwareKey::from_pkcs8(pkcs8.as_ref()).map_err(|e| e.to_string())?;
         let mut outside = Outside { now: moment(0), dice: &mut dice };
-        let root = ca::authority::root("Muster root", &key, &mut outside).map_err(|e| e.to_string())?;
+        let root =
+            ca::authority::root("Muster root", &key, &mut outside).map_err(|e| e.to_string())?;
         Ok(Self { dice, count: 0, units: 0, tokens: Vec::new(), root, octets: 600 })
     }
 
@@ -225,7 +296,9 @@ impl Series {
                 // In the script the one that was set just before.
                 Change::DoorRemoved(format!("door-{}", count.wrapping_sub(1) % 4))
             }
-            ProfileSet => Change::ProfileSet(Profile { name: name("profile"), ..Profile::standard() }),
+            ProfileSet => {
+                Change::ProfileSet(Profile { name: name("profile"), ..Profile::standard() })
+            }
             SettingSet => setting(Some(format!("{count}"))),
             SettingUnset => setting(None),
             OperatorSet => Change::OperatorSet(self.operator()?),
@@ -310,7 +383,7 @@ impl Series {
 
     fn credential(&mut self, n: u64, generation: u32, spki: SpkiHash) -> Credential {
         Credential {
-            serial: serial(self.count, self.dice.next()),
+            serial: serial(self.count, self.dice.draw()),
             kind: if generation == 0 { CredentialKind::Birth } else { CredentialKind::Leaf },
             device: id(n),
             issuer: issuer(),

@@ -25,6 +25,8 @@ pub struct Told {
     pub unopened: usize,
     /// Changes were refused.
     pub refused: usize,
+    /// Kills and starts in the middle of it.
+    pub restarts: usize,
     /// What the cuts found.
     pub seen: Seen,
 }
@@ -34,13 +36,13 @@ pub struct Told {
 /// # Errors
 /// What did not hold.
 pub fn suffer(trouble: Trouble, mut dice: Dice, count: usize) -> Result<Told, Failure> {
-    let place = scratch()?;
+    let mut place = scratch()?;
     let empty = Image::from([(Name::Db, Vec::new())]);
     vfs::watch(place.path(), &empty)?;
     vfs::set_trouble(Some(trouble));
     let mut told = Told::default();
     let mut reference = Reference::new()?;
-    let registry = open(place.path(), &mut told)?;
+    let mut registry = open(place.path(), &mut told)?;
     let mut series = Series::new(dice.split())?;
     let mut done = 0;
     // Also until it is over: what comes afterwards has to succeed.
@@ -52,7 +54,18 @@ pub fn suffer(trouble: Trouble, mut dice: Dice, count: usize) -> Result<Told, Fa
         };
         done += jobs.len();
         let answers = ask(&registry, &jobs)?;
-        told.refused += weigh(&registry, &mut reference, (&jobs, &answers), place.path())?;
+        let refused = weigh(&registry, &mut reference, (&jobs, &answers), place.path())?;
+        told.refused += refused;
+        if refused > 0 && dice.once_in(4) {
+            told.restarts += 1;
+            let next = scratch()?;
+            vfs::restart(next.path())?;
+            registry = open(next.path(), &mut told)?;
+            place = next;
+            // Whoever reads sees it from now on, so it counts as told.
+            let said = audit::digest(&place.path().join("muster.db"))?;
+            (0..reference.settle(said)?).for_each(|_| vfs::told());
+        }
     }
     vfs::set_trouble(None);
     let last = [series.next(&registry)?];
@@ -117,11 +130,7 @@ fn weigh(
 }
 
 /// Closes the registry, opens the file again, and holds both rolls against each other.
-fn finish(
-    place: &Path,
-    registry: Registry,
-    reference: &Reference,
-) -> Result<Vec<Event>, Failure> {
+fn finish(place: &Path, registry: Registry, reference: &Reference) -> Result<Vec<Event>, Failure> {
     let tape = vfs::take_tape();
     audit::sound(&registry)?;
     registry.close();

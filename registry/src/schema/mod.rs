@@ -15,6 +15,8 @@ use ledger::tree::Frontier;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Row};
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -81,6 +83,7 @@ impl Place {
 pub(crate) fn open_writer(place: &Place) -> Result<Connection, OpenError> {
     if let Place::File(path) = place {
         create_private(path)?;
+        write_log_again(path)?;
     }
     let mut db = place.connect()?;
     if matches!(place, Place::File(_)) {
@@ -107,6 +110,38 @@ fn begin_log(db: &Connection) -> Result<(), OpenError> {
         return Ok(());
     }
     Err(OpenError::Storage("its write-ahead log cannot be begun".to_owned()))
+}
+
+/// Octets of the log that are written again at a time.
+const AGAIN: usize = 1 << 20;
+
+/// Writes the log that a process before us has left once more, as it reads, and syncs it.
+///
+/// A sync may have failed before that process ended. The kernel then keeps the pages and forgets
+/// that they are not on the disk: the log reads well and would be built on, until a power cut takes
+/// its middle away and with it all that was committed behind. Written again they are on the disk
+/// after the next sync that holds, which is this one.
+fn write_log_again(path: &Path) -> Result<(), OpenError> {
+    let storage = |e: std::io::Error| OpenError::Storage(format!("its write-ahead log: {e}"));
+    let mut name = path.to_owned().into_os_string();
+    name.push("-wal");
+    let mut log = match File::options().read(true).write(true).open(name) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+        log => log.map_err(storage)?,
+    };
+    let mut octets = Vec::with_capacity(AGAIN);
+    let mut at = 0;
+    loop {
+        octets.clear();
+        log.seek(SeekFrom::Start(at)).map_err(storage)?;
+        let count = (&log).take(AGAIN as u64).read_to_end(&mut octets).map_err(storage)?;
+        if count == 0 {
+            return log.sync_all().map_err(storage);
+        }
+        log.seek(SeekFrom::Start(at)).map_err(storage)?;
+        log.write_all(&octets).map_err(storage)?;
+        at += count as u64;
+    }
 }
 
 /// A reader's connection; it cannot write.
@@ -297,4 +332,37 @@ fn credential(row: &Row<'_>, turns: &mut Vec<Turn>) -> rusqlite::Result<()> {
         turns.push(Turn::Revoked(which, true));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn a_log_that_was_left_is_written_again_as_it_was() {
+        let place = tempfile::tempdir().unwrap();
+        let (path, log) = (place.path().join("muster.db"), place.path().join("muster.db-wal"));
+        // Two whole steps and a bit.
+        let left: Vec<u8> = (0..2 * AGAIN + 7).map(|n| (n % 251) as u8).collect();
+        std::fs::write(&log, &left).unwrap();
+        File::options()
+            .write(true)
+            .open(&log)
+            .unwrap()
+            .set_modified(SystemTime::UNIX_EPOCH)
+            .unwrap();
+
+        write_log_again(&path).unwrap();
+
+        assert!(std::fs::read(&log).unwrap() == left);
+        assert_ne!(log.metadata().unwrap().modified().unwrap(), SystemTime::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn where_no_log_was_left_none_is_made() {
+        let place = tempfile::tempdir().unwrap();
+        write_log_again(&place.path().join("muster.db")).unwrap();
+        assert!(!place.path().join("muster.db-wal").exists());
+    }
 }
