@@ -65,7 +65,8 @@ pub enum Change {
         /// The token that was shown, of which one use goes.
         token: Option<TokenId>,
     },
-    /// A handshake with a credential completed for the first time. Clashes where it was used before.
+    /// A handshake with a credential completed for the first time. Clashes where it was used
+    /// before.
     Used {
         /// Which credential.
         serial: Serial,
@@ -190,7 +191,7 @@ pub enum CommitError {
     /// in a second.
     Busy,
     /// The file could not be written (disk full, I/O). Nothing of it is seen; only where a sync
-    /// failed and the process ends before the next commit, the change may be there afterwards,
+    /// failed and the process is killed before the next commit, the change may be there afterwards,
     /// whole and with its entry, as after a lost answer. The operator's move; the registry keeps
     /// serving.
     Storage(String),
