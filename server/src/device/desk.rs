@@ -9,10 +9,10 @@ use crate::clock::SystemDice;
 use crate::house::{House, RealmState};
 use crate::keys::NewKey;
 use crate::record::Refused;
-use ca::{Granted, Judgement, Trust};
+use ca::{Approved, Granted, Judgement, Trust};
 use enroll::est::server::{self, Answer};
 use identity::ask::{Cause, KeySource, Want};
-use identity::{Ask, Certificate, KeyKind, Outside, PublicKey, Refusal, RuleId, Signer};
+use identity::{Ask, Certificate, KeyKind, Outside, PublicKey, Refusal, RuleId, Signer, UnixTime};
 use ledger::{Class, Payload};
 use registry::{Change, CommitError, ReadError};
 
@@ -120,16 +120,7 @@ async fn attempt(
         Judgement::Again(_) => return Err(outage("a key made here cannot be handed over twice")),
         Judgement::Grant(approved) => approved,
     };
-    let issuer = realm.operations.as_ref().ok_or(Refusal::Denied(RuleId::NO_AUTHORITY))?;
-    let made = match ask.key {
-        KeySource::Device => None,
-        KeySource::Server => Some(make_key()?),
-    };
-    let key = made.as_ref().map_or(ask.csr.key(), |(_, public)| public);
-    let mut dice = SystemDice;
-    let granted = issuer
-        .issue(*approved, key, &mut Outside { now, dice: &mut dice })
-        .map_err(|_| outage("the operations authority did not sign"))?;
+    let (granted, made) = sign(realm, ask, *approved, now)?;
     let leaf = Certificate::parse(&granted.leaf.der).map_err(Refusal::Malformed)?;
     // What was shown says what it is, whichever operation was called: a join alone closes earlier
     // leaves.
@@ -139,13 +130,32 @@ async fn attempt(
     match house.commit(realm.key, change(realm, granted), class, payload).await {
         Ok(_) => {
             house.metrics.enrollment(realm.name().as_str(), ask.want.as_str(), "issued");
-            Ok(Some(Enrolled { leaf, key: made.map(|(made, _)| made) }))
+            Ok(Some(Enrolled { leaf, key: made }))
         }
         Err(CommitError::Conflict(_)) => Ok(None),
         Err(CommitError::Busy | CommitError::Storage(_) | CommitError::Closed) => {
             Err(outage("the registry cannot write: try again later"))
         }
     }
+}
+
+/// Signs what was approved, for the device's key or for one that is made here.
+fn sign(
+    realm: &RealmState,
+    ask: &Ask,
+    approved: Approved,
+    now: UnixTime,
+) -> Result<(Granted, Option<NewKey>), Refusal> {
+    let issuer = realm.operations.as_ref().ok_or(Refusal::Denied(RuleId::NO_AUTHORITY))?;
+    let made = match ask.key {
+        KeySource::Device => None,
+        KeySource::Server => Some(make_key()?),
+    };
+    let key = made.as_ref().map_or(ask.csr.key(), |(_, public)| public);
+    let granted = issuer
+        .issue(approved, key, &mut Outside { now, dice: &mut SystemDice })
+        .map_err(|_| outage("the operations authority did not sign"))?;
+    Ok((granted, made.map(|(made, _)| made)))
 }
 
 /// A key for a device that cannot make one.
