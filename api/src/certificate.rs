@@ -124,6 +124,8 @@ words! {
         Active = "active",
         /// Signs no more certificates, but its CRLs; what it signed is still good.
         Retiring = "retiring",
+        /// The overlap with its successor is over: a leaf of it opens no door.
+        Retired = "retired",
         /// Barred at once: nothing that it signed is good.
         Barred = "barred",
     }
@@ -148,6 +150,18 @@ pub struct AuthorityView {
     pub pem: String,
     /// The kind of its key.
     pub key_kind: KeyKind,
+    /// When a retiring one retires; `null` where it has no date.
+    #[serde(default)]
+    pub retires: Option<String>,
+    /// Since when a barred one is barred, and why.
+    #[serde(default)]
+    pub barred: Option<RevocationView>,
+    /// When its private key was destroyed.
+    #[serde(default)]
+    pub wiped: Option<String>,
+    /// While authorities change: the devices whose newest leaf is live and was signed by it.
+    #[serde(default)]
+    pub leaves: Option<u64>,
 }
 
 /// For what a new authority's key is made.
@@ -159,6 +173,9 @@ pub struct AuthorityRequest {
     /// The kind of its key, `p256` where nothing is said; not `rsa`.
     #[serde(default)]
     pub key_kind: Option<KeyKind>,
+    /// Also while the one before is still in its overlap.
+    #[serde(default)]
+    pub in_overlap: bool,
 }
 
 /// The request of a new authority, to be signed by the root where the root is.
@@ -170,6 +187,9 @@ pub struct AuthorityCsr {
     pub role: AuthorityRole,
     /// The request (PKCS#10) in PEM.
     pub csr: String,
+    /// When it was made.
+    #[serde(default)]
+    pub made: String,
 }
 
 /// An authority's certificate, signed by the root.
@@ -180,14 +200,29 @@ pub struct AuthorityInstall {
     pub certificate: String,
     /// What it signs.
     pub role: AuthorityRole,
+    /// For how many seconds its predecessor still counts; where nothing is said, until the last
+    /// leaf of it has ended. A birth authority counts for good.
+    #[serde(default)]
+    pub overlap_s: Option<u64>,
 }
 
 /// How an authority shall stand.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorityStateRequest {
-    /// Signs, signs no more, or barred at once.
+    /// Signs, signs no more, retired now, or barred at once.
     pub state: AuthorityState,
+    /// For how many seconds a retiring one still counts.
+    #[serde(default)]
+    pub overlap_s: Option<u64>,
+}
+
+/// Why an authority is barred, at once and for good.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorityRevocation {
+    /// Why; not `certificateHold`.
+    pub reason: Reason,
 }
 
 /// A CRL that was signed offline.

@@ -23,9 +23,9 @@ mod word;
 
 pub use birth::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResults};
 pub use certificate::{
-    AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRole, AuthorityState,
-    AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView, CrlInstall, KeyKind,
-    Reason, RevocationRequest, RevocationResult, RevocationView,
+    AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRevocation, AuthorityRole,
+    AuthorityState, AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView,
+    CrlInstall, KeyKind, Reason, RevocationRequest, RevocationResult, RevocationView,
 };
 pub use device::{Assurance, DeviceView, GroupView, Standing, StandingRequest};
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};

@@ -31,10 +31,15 @@ pub const CERTIFICATE_REVOKE: &str = "/api/v1/certificates/{name}/revoke";
 
 /// GET: the authorities; POST: install one that the root signed.
 pub const AUTHORITIES: &str = "/api/v1/authorities";
-/// POST: make a key for a new authority and answer its request, which the root signs offline.
+/// GET: requests that the root has not answered; POST: make a key for a new authority and answer
+/// its request, which the root signs offline.
 pub const AUTHORITY_REQUESTS: &str = "/api/v1/authorities/requests";
+/// DELETE: give a request up, and destroy its key.
+pub const AUTHORITY_REQUEST: &str = "/api/v1/authorities/requests/{id}";
 /// GET: one authority; PATCH: its state.
 pub const AUTHORITY: &str = "/api/v1/authorities/{id}";
+/// POST: bar it at once and for good, with a reason.
+pub const AUTHORITY_REVOKE: &str = "/api/v1/authorities/{id}/revoke";
 /// PUT: a CRL that was signed offline, the root's.
 pub const AUTHORITY_CRL: &str = "/api/v1/authorities/{id}/crl";
 

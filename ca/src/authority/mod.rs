@@ -16,7 +16,7 @@ use const_oid::db::rfc4519;
 use der::Encode;
 use der::asn1::{Ia5String, OctetString};
 use identity::ask::Cause;
-use identity::authority::{Authority, AuthorityState, Role};
+use identity::authority::{Authority, Role};
 use identity::certificate::attribute;
 use identity::{Certificate, Csr, Defect, KeyError, Outside, PublicKey, Refusal, Signer, UnixTime};
 use std::net::IpAddr;
@@ -177,7 +177,7 @@ pub fn admit(
     let id = id.ok_or_else(|| {
         defect("authority-key-id", "this certificate has no subject key identifier of 20 octets")
     })?;
-    Ok(Authority { id, role, state: AuthorityState::Active, certificate })
+    Ok(Authority::active(id, role, certificate))
 }
 
 /// A name of a server.

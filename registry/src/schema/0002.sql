@@ -7,6 +7,32 @@ CREATE INDEX entry_device ON entry (realm, device, number) WHERE device IS NOT N
 -- The number of the entry that tells of its issuance: what a receipt is made from.
 ALTER TABLE credential ADD COLUMN entry INTEGER;
 
+-- Of a retiring authority, when it retires; of a barred one, since when and why; and when its key was
+-- destroyed.
+ALTER TABLE authority ADD COLUMN retires INTEGER;
+ALTER TABLE authority ADD COLUMN barred INTEGER;
+ALTER TABLE authority ADD COLUMN reason TEXT;
+ALTER TABLE authority ADD COLUMN wiped INTEGER;
+
+-- Keys of authorities that are to come, with the request that the root has not answered yet.
+CREATE TABLE authority_request (
+    realm INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    role TEXT NOT NULL,
+    csr BLOB NOT NULL,
+    made INTEGER NOT NULL,
+    PRIMARY KEY (realm, id)
+) WITHOUT ROWID;
+
+-- One root's certificate for the key of another.
+CREATE TABLE cross_certificate (
+    realm INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    issuer BLOB NOT NULL,
+    der BLOB NOT NULL,
+    PRIMARY KEY (realm, id, issuer)
+) WITHOUT ROWID;
+
 ANALYZE sqlite_schema;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('entry', 'entry_device', '1000000 1000000 10 1');

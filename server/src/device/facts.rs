@@ -3,6 +3,8 @@
 use crate::clock::SystemDice;
 use crate::house::{House, RealmState};
 use ca::{Facts, KeyFacts, Recognized};
+use identity::authority::{Authority, AuthorityState};
+use identity::credential::{Reason, Revocation};
 use identity::door::Door;
 use identity::name::DeviceName;
 use identity::token::Token;
@@ -126,12 +128,23 @@ fn held(
 ) -> Result<(Vec<Credential>, bool), ReadError> {
     let all = house.registry.credentials_of(realm.key, &device.id, LEAVES_MAX + 1)?;
     let leaves = all.into_iter().filter(|c| c.kind == CredentialKind::Leaf).take(LEAVES_MAX);
+    let leaves = leaves.map(|leaf| barred(realm, leaf));
     // A birth certificate that was revoked counts too: who took it away did not mean to give grace.
     let has_birth = match shown {
         Some(shown) if shown.kind == CredentialKind::Birth => true,
         _ => house.registry.birth_of(realm.key, &device.id)?.is_some(),
     };
     Ok((leaves.collect(), has_birth))
+}
+
+/// A leaf of a barred authority is as good as revoked: it is no answer to a retry.
+fn barred(realm: &RealmState, leaf: Credential) -> Credential {
+    let barred = |a: &&Authority| a.id == leaf.issuer && a.state == AuthorityState::Barred;
+    let barred = realm.authorities.iter().find(barred).map(|a| Revocation {
+        at: a.barred.map_or(leaf.issued, |b| b.at),
+        reason: Reason::CaCompromise,
+    });
+    Credential { revoked: leaf.revoked.or(barred), ..leaf }
 }
 
 /// The roll answers for nearly every new key: it is unknown, and no SQL is asked.

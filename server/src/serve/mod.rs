@@ -13,6 +13,7 @@ use crate::found::{self, FoundError};
 use crate::home::{Config, Home, HomeError, Lock, Ports, ServeOptions, Settings};
 use crate::house::House;
 use crate::listen::Stopper;
+use crate::operator::Workshop;
 use crate::public::PublicView;
 use crate::sd::{self, State};
 use crate::tls::ServedError;
@@ -111,6 +112,7 @@ pub struct Running {
     stopper: Stopper,
     serving: JoinSet<()>,
     beside: JoinSet<()>,
+    hands: Arc<dyn Workshop>,
     own: Option<ports::Own>,
     _lock: Lock,
 }
@@ -148,6 +150,7 @@ pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, St
         health: Arc::new(health),
         workshop: Arc::new(HomeWorkshop::new(home.clone(), house.clone(), view.clone())),
     };
+    let hands: Arc<dyn Workshop> = desk.workshop.clone();
     let mut opened = ports::open(&desk, &settings, &stop, &mut serving)?;
     let mut beside = JoinSet::new();
     beside::begin(&desk, &mut beside);
@@ -172,6 +175,7 @@ pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, St
         stopper,
         serving,
         beside,
+        hands,
         own: opened.own(),
         _lock: lock,
     })
@@ -210,6 +214,11 @@ impl Running {
     #[must_use]
     pub fn view(&self) -> &Arc<PublicView> {
         &self.view
+    }
+
+    /// Looks at the dates of authorities now, as it happens by itself within the hour.
+    pub async fn settle_authorities(&self) {
+        crate::authorities::settle(&self.house, &self.hands).await;
     }
 
     /// Reads what may change while it runs: realms, and the operators' own certificate.

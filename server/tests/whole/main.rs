@@ -18,5 +18,7 @@ mod join;
 mod public;
 mod renew;
 mod restart;
+mod revoke;
+mod roll;
 mod shape;
 mod standing;
