@@ -162,6 +162,9 @@ pub struct AuthorityView {
     /// While authorities change: the devices whose newest leaf is live and was signed by it.
     #[serde(default)]
     pub leaves: Option<u64>,
+    /// Its certificates of older roots, in PEM; a revocation names them too.
+    #[serde(default)]
+    pub earlier: Vec<String>,
 }
 
 /// For what a new authority's key is made.
@@ -204,6 +207,36 @@ pub struct AuthorityInstall {
     /// leaf of it has ended. A birth authority counts for good.
     #[serde(default)]
     pub overlap_s: Option<u64>,
+}
+
+/// A root that follows the one that counts, made where the two keys are.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RootRoll {
+    /// The new root in PEM, signed by itself.
+    pub root: String,
+    /// The new root's key, signed by the old one, in PEM.
+    pub new_with_old: String,
+    /// The old root's key, signed by the new one, in PEM.
+    pub old_with_new: String,
+    /// The authorities that count, each with its key and name, signed by the new root, in PEM.
+    #[schema(max_items = 64)]
+    pub authorities: Vec<String>,
+    /// The new root's CRL in PEM.
+    pub crl: String,
+    /// For how many seconds the old root still counts; where nothing is said, until somebody
+    /// retires it.
+    #[serde(default)]
+    pub overlap_s: Option<u64>,
+}
+
+/// The roots that count, for whoever believes one of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RootsView {
+    /// The roots in PEM, the one that signs first.
+    pub roots: Vec<String>,
+    /// What leads from one to the other, in PEM.
+    pub crosses: Vec<String>,
 }
 
 /// How an authority shall stand.

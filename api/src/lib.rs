@@ -25,7 +25,8 @@ pub use birth::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResult
 pub use certificate::{
     AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRevocation, AuthorityRole,
     AuthorityState, AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView,
-    CrlInstall, KeyKind, Reason, RevocationRequest, RevocationResult, RevocationView,
+    CrlInstall, KeyKind, Reason, RevocationRequest, RevocationResult, RevocationView, RootRoll,
+    RootsView,
 };
 pub use device::{Assurance, DeviceView, GroupView, Standing, StandingRequest};
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};

@@ -38,6 +38,10 @@ pub const AUTHORITY_REQUESTS: &str = "/api/v1/authorities/requests";
 pub const AUTHORITY_REQUEST: &str = "/api/v1/authorities/requests/{id}";
 /// GET: one authority; PATCH: its state.
 pub const AUTHORITY: &str = "/api/v1/authorities/{id}";
+/// POST: a root that follows the one that counts, with all that leads from the one to the other.
+pub const AUTHORITY_ROOT: &str = "/api/v1/authorities/root";
+/// GET: the roots that count, for every credential.
+pub const ROOTS: &str = "/api/v1/roots";
 /// POST: bar it at once and for good, with a reason.
 pub const AUTHORITY_REVOKE: &str = "/api/v1/authorities/{id}/revoke";
 /// PUT: a CRL that was signed offline, the root's.

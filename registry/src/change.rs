@@ -56,7 +56,7 @@ pub enum Change {
         /// Its certificate from now on.
         certificate: Certificate,
     },
-    /// The private key of an authority is destroyed.
+    /// The private key of an authority is destroyed. Clashes where that was told before.
     AuthorityWiped {
         /// Which authority.
         id: KeyId,

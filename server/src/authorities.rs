@@ -45,6 +45,7 @@ fn retires(authority: &Authority) -> Option<UnixTime> {
 
 /// Retires what has reached its date, and destroys the keys that sign nothing any more.
 pub async fn settle(house: &House, hands: &Arc<dyn Workshop>) {
+    let _in_turn = house.settling.lock().await;
     for realm in house.realms() {
         let mut changed = false;
         for authority in &realm.authorities {

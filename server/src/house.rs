@@ -54,6 +54,8 @@ pub struct House {
     public_url: Option<String>,
     keyring: RwLock<Keyring>,
     realms: RwLock<BTreeMap<RealmName, Arc<RealmState>>>,
+    /// Held while dates of authorities are looked at, so that what is due is done once.
+    pub settling: tokio::sync::Mutex<()>,
     /// Held while a realm is read anew, so that of two changes that cross the later one is seen.
     reading: Mutex<()>,
 }
@@ -126,6 +128,12 @@ impl RealmState {
         all
     }
 
+    /// The roots that count, the one that signs first, and what leads from one to the other.
+    #[must_use]
+    pub fn roots(&self) -> (Vec<Certificate>, Vec<Certificate>) {
+        (self.counting(Role::Root), self.live_crosses().collect())
+    }
+
     /// The certificates of the authorities of a role that count, the newest first.
     fn counting(&self, role: Role) -> Vec<Certificate> {
         let mut of: Vec<&Authority> =
@@ -190,6 +198,7 @@ impl House {
             public_url: furniture.public_url,
             keyring: RwLock::new(furniture.keyring),
             realms: RwLock::default(),
+            settling: tokio::sync::Mutex::default(),
             reading: Mutex::default(),
         };
         for realm in house.registry.realms() {

@@ -4,6 +4,7 @@ mod install;
 mod offline;
 mod revoke;
 mod roll;
+mod root;
 
 use super::words::{until, word};
 use crate::failure::{Failure, Outcome};
@@ -61,6 +62,9 @@ pub(crate) struct Export {
     /// The root alone: what verifiers believe.
     #[arg(long)]
     root: bool,
+    /// With --root, also older roots that still count, and what leads from one to the other.
+    #[arg(long, requires = "root")]
+    all: bool,
 }
 
 /// Make a key for a new authority on the server, and print its request for the root.
@@ -101,6 +105,7 @@ pub(super) async fn run(typed: Ca, session: &Session) -> Outcome {
     match typed {
         Ca::Sign(sign) => offline::sign(&sign, session),
         Ca::Crl(crl) => offline::crl(crl, session).await,
+        Ca::Roll(typed) if typed.is_root() => root::roll(typed, session).await,
         other => ask(other, &session.rest()?, session).await,
     }
 }
@@ -119,7 +124,8 @@ async fn ask(typed: Ca, rest: &Rest, session: &Session) -> Outcome {
             Ok(())
         }
         Ca::Show(Show { id }) => session.show(&find(rest, &id).await?, sheet),
-        Ca::Export(Export { root }) => export(rest, root, session).await,
+        Ca::Export(Export { root: true, all: true }) => root::export(rest, session).await,
+        Ca::Export(Export { root, .. }) => export(rest, root, session).await,
         Ca::Roll(roll) => roll::roll(roll, rest, session).await,
         Ca::Request(Request { role, key_kind }) => {
             let request = AuthorityRequest { role, key_kind: Some(key_kind), in_overlap: false };
@@ -168,7 +174,10 @@ async fn export(rest: &Rest, root: bool, session: &Session) -> Outcome {
     let wanted: Vec<AuthorityView> = rows
         .into_iter()
         .filter(|row| (row.role == AuthorityRole::Root) == root)
-        .filter(|row| row.state != AuthorityState::Barred)
+        .filter(|row| match root {
+            true => row.state == AuthorityState::Active,
+            false => matches!(row.state, AuthorityState::Active | AuthorityState::Retiring),
+        })
         .collect();
     session.show(&wanted, |rows, _| rows.iter().map(|row| row.pem.as_str()).collect())
 }

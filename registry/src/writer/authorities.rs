@@ -81,7 +81,7 @@ impl Batch<'_> {
 
     pub(super) fn wipe_authority(&self, scene: Scene, id: &KeyId, at: UnixTime) -> Step {
         found(self.run(
-            "UPDATE authority SET wiped = ?3 WHERE realm = ?1 AND id = ?2",
+            "UPDATE authority SET wiped = ?3 WHERE realm = ?1 AND id = ?2 AND wiped IS NULL",
             (scene.realm.0, id.octets(), millis(at)),
         )?)
     }

@@ -5,6 +5,7 @@
 //! what it signed stays good until its date, and leaves move over as they renew.
 
 mod fit;
+pub(crate) mod root;
 
 use super::body::{Json, Named};
 use super::openapi::{Idempotent, Problems};
@@ -18,9 +19,9 @@ use api::{
 };
 use axum::http::StatusCode;
 use fit::Fit;
-use identity::UnixTime;
 use identity::authority::{Authority, AuthorityState, KeyId, Role};
 use identity::credential::Revocation;
+use identity::{Certificate, UnixTime};
 use ledger::{Class, Payload, Value};
 use registry::{Change, RealmKey};
 use std::collections::{BTreeMap, HashMap};
@@ -43,7 +44,7 @@ pub(crate) async fn list(state: State, Viewer(who): Viewer) -> Answer<Page<Autho
         let leaves = leaves(&state, &who)?;
         let mut all: Vec<&Authority> = who.realm.authorities.iter().collect();
         all.sort_by_key(|a| (a.role, a.certificate.not_before()));
-        let items = all.into_iter().map(|a| counted(a, leaves.as_ref())).collect();
+        let items = all.into_iter().map(|a| counted(&who, a, leaves.as_ref())).collect();
         Ok(axum::Json(Page { items, next: None }))
     })
     .await
@@ -60,18 +61,25 @@ pub(crate) async fn show(
 ) -> Answer<AuthorityView> {
     apart(move || {
         let leaves = leaves(&state, &who)?;
-        Ok(axum::Json(counted(named(&who, &id)?, leaves.as_ref())))
+        Ok(axum::Json(counted(&who, named(&who, &id)?, leaves.as_ref())))
     })
     .await
 }
 
-fn counted(authority: &Authority, leaves: Option<&BTreeMap<KeyId, u64>>) -> AuthorityView {
+fn counted(
+    who: &Who,
+    authority: &Authority,
+    leaves: Option<&BTreeMap<KeyId, u64>>,
+) -> AuthorityView {
     let count = |all: &BTreeMap<KeyId, u64>| all.get(&authority.id).copied().unwrap_or_default();
-    let signs_leaves = authority.role == Role::Operations;
-    AuthorityView {
-        leaves: leaves.filter(|_| signs_leaves).map(count),
-        ..view::authority(authority)
-    }
+    let leaves = leaves.filter(|_| authority.role == Role::Operations).map(count);
+    let earlier = who
+        .realm
+        .crosses
+        .iter()
+        .filter(|c| authority.role != Role::Root && c.subject_key_id() == Some(authority.id));
+    let earlier = earlier.map(Certificate::pem).collect();
+    AuthorityView { leaves, earlier, ..view::authority(authority) }
 }
 
 /// Devices by the authority that signed their newest leaf, while it matters: as long as an older
@@ -169,7 +177,7 @@ fn retiring(older: &Authority, until: Option<UnixTime>) -> Change {
 }
 
 /// Lets an authority sign again, lets it sign no more, closes its overlap now, or bars it at once.
-/// The root's state is not changed here.
+/// The root's state is changed here only once it has a successor.
 #[utoipa::path(patch, path = api::path::AUTHORITY, tag = "authorities",
     params(("id" = String, Path, description = "Its subject key identifier in hex")),
     request_body = AuthorityStateRequest,
@@ -270,8 +278,12 @@ async fn stand(
 fn may_become(who: &Who, authority: &Authority, to: AuthorityState) -> Result<(), Refused> {
     let no = |rule, sentence: String| Err(Refused::Rule { rule, sentence });
     let role = authority.role;
-    if role == Role::Root {
-        return no("root", "a root is replaced offline, not retired or barred here".to_owned());
+    // One that has a successor retires when nobody needs it any more, or is barred when its key is
+    // another's.
+    let followed = authority.state == AuthorityState::Retiring && to != AuthorityState::Active;
+    if role == Role::Root && !followed {
+        let sentence = "a root is replaced offline: give it a successor, `muster ca roll root`";
+        return no("root", sentence.to_owned());
     }
     match (authority.state, to) {
         (AuthorityState::Barred, _) => {

@@ -124,6 +124,8 @@ fn rules() -> Router<State> {
         .route(path::AUTHORITIES, get(authority::list).post(authority::install))
         .route(path::AUTHORITY_REQUESTS, get(workshop::requests).post(workshop::request))
         .route(path::AUTHORITY_REQUEST, delete(workshop::abandon))
+        .route(path::AUTHORITY_ROOT, post(authority::root::succeed))
+        .route(path::ROOTS, get(authority::root::roots))
         .route(path::AUTHORITY_REVOKE, post(authority::revoke))
         .route(path::AUTHORITY_CRL, put(workshop::publish))
         .route(path::AUTHORITY, get(authority::show).patch(authority::change))

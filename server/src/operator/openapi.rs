@@ -33,7 +33,7 @@ pub(crate) fn document() -> String {
         birth::births,
         certificate::list, certificate::show, certificate::revoke,
         authority::list, authority::show, authority::install, authority::change,
-        authority::revoke,
+        authority::revoke, authority::root::roots, authority::root::succeed,
         workshop::requests, workshop::request, workshop::abandon, workshop::publish,
         token::list, token::show, token::make, token::revoke,
         door::list, door::show, door::set, door::open, door::close, door::remove,

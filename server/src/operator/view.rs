@@ -125,6 +125,7 @@ pub(crate) fn authority(authority: &Authority) -> AuthorityView {
             .map(|b| RevocationView { at: rfc3339(b.at), reason: reason(b.reason) }),
         wiped: authority.wiped.map(rfc3339),
         leaves: None,
+        earlier: Vec::new(),
     }
 }
 

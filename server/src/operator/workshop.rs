@@ -205,6 +205,17 @@ pub(crate) async fn publish(
     Ok(axum::Json(view::authority(&authority)))
 }
 
+/// A CRL in DER, if `authority` signed it and it has not ended.
+pub(super) fn check_crl(
+    state: &State,
+    authority: &Authority,
+    said: &str,
+) -> Result<Vec<u8>, Refused> {
+    let der = read(said)?;
+    fit(&der, authority, state.house.clock.now()).map_err(Refused::Malformed)?;
+    Ok(der)
+}
+
 fn none() -> Refused {
     refused("this server keeps no home".to_owned())
 }

@@ -238,7 +238,11 @@ impl Running {
     pub async fn stop(mut self) {
         self.stopper.stop();
         while self.serving.join_next().await.is_some() {}
+        // What an authority's date brought about is told whole, and stands before the last
+        // checkpoint.
+        let turn = self.house.settling.lock().await;
         self.beside.shutdown().await;
+        drop(turn);
         self.house.summarize_strangers(true).await;
         crate::checkpoint::sign_all(&self.house, &self.view).await;
         self.house.registry.close();

@@ -1,7 +1,7 @@
 //! The hands of the home: keys of new authorities, and CRLs that were signed far away from here.
 
 use super::furnish::ROOT_CRL;
-use crate::home::Home;
+use crate::home::{Home, OperatorFile};
 use crate::house::{House, RealmState};
 use crate::keys::{Keeping, KeyStore, KeyTrouble, NewKey};
 use crate::operator::Workshop;
@@ -47,6 +47,19 @@ impl HomeWorkshop {
 
     fn store(&self) -> Result<KeyStore, String> {
         KeyStore::open(&self.home.keys()).map_err(said)
+    }
+
+    /// The operator credential of the home follows the root; one that was moved elsewhere is its
+    /// owner's business, as is one that believes another realm.
+    fn follow_root(&self) {
+        let Some(realm) = self.house.realm(&RealmName::default_realm()) else { return };
+        let (roots, _) = realm.roots();
+        let pins: Vec<String> = roots.iter().map(|r| r.spki_hash().to_string()).collect();
+        let (Some(root), [_, older @ ..]) = (roots.first(), pins.as_slice()) else { return };
+        match OperatorFile::believe(&self.home.operator(), older, root) {
+            Err(error) if !error.is_absent() => tracing::error!(%error, "operator.toml"),
+            _ => {}
+        }
     }
 
     /// A server certificate of the newest service authority, at once: what clients pinned is the
@@ -121,6 +134,7 @@ impl Workshop for HomeWorkshop {
     fn authorities_changed(&self) {
         crate::authorities::show(&self.house, &self.view);
         self.follow_service();
+        self.follow_root();
         self.changed.notify_one();
         self.lists.notify_one();
     }

@@ -20,5 +20,6 @@ mod renew;
 mod restart;
 mod revoke;
 mod roll;
+mod root;
 mod shape;
 mod standing;

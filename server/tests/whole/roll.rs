@@ -63,7 +63,7 @@ pub(crate) async fn anchors(world: &World) -> Vec<Certificate> {
     }
 }
 
-fn ids(certificates: &[Certificate]) -> Vec<String> {
+pub(crate) fn ids(certificates: &[Certificate]) -> Vec<String> {
     certificates.iter().map(|c| c.subject_key_id().unwrap().to_string()).collect()
 }
 
@@ -71,7 +71,12 @@ fn issuer(leaf: &Shows) -> String {
     leaf.certificate().authority_key_id().unwrap().to_string()
 }
 
-async fn refused(world: &mut World, method: Method, path: &str, body: Value) -> (u16, String) {
+pub(crate) async fn refused(
+    world: &mut World,
+    method: Method,
+    path: &str,
+    body: Value,
+) -> (u16, String) {
     let admin = world.admin();
     let heard = world.ask_as(&admin, method, path, Some(body)).await;
     let rule = heard.json()["rule"].as_str().unwrap_or_default().to_owned();

@@ -151,6 +151,17 @@ impl World {
         server::keys::unlock_root(&path, &server::keys::Unlock::Identity(&identity)).unwrap()
     }
 
+    /// Everybody believes another root from now on.
+    pub(crate) fn believe(&mut self, root: &Certificate) {
+        self.root = root.clone();
+        self.operator_line = None;
+    }
+
+    /// The operator credential of the home.
+    pub(crate) fn credential(&self) -> OperatorFile {
+        OperatorFile::read(&self.home.path().join("operator.toml")).unwrap()
+    }
+
     /// Where its online keys lie.
     pub(crate) fn keys(&self) -> std::path::PathBuf {
         self.home.path().join("keys")

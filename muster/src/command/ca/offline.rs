@@ -146,7 +146,7 @@ pub(super) async fn publish(id: String, crl: String, rest: &Rest) -> Outcome<Aut
     rest.send(call).await?.value()
 }
 
-fn read_authorities(path: &Path) -> Outcome<Vec<AuthorityView>> {
+pub(super) fn read_authorities(path: &Path) -> Outcome<Vec<AuthorityView>> {
     let text = std::fs::read_to_string(path).map_err(|e| Failure::file("read", path, &e))?;
     serde_json::from_str(&text).map_err(|e| {
         Failure::new(format!("`{}` is no list of authorities: {e}", path.display()))
@@ -157,8 +157,11 @@ fn read_authorities(path: &Path) -> Outcome<Vec<AuthorityView>> {
 /// A list replaces the one before: an authority that is left out of it is good again for everybody.
 fn add_barred(known: &[AuthorityView], root: &Certificate, entries: &mut Vec<Revoked>) -> Outcome {
     for row in known.iter().filter(|row| row.state == AuthorityState::Barred) {
-        let certificates =
-            Certificate::parse_pem(&row.pem, 1).map_err(|d| Failure::new(d.sentence))?;
+        let mut certificates = Vec::new();
+        for pem in [&row.pem].into_iter().chain(&row.earlier) {
+            certificates
+                .extend(Certificate::parse_pem(pem, 1).map_err(|d| Failure::new(d.sentence))?);
+        }
         for certificate in certificates.iter().filter(|c| c.signed_by(root).is_ok()) {
             let Some(serial) = certificate.serial() else { continue };
             if !entries.iter().any(|entry| entry.serial == serial) {

@@ -13,6 +13,7 @@ use clap::Args;
 use identity::authority::Role;
 use identity::{Csr, RealmName};
 use server::clock;
+use std::path::PathBuf;
 
 /// Roll an authority over to a successor, without loss: both are believed for an overlap, and leaves
 /// move over at their next renewal.
@@ -23,15 +24,20 @@ use server::clock;
 ///
 /// A birth authority that was rolled over counts for good, since births never end. A service
 /// authority is followed by the server's certificate at once.
+///
+/// `ca roll root` makes a new root where the old one's key is: its key in --new-root DIR, the
+/// certificates that lead from one root to the other, and new ones for all authorities, which keep
+/// their keys. With --authorities FILE it needs no server.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   muster ca roll operations > operations.csr
   muster ca roll operations --root-key /media/usb/root.key.age --until 60d
-  muster ca roll operations --abandon")]
+  muster ca roll operations --abandon
+  muster ca roll root --root-key /media/usb/root.key.age --new-root /media/usb/next")]
 pub(crate) struct Roll {
     /// What it signs.
-    #[arg(value_parser = word!(AuthorityRole, except AuthorityRole::Root))]
-    role: AuthorityRole,
+    #[arg(value_parser = word!(AuthorityRole))]
+    pub(super) role: AuthorityRole,
     /// Print the open request once more.
     #[arg(long, conflicts_with_all = ["abandon", "root_key"])]
     again: bool,
@@ -44,13 +50,40 @@ pub(crate) struct Roll {
     /// When the one before retires: a length of time like 60d, or a day like 2027-03-31 [default:
     /// once the last leaf of it has ended].
     #[arg(long, value_name = "WHEN", value_parser = until, requires = "root_key")]
-    until: Option<u64>,
+    pub(super) until: Option<u64>,
     /// The kind of the new key.
     #[arg(long, value_name = "KIND", default_value = "p256",
         value_parser = word!(KeyKind, except KeyKind::Rsa))]
-    key_kind: KeyKind,
+    pub(super) key_kind: KeyKind,
     #[command(flatten)]
-    root: RootArgs,
+    pub(super) root: RootArgs,
+    #[command(flatten)]
+    pub(super) new_root: NewRoot,
+}
+
+/// Where a new root's key goes, and what it certifies.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "A new root")]
+pub(super) struct NewRoot {
+    /// A directory for the new root's key and certificate; made where it is not there.
+    #[arg(long = "new-root", value_name = "DIR", requires = "root_key")]
+    pub(super) dir: Option<PathBuf>,
+    /// Encrypt its key to this age recipient [default: a random passphrase beside it].
+    #[arg(long = "new-root-recipient", value_name = "AGE", requires = "dir")]
+    pub(super) recipient: Option<String>,
+    /// The authorities as `muster ca list --json` told them: then no server is needed here.
+    #[arg(long, value_name = "FILE", requires = "dir")]
+    pub(super) authorities: Option<PathBuf>,
+    /// The server's public URL, where no server is asked.
+    #[arg(long, value_name = "URL", requires = "authorities")]
+    pub(super) public_url: Option<String>,
+}
+
+impl Roll {
+    /// Whether the root itself shall be followed.
+    pub(super) fn is_root(&self) -> bool {
+        self.role == AuthorityRole::Root
+    }
 }
 
 /// Does what was typed.

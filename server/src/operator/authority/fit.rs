@@ -20,7 +20,9 @@ pub(super) enum Fit {
 pub(super) fn fit(state: &State, who: &Who, request: &AuthorityInstall) -> Result<Fit, Refused> {
     let certificate = read(&request.certificate)?;
     let known = &who.realm.authorities;
-    if let Some(same) = known.iter().find(|a| a.certificate.der() == certificate.der()) {
+    let role = view::authority_role_of(request.role);
+    let same = |a: &&Authority| a.role == role && a.certificate.der() == certificate.der();
+    if let Some(same) = known.iter().find(same).filter(|a| a.role != Role::Root) {
         return Ok(Fit::Again(same.clone()));
     }
     if certificate.not_after() <= state.house.clock.now() {
@@ -40,7 +42,6 @@ pub(super) fn fit(state: &State, who: &Who, request: &AuthorityInstall) -> Resul
             return Err(Refused::Rule { rule: "not-signed-by-root", sentence });
         }
     };
-    let role = view::authority_role_of(request.role);
     if role == Role::Root || certificate.authority() != Some(Some(0)) {
         return malformed("it is not one of an authority below the root");
     }

@@ -30,7 +30,7 @@ fn allowed(role: &str, method: &str, path: &str) -> bool {
     let part = path.trim_start_matches("/api/v1/").split('/').next().unwrap();
     match (role, method) {
         ("admin", _) => true,
-        ("station", _) => path == api::path::BIRTHS,
+        ("station", _) => path == api::path::BIRTHS || path == api::path::ROOTS,
         (_, "GET") => true,
         ("operator", _) => ["devices", "births", "tokens", "certificates"].contains(&part),
         _ => false,
