@@ -12,7 +12,7 @@ use ca::{Addresses, Issuer};
 use identity::authority::{Authority, AuthorityState, KeyId, Role};
 use identity::door::Door;
 use identity::profile::Profile;
-use identity::{Certificate, Outside, RealmName, Signer};
+use identity::{Certificate, Outside, RealmName, Serial, Signer, UnixTime};
 use ledger::{Class, Payload};
 use registry::{Change, CommitError, Committed, Draft, ReadError, Realm, RealmKey, Registry};
 use std::collections::BTreeMap;
@@ -138,7 +138,7 @@ impl RealmState {
     fn counting(&self, role: Role) -> Vec<Certificate> {
         let mut of: Vec<&Authority> =
             self.authorities.iter().filter(|a| a.role == role && a.counts()).collect();
-        of.sort_by_key(|a| (a.state, std::cmp::Reverse(a.certificate.not_before())));
+        of.sort_by_key(|a| (a.state, std::cmp::Reverse(age(a))));
         of.into_iter().map(|a| a.certificate.clone()).collect()
     }
 
@@ -179,6 +179,12 @@ impl RealmState {
         let grace_s = self.settings.longest_grace_s(lifetime_s);
         lifetime_s.saturating_add(grace_s).saturating_add(OVERLAP_MORE_S)
     }
+}
+
+/// Orders authorities from the oldest to the newest: serial numbers begin with their moment, and
+/// two of a second differ there.
+fn age(authority: &Authority) -> (UnixTime, Option<Serial>) {
+    (authority.certificate.not_before(), authority.certificate.serial())
 }
 
 impl House {
@@ -257,7 +263,7 @@ impl House {
     fn issuer(&self, authorities: &[Authority], role: Role, realm: &RealmName) -> Option<Issuer> {
         let signs = |a: &&Authority| a.role == role && a.state == AuthorityState::Active;
         let mut fit: Vec<&Authority> = authorities.iter().filter(signs).collect();
-        fit.sort_by_key(|a| a.certificate.not_before());
+        fit.sort_by_key(|a| age(a));
         let (authority, key) = fit.iter().rev().find_map(|a| Some((a, self.signer(&a.id)?)))?;
         let addresses = self.addresses_of(realm);
         Issuer::new(authority.certificate.clone(), key, addresses, SHARDS).ok()

@@ -12,7 +12,7 @@ use super::wire::{self, Operation, Place};
 use identity::ask::{Defect, Want};
 use identity::key::{PublicKey, Signer, SoftwareKey};
 use identity::token::ShownToken;
-use identity::{Certificate, RealmName, UnixTime};
+use identity::{Certificate, RealmName, Serial, UnixTime};
 
 /// A request to be sent. The host adds `Host` and `Content-Length`.
 #[derive(Debug)]
@@ -244,12 +244,17 @@ pub fn successor(
 ) -> Option<Certificate> {
     let mut found = next_root(pinned, shown, now)?;
     for _ in 1..SUCCESSORS_MAX {
-        match next_root(&found, shown, now).filter(|next| next.not_before() > found.not_before()) {
+        match next_root(&found, shown, now).filter(|next| age(next) > age(&found)) {
             Some(next) => found = next,
             None => break,
         }
     }
     Some(found)
+}
+
+/// Orders roots: serial numbers of ours begin with their moment, and two of a second differ there.
+fn age(root: &Certificate) -> (UnixTime, Option<Serial>) {
+    (root.not_before(), root.serial())
 }
 
 fn next_root(pinned: &Certificate, shown: &[Certificate], now: UnixTime) -> Option<Certificate> {
@@ -266,7 +271,7 @@ fn next_root(pinned: &Certificate, shown: &[Certificate], now: UnixTime) -> Opti
         })
     };
     // A root that leads back to an older one is no successor.
-    let newer = |c: &&Certificate| c.not_before() >= pinned.not_before();
+    let newer = |c: &&Certificate| age(c) > age(pinned);
     let newest = shown.iter().filter(lives).filter(is_root).filter(newer).filter(led_to);
-    newest.max_by_key(|c| c.not_before()).cloned()
+    newest.max_by_key(|c| age(c)).cloned()
 }
