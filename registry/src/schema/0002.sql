@@ -7,6 +7,21 @@ CREATE INDEX entry_device ON entry (realm, device, number) WHERE device IS NOT N
 -- The number of the entry that tells of its issuance: what a receipt is made from.
 ALTER TABLE credential ADD COLUMN entry INTEGER;
 
+-- Who is told of entries as they come.
+CREATE TABLE sink (
+    realm INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    url TEXT NOT NULL,
+    format TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    verbs TEXT NOT NULL,
+    anchors TEXT,
+    secret BLOB NOT NULL,
+    made INTEGER NOT NULL,
+    PRIMARY KEY (realm, name)
+) WITHOUT ROWID;
+
 ANALYZE sqlite_schema;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('entry', 'entry_device', '1000000 1000000 10 1');
