@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::record::Strangers;
 use crate::settings::Settings;
+use crate::tell::health::Sinks;
 use crate::writing::Writing;
 use ca::{Addresses, Issuer};
 use identity::authority::{Authority, AuthorityState, KeyId, Role};
@@ -41,6 +42,8 @@ pub struct House {
     pub rates: Rates,
     /// Refusals of those who proved nothing.
     pub strangers: Strangers,
+    /// How the receivers of events are.
+    pub sinks: Sinks,
     /// Signs checkpoints.
     pub ledger_key: Arc<dyn Signer>,
     public_url: Option<String>,
@@ -132,6 +135,7 @@ impl House {
             writing: Arc::default(),
             rates: Rates::default(),
             strangers: Strangers::default(),
+            sinks: Sinks::default(),
             ledger_key: furniture.ledger_key,
             public_url: furniture.public_url,
             keyring: RwLock::new(furniture.keyring),

@@ -3,9 +3,9 @@
 use super::batch::{Batch, Scene, Step};
 use crate::change::Clash;
 use crate::realm::Operator;
-use crate::sink::Sink;
 use crate::rows::text::pack;
 use crate::rows::{int, maybe_moment, millis, moment, pack_groups};
+use crate::sink::Sink;
 use identity::authority::{Authority, AuthorityState, KeyId};
 use identity::device::GroupName;
 use identity::door::{Door, DoorKind};
@@ -213,10 +213,7 @@ impl Batch<'_> {
     }
 
     pub(super) fn remove_sink(&self, scene: Scene, name: &str) -> Step {
-        found(self.run(
-            "DELETE FROM sink WHERE realm = ?1 AND name = ?2",
-            (scene.realm.0, name),
-        )?)
+        found(self.run("DELETE FROM sink WHERE realm = ?1 AND name = ?2", (scene.realm.0, name))?)
     }
 
     pub(super) fn set_operator(&self, scene: Scene, operator: &Operator) -> Step {

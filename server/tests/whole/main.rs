@@ -20,3 +20,4 @@ mod renew;
 mod restart;
 mod shape;
 mod standing;
+mod tell;
