@@ -3,10 +3,12 @@
 
 use super::strangers::Line;
 use crate::limits::CHAIN_MAX;
+use crate::tls::Print;
 use identity::{Certificate, Defect};
 use rustls::{ProtocolVersion, ServerConnection};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// RFC 9266 §2.
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
@@ -33,16 +35,32 @@ pub struct Connection {
     pub exporter: Option<[u8; 32]>,
     /// The version of TLS; `None` on the public port.
     pub version: Option<TlsVersion>,
+    /// What the ClientHello looked like; `None` on the public port.
+    pub print: Option<Print>,
+    began: Instant,
     line: Line,
 }
 
 impl Connection {
-    pub(super) fn plain(line: Line) -> Self {
+    pub(super) fn plain(line: Line, began: Instant) -> Self {
         let peer = line.peer();
-        Self { peer, chain: Vec::new(), defect: None, exporter: None, version: None, line }
+        Self {
+            peer,
+            chain: Vec::new(),
+            defect: None,
+            exporter: None,
+            version: None,
+            print: None,
+            began,
+            line,
+        }
     }
 
-    pub(super) fn tls(line: Line, session: &ServerConnection) -> Self {
+    pub(super) fn tls(
+        line: Line,
+        session: &ServerConnection,
+        (print, began): (Print, Instant),
+    ) -> Self {
         let (chain, defect) = match chain(session) {
             Ok(chain) => (chain, None),
             Err(defect) => (Vec::new(), Some(defect)),
@@ -54,7 +72,14 @@ impl Connection {
         let exporter = (version == TlsVersion::Tls13)
             .then(|| session.export_keying_material([0; 32], EXPORTER_LABEL, Some(&[])).ok())
             .flatten();
-        Self { chain, defect, exporter, version: Some(version), ..Self::plain(line) }
+        let plain = Self::plain(line, began);
+        Self { chain, defect, exporter, version: Some(version), print: Some(print), ..plain }
+    }
+
+    /// How long ago the connection was accepted, before its handshake.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Says that this client is no stranger: its credential was found valid. The limits of its

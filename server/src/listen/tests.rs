@@ -33,6 +33,7 @@ fn start(limits: Limits, tls: bool, proxies: &[Cidr]) -> Server {
         proxies: proxies.into(),
         strangers: Arc::default(),
         tally: Arc::default(),
+        met: None,
         stop,
     };
     let (tell, seen) = mpsc::unbounded_channel();

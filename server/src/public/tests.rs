@@ -76,6 +76,7 @@ async fn over_http(requests: &str) -> String {
         proxies: [].into(),
         strangers: Arc::default(),
         tally: Arc::default(),
+        met: None,
         stop,
     };
     let server = tokio::spawn(listen(listener, gate, handler(Arc::new(view()))));

@@ -5,7 +5,7 @@ use super::health::Health;
 use super::workshop::HomeWorkshop;
 use crate::home::{Ports, Settings};
 use crate::house::House;
-use crate::listen::{self, Connection, Gate, Limits, Stop, Strangers};
+use crate::listen::{self, Connection, Gate, Limits, Met, Stop, Strangers};
 use crate::operator::{Fittings, Peer};
 use crate::public::{self, PublicView};
 use crate::tls::{self, Served, Service};
@@ -81,10 +81,12 @@ pub(super) fn open(
         proxies: settings.proxies.clone().into(),
         strangers: Arc::new(Strangers::default()),
         tally: house.metrics.listener(name),
+        met: None,
         stop: stop.clone(),
     };
     let (listener, device) = listen::bind(&settings.device)?;
     let devices = gate("device", Limits::DEVICE, Some(tls::device(served.clone())?));
+    let devices = Gate { met: Some(hears(house.clone())), ..devices };
     let keeper = house.clone();
     let answer =
         move |connection, request| crate::device::answer(keeper.clone(), connection, request);
@@ -119,6 +121,14 @@ pub(super) fn open(
         link: None,
     };
     Ok(Opened { ports, service, served, own })
+}
+
+/// What hears of the devices' handshakes.
+fn hears(house: Arc<House>) -> Met {
+    Arc::new(move |connection| {
+        let house = house.clone();
+        Box::pin(async move { crate::device::meet(&house, &connection).await })
+    })
 }
 
 /// The authority of our own server certificate: that of the first realm.
