@@ -123,7 +123,7 @@ pub struct ContactView {
     pub print: Option<String>,
 }
 
-/// Why a device is suspended, resumed or retired.
+/// Why a device is suspended, resumed, quarantined, released or retired.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StandingRequest {
