@@ -4,12 +4,13 @@
 use super::contact::{Handshake, Record};
 use crate::contacts::Contact;
 use crate::house::{House, RealmState};
+use crate::standing::Move;
 use crate::tls::Print;
 use identity::{
     Credential, CredentialKind, Device, Reason, Response, Serial, Signal, Standing, UnixTime,
 };
 use ledger::{Class, Map, Payload, Value};
-use registry::{Change, CommitError, Fate, ReadError};
+use registry::{Change, CommitError, ReadError};
 
 /// Leaves of the device among which the present holder's is looked for.
 const LEAVES_MAX: usize = 8;
@@ -112,13 +113,10 @@ impl Case<'_> {
                 Change::Batch(vec![held, caught])
             }
             Response::Quarantine => {
-                let stood = Change::Stood {
-                    device,
-                    expected: self.device.version,
-                    to: Standing::Quarantined,
-                    credentials: Fate::Hold,
-                };
-                Change::Batch(vec![stood, caught])
+                // Who is caught is in good standing, so there is always a step.
+                let step = Move::Quarantine.of(self.device).ok().flatten();
+                let stood = step.map(|step| step.change(self.device));
+                Change::Batch(stood.into_iter().chain([caught]).collect())
             }
         }
     }
