@@ -31,7 +31,7 @@ pub use device::{
     Assurance, CloneView, ContactView, DeviceView, GroupView, HolderView, Standing, StandingRequest,
 };
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};
-pub use ledger::{EntryRow, EntryView, HeadView};
+pub use ledger::{EntryRow, EntryView, HeadView, Severity};
 pub use operator::{OperatorMade, OperatorRequest, OperatorView, Role};
 pub use page::Page;
 pub use problem::Problem;
