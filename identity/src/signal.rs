@@ -8,18 +8,49 @@
 use crate::ask::RuleId;
 use crate::device::words;
 
-/// How much a signal weighs, the least first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// How grave something is for the one who watches, the mildest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
-    /// Worth knowing; happens in a healthy fleet too.
+    /// The daily life of a fleet.
+    Info,
+    /// Somebody changed what holds, or what is rare.
     Notice,
-    /// Somebody should look at it within days.
+    /// Something was refused or taken away: look when you have time.
     Warning,
-    /// Somebody should look at it now.
+    /// An identity is in doubt, or an authority ended: look now.
     Critical,
 }
 
-words!(Severity { Notice = "notice", Warning = "warning", Critical = "critical" });
+words!(Severity {
+    Info = "info",
+    Notice = "notice",
+    Warning = "warning",
+    Critical = "critical",
+});
+
+impl Severity {
+    /// The number of syslog (RFC 5424 §6.2.1): 1 is an alert, 6 is informational.
+    #[must_use]
+    pub const fn syslog(self) -> u8 {
+        match self {
+            Self::Info => 6,
+            Self::Notice => 5,
+            Self::Warning => 4,
+            Self::Critical => 1,
+        }
+    }
+
+    /// The number of ArcSight's Common Event Format, from 0 to 10.
+    #[must_use]
+    pub const fn cef(self) -> u8 {
+        match self {
+            Self::Info => 1,
+            Self::Notice => 4,
+            Self::Warning => 7,
+            Self::Critical => 10,
+        }
+    }
+}
 
 /// What a realm wants done where two parties hold one identity, the mildest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

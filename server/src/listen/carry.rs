@@ -46,7 +46,8 @@ where
     match shake(config, stream, &line).await {
         Ok((stream, print)) => {
             let session = stream.get_ref().1;
-            let connection = Arc::new(Connection::tls(line, session, (print, began)));
+            let connection = Connection::tls(line, session, (print, began), &gate.sessions);
+            let connection = Arc::new(connection);
             if let Some(met) = &gate.met {
                 met(Arc::clone(&connection)).await;
             }
@@ -112,12 +113,17 @@ where
         .max_buf_size(limits::HEADER_OCTETS_MAX);
     let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
     let mut stop = gate.stop.clone();
+    let mut drain = limits::DRAIN;
     tokio::select! {
         biased;
         ended = served.as_mut() => return log_end(&gate.tally, &connection, ended),
         () = Arc::clone(&connection).until_cut() => {
             gate.tally.count_end(&connection);
             return;
+        }
+        () = Arc::clone(&connection).until_ended() => {
+            gate.tally.count_end(&connection);
+            drain = limits::CUT_DRAIN;
         }
         () = stop.asked() => {}
         () = age(gate.limits.lifetime) => {}
@@ -126,7 +132,7 @@ where
     served.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
-        ended = timeout(limits::DRAIN, served) => {
+        ended = timeout(drain, served) => {
             if let Ok(ended) = ended { log_end(&gate.tally, &connection, ended); }
         }
         () = Arc::clone(&connection).until_cut() => gate.tally.count_end(&connection),

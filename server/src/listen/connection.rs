@@ -1,6 +1,7 @@
 //! Who is at the other end of a connection, as far as the handshake says. Possession of the key is
 //! proved; chain, dates and standing are judged on every request, by others.
 
+use super::sessions::{Session, Sessions};
 use super::strangers::Line;
 use crate::limits::CHAIN_MAX;
 use crate::tls::Print;
@@ -39,6 +40,7 @@ pub struct Connection {
     pub print: Option<Print>,
     began: Instant,
     line: Line,
+    session: Option<Session>,
 }
 
 impl Connection {
@@ -53,6 +55,7 @@ impl Connection {
             print: None,
             began,
             line,
+            session: None,
         }
     }
 
@@ -60,6 +63,7 @@ impl Connection {
         line: Line,
         session: &ServerConnection,
         (print, began): (Print, Instant),
+        open: &Arc<Sessions>,
     ) -> Self {
         let (chain, defect) = match chain(session) {
             Ok(chain) => (chain, None),
@@ -72,8 +76,10 @@ impl Connection {
         let exporter = (version == TlsVersion::Tls13)
             .then(|| session.export_keying_material([0; 32], EXPORTER_LABEL, Some(&[])).ok())
             .flatten();
+        let session = chain.first().map(|shown| open.enter(shown.spki_hash()));
+        let (version, print) = (Some(version), Some(print));
         let plain = Self::plain(line, began);
-        Self { chain, defect, exporter, version: Some(version), print: Some(print), ..plain }
+        Self { chain, defect, exporter, version, print, session, ..plain }
     }
 
     /// How long ago the connection was accepted, before its handshake.
@@ -109,6 +115,14 @@ impl Connection {
 
     pub(super) fn was_evicted(&self) -> bool {
         self.line.was_evicted()
+    }
+
+    /// Waits until the key that the client proved ends, which one without a key never does.
+    pub(super) async fn until_ended(self: Arc<Self>) {
+        match &self.session {
+            Some(session) => session.until_ended().await,
+            None => std::future::pending().await,
+        }
     }
 
     pub(super) async fn until_cut(self: Arc<Self>) {
