@@ -8,6 +8,7 @@
 //! [`crate::Registry::commit`].
 
 use crate::realm::{Operator, Realm};
+use crate::sink::Sink;
 use identity::authority::{Authority, AuthorityRequest, AuthorityState, KeyId};
 use identity::credential::{Credential, Reason, Revocation, Serial};
 use identity::device::{Device, DeviceId, GroupName, Standing};
@@ -134,6 +135,12 @@ pub enum Change {
         /// Why.
         reason: Reason,
     },
+    /// Credentials are off hold, and with each of them every leaf of the same key; what was revoked
+    /// for good stays so. Clashes where none of them is on hold.
+    Released {
+        /// Which credentials.
+        serials: Vec<Serial>,
+    },
     /// A device is in these groups and no others.
     Grouped {
         /// Which device.
@@ -145,6 +152,14 @@ pub enum Change {
     },
     /// Something contradicted what is known of a device.
     Marked {
+        /// Which device.
+        device: DeviceId,
+        /// One sentence.
+        mark: String,
+    },
+    /// Two parties were found to hold the identity of a device: the entry of this change tells of
+    /// both, and [`crate::Registry::caught`] finds it.
+    Caught {
         /// Which device.
         device: DeviceId,
         /// One sentence.
@@ -178,6 +193,10 @@ pub enum Change {
     OperatorSet(Operator),
     /// An operator goes, by its name.
     OperatorRemoved(String),
+    /// A sink as it shall be, new or not; the name names it.
+    SinkSet(Sink),
+    /// A sink goes, by its name.
+    SinkRemoved(String),
     /// Several at once, under one entry: all of them or none, each seeing those before it.
     Batch(Vec<Change>),
 }
@@ -187,7 +206,7 @@ pub enum Change {
 pub enum Fate {
     /// Its leaves that are not revoked go on hold.
     Hold,
-    /// What is on hold is good again.
+    /// Its leaves that are on hold are good again.
     Unhold,
     /// Its leaves are revoked for good, also those on hold; with [`Standing::Retired`] the birth
     /// certificate too.

@@ -5,6 +5,7 @@ pub mod authorities;
 pub mod births;
 pub mod checkpoint;
 pub mod clock;
+pub mod contacts;
 pub mod crl;
 pub mod device;
 pub mod found;
@@ -22,6 +23,8 @@ pub mod record;
 pub mod sd;
 pub mod serve;
 pub mod settings;
+pub mod standing;
+pub mod tell;
 pub mod tls;
 pub mod writing;
 

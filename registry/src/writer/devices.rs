@@ -103,8 +103,9 @@ impl Batch<'_> {
                 Fate::Revoke(reason) if leaf || to == Standing::Retired => {
                     self.revoke(scene, credential, reason)?;
                 }
-                Fate::Unhold => self.unhold(scene, credential)?,
-                Fate::Hold | Fate::Revoke(_) => {}
+                // A birth certificate is put on hold by hand only, and comes off it by hand.
+                Fate::Unhold if leaf => self.unhold(scene, credential)?,
+                Fate::Hold | Fate::Unhold | Fate::Revoke(_) => {}
             }
         }
         if !to.is_good() || matches!(fate, Fate::Hold | Fate::Revoke(_)) {
@@ -137,6 +138,16 @@ impl Batch<'_> {
             (scene.realm.0, device.octets(), mark),
         )?;
         if changed == 0 { Err(Clash::Missing.into()) } else { Ok(()) }
+    }
+
+    /// Two parties hold the identity of a device, and the entry of this change says who.
+    pub(super) fn catch(&self, scene: Scene, device: &DeviceId, mark: &str) -> Step {
+        self.mark(scene, device, mark)?;
+        self.run(
+            "UPDATE device SET caught = ?3 WHERE realm = ?1 AND id = ?2",
+            (scene.realm.0, device.octets(), int(scene.entry)),
+        )?;
+        Ok(())
     }
 
     /// The sessions under these keys end after the commit.

@@ -10,10 +10,12 @@ mod body;
 mod carry;
 mod connection;
 mod proxy;
+mod sessions;
 mod strangers;
 
 pub use body::{BodyError, read_body};
 pub use connection::{Connection, TlsVersion};
+pub use sessions::Sessions;
 pub use strangers::Strangers;
 
 use crate::home::config::Cidr;
@@ -25,6 +27,7 @@ use rustls::ServerConfig;
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -101,9 +104,13 @@ pub struct Tally {
     pub malformed: AtomicU64,
     /// Connections that had to make room for another of their address.
     pub evicted: AtomicU64,
-    /// Connections that were cut.
+    /// Connections that were cut: their device was struck off, or their key ended.
     pub cut: AtomicU64,
 }
+
+/// Told of each completed handshake, before the first request of its connection is read.
+pub type Met =
+    Arc<dyn Fn(Arc<Connection>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// A listener's door frame: everything that `serve` needs besides the socket.
 #[derive(Clone)]
@@ -116,8 +123,12 @@ pub struct Gate {
     pub proxies: Arc<[Cidr]>,
     /// Who has not proved anything yet.
     pub strangers: Arc<Strangers>,
+    /// Its open connections, by the key that their client proved.
+    pub sessions: Arc<Sessions>,
     /// What became of its connections.
     pub tally: Arc<Tally>,
+    /// Who hears of completed handshakes.
+    pub met: Option<Met>,
     /// When to stop.
     pub stop: Stop,
 }

@@ -13,6 +13,7 @@ mod authority;
 mod birth;
 mod body;
 mod certificate;
+mod change;
 mod device;
 mod door;
 mod events;
@@ -26,6 +27,7 @@ mod profile;
 mod realm;
 mod refuse;
 mod said;
+mod sink;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -33,6 +35,7 @@ mod view;
 mod who;
 mod workshop;
 
+pub(crate) use self::ledger::shown;
 pub use workshop::Workshop;
 
 use crate::clock::SystemDice;
@@ -106,15 +109,18 @@ fn devices() -> Router<State> {
         .route(path::DEVICES, get(device::list))
         .route(path::DEVICE, get(device::show))
         .route(path::DEVICE_CERTIFICATES, get(device::certificates))
-        .route(path::DEVICE_SUSPEND, post(device::suspend))
-        .route(path::DEVICE_RESUME, post(device::resume))
-        .route(path::DEVICE_RETIRE, post(device::retire))
-        .route(path::DEVICE_GROUP, put(device::group_add).delete(device::group_remove))
+        .route(path::DEVICE_SUSPEND, post(change::suspend))
+        .route(path::DEVICE_RESUME, post(change::resume))
+        .route(path::DEVICE_QUARANTINE, post(change::quarantine))
+        .route(path::DEVICE_RELEASE, post(change::release))
+        .route(path::DEVICE_RETIRE, post(change::retire))
+        .route(path::DEVICE_GROUP, put(change::group_add).delete(change::group_remove))
         .route(path::GROUPS, get(realm::groups))
         .route(path::BIRTHS, post(birth::births))
         .route(path::CERTIFICATES, get(certificate::list))
         .route(path::CERTIFICATE, get(certificate::show))
         .route(path::CERTIFICATE_REVOKE, post(certificate::revoke))
+        .route(path::CERTIFICATE_RELEASE, post(certificate::release))
         .route(path::TOKENS, get(token::list).post(token::make))
         .route(path::TOKEN, get(token::show).delete(token::revoke))
 }
@@ -139,6 +145,11 @@ fn rules() -> Router<State> {
         .route(path::OPERATOR, delete(operators::remove))
         .route(path::REALM, get(realm::show))
         .route(path::SETTINGS, get(realm::settings).put(realm::set))
+        .route(path::SINKS, get(sink::list))
+        .route(path::SINK, get(sink::show).put(sink::set).delete(sink::remove))
+        .route(path::SINK_TEST, post(sink::test))
+        .route(path::SINK_DEAD, get(sink::dead).delete(sink::give_up))
+        .route(path::SINK_RETRY, post(sink::retry))
 }
 
 fn records() -> Router<State> {

@@ -12,6 +12,7 @@ mod world;
 
 mod bad;
 mod birth;
+mod clone;
 mod connections;
 mod crossing;
 mod join;
@@ -23,3 +24,4 @@ mod roll;
 mod root;
 mod shape;
 mod standing;
+mod tell;

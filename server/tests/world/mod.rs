@@ -286,6 +286,15 @@ impl World {
         self.post(&format!("/api/v1/devices/{id}/resume"), json!({})).await;
     }
 
+    pub(crate) async fn quarantine(&mut self, id: &str) {
+        let path = format!("/api/v1/devices/{id}/quarantine");
+        self.post(&path, json!({"reason": "seen twice"})).await;
+    }
+
+    pub(crate) async fn release(&mut self, id: &str) {
+        self.post(&format!("/api/v1/devices/{id}/release"), json!({})).await;
+    }
+
     pub(crate) async fn retire(&mut self, id: &str) {
         self.post(&format!("/api/v1/devices/{id}/retire"), json!({})).await;
     }
@@ -297,6 +306,12 @@ impl World {
 
     pub(crate) async fn set(&mut self, key: &str, value: &str) {
         self.put("/api/v1/settings", json!({"key": key, "value": value})).await;
+    }
+
+    /// Sets for the devices of one group.
+    pub(crate) async fn set_for(&mut self, group: &str, key: &str, value: &str) {
+        let request = json!({"key": key, "value": value, "group": group});
+        self.put("/api/v1/settings", request).await;
     }
 
     pub(crate) async fn token(&mut self, request: Value) -> ShownToken {
@@ -402,13 +417,23 @@ impl World {
 
     /// Contact: the leaf is used from now on.
     pub(crate) async fn contact(&self, leaf: &Shows) {
-        let heard = self.say(Some(leaf), client::cacerts(&default_realm())).await;
+        let heard = self.say(Some(leaf), cacerts()).await;
         assert_eq!(heard.status(), 200);
+    }
+
+    /// Contact that may be cut; `false` where there was no answer.
+    pub(crate) async fn knock(&self, shows: &Shows) -> bool {
+        let mut line = self.dial(Some(shows)).await;
+        line.try_send(line::request(&cacerts())).await.is_ok()
     }
 }
 
 pub(crate) fn default_realm() -> RealmName {
     RealmName::default_realm()
+}
+
+pub(crate) fn cacerts() -> Outgoing {
+    client::cacerts(&default_realm())
 }
 
 pub(crate) fn simpleenroll(csr: &[u8]) -> Outgoing {
@@ -527,14 +552,17 @@ impl World {
         *self.told.entry(at).or_default() += 1;
     }
 
+    /// What Prometheus reads.
+    pub(crate) async fn metrics(&mut self) -> String {
+        self.operate(&self.admin(), Method::GET, "/metrics", None).await.text().to_owned()
+    }
+
     /// How often a rule said no, as Prometheus reads it.
     pub(crate) async fn count_of(&mut self, rule: &str) -> u64 {
-        let page = self.operate(&self.admin(), Method::GET, "/metrics", None).await;
+        let page = self.metrics().await;
         let label = format!("rule=\"{rule}\"");
-        let rows = page
-            .text()
-            .lines()
-            .filter(|l| l.starts_with("muster_refusals_total{") && l.contains(&label));
+        let rows =
+            page.lines().filter(|l| l.starts_with("muster_refusals_total{") && l.contains(&label));
         rows.filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 }
