@@ -38,7 +38,9 @@ async fn next_root(world: &mut World, by: &SoftwareKey) -> (Succession, Software
         addresses: &addresses,
         until: None,
     };
-    let outside = &mut Outside { now: world.now(), dice: &mut SystemDice };
+    // The world's clock stood still while the first ones were made.
+    let now = world.now().max(server::clock::now());
+    let outside = &mut Outside { now, dice: &mut SystemDice };
     (succeed(&heir, outside).unwrap(), key)
 }
 
