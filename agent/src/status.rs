@@ -7,7 +7,6 @@ use crate::{Trouble, plan};
 use identity::UnixTime;
 use identity::text::rfc3339;
 use serde::{Deserialize, Serialize};
-use std::fmt::Write;
 
 /// What the last tries came to. A member that a later version adds is absent here, and says nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,8 +177,7 @@ impl Status {
         ];
         for (name, value) in rows {
             if let Some(value) = value {
-                // A text in memory takes whatever is written.
-                drop(writeln!(text, "  {name:<9} {value}"));
+                text.push_str(&format!("  {name:<9} {value}\n"));
             }
         }
         text

@@ -68,16 +68,16 @@ pub fn hear(stream: &mut impl Read) -> Result<Heard> {
     let mut bytes = Vec::new();
     let head = loop {
         match read_head(&bytes)? {
+            // An answer that only says to go on comes before the real one.
+            Some(head) if (100..200).contains(&head.heard.status) => {
+                bytes.drain(..head.octets);
+            }
             Some(head) => break head,
             None if bytes.len() > HEAD_OCTETS_MAX => return Err(wrong("the headers do not end")),
             None => more(stream, &mut bytes)?,
         }
     };
-    // An answer that only says to go on (100) comes before the real one.
     let rest = bytes.split_off(head.octets);
-    if (100..200).contains(&head.heard.status) {
-        return hear(&mut std::io::Cursor::new(rest).chain(stream));
-    }
     let mut body = Body { stream, bytes: rest };
     let mut heard = head.heard;
     heard.body = match head.length {
