@@ -12,6 +12,10 @@ pub const DEVICE: &str = "/api/v1/devices/{id}";
 pub const DEVICE_SUSPEND: &str = "/api/v1/devices/{id}/suspend";
 /// POST: undo a suspension.
 pub const DEVICE_RESUME: &str = "/api/v1/devices/{id}/resume";
+/// POST: put its leaves on hold because its identity is in doubt.
+pub const DEVICE_QUARANTINE: &str = "/api/v1/devices/{id}/quarantine";
+/// POST: end a quarantine; its leaves are revoked, and it joins again with a new key.
+pub const DEVICE_RELEASE: &str = "/api/v1/devices/{id}/release";
 /// POST: strike it off for good.
 pub const DEVICE_RETIRE: &str = "/api/v1/devices/{id}/retire";
 /// PUT: into the group; DELETE: out of it.

@@ -258,6 +258,15 @@ impl World {
         self.post(&format!("/api/v1/devices/{id}/resume"), json!({})).await;
     }
 
+    pub(crate) async fn quarantine(&mut self, id: &str) {
+        let path = format!("/api/v1/devices/{id}/quarantine");
+        self.post(&path, json!({"reason": "seen twice"})).await;
+    }
+
+    pub(crate) async fn release(&mut self, id: &str) {
+        self.post(&format!("/api/v1/devices/{id}/release"), json!({})).await;
+    }
+
     pub(crate) async fn retire(&mut self, id: &str) {
         self.post(&format!("/api/v1/devices/{id}/retire"), json!({})).await;
     }
