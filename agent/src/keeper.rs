@@ -8,12 +8,13 @@ use crate::plan::{self, Held, Step, View};
 use crate::status::{Memo, life};
 use crate::store::{Locked, Mark, Set, Store};
 use crate::talk::Talk;
-use crate::time::{Clock, Reading};
+use crate::time::{Clock, Clocks, Reading};
 use crate::{Trouble, hook};
 use identity::UnixTime;
 use identity::ask::Want;
 use identity::key::sha256;
 use identity::text::hex;
+use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long programs that could not be told are left alone.
@@ -22,10 +23,10 @@ const HOOK_RETRY_S: u64 = 900;
 const STEPS_MAX: usize = 8;
 
 /// Keeps a device enrolled.
-#[derive(Debug)]
 pub struct Keeper {
     config: Config,
     clock: Clock,
+    clocks: Clocks,
 }
 
 /// What the clocks of this machine say.
@@ -54,14 +55,22 @@ impl Keeper {
     /// # Errors
     /// Where the state cannot be read.
     pub fn new(config: Config) -> Result<Self, Trouble> {
+        Self::with_clocks(config, Box::new(clocks))
+    }
+
+    /// A keeper with clocks of somebody's own: then years pass in a test.
+    ///
+    /// # Errors
+    /// Where the state cannot be read.
+    pub fn with_clocks(config: Config, clocks: Clocks) -> Result<Self, Trouble> {
         let confirmed = Store::at(&config.state).confirmed()?;
-        Ok(Self { clock: Clock::new(confirmed, clocks()), config })
+        Ok(Self { clock: Clock::new(confirmed, clocks()), config, clocks })
     }
 
     /// What time this device believes it is.
     #[must_use]
     pub fn now(&self) -> UnixTime {
-        self.clock.now(clocks())
+        self.clock.now((self.clocks)())
     }
 
     /// How it is set up.
@@ -141,7 +150,7 @@ impl Keeper {
         let store = Store::lock(&self.config.state)?;
         if let Some(set) = store.current()? {
             let who = held(&set)?;
-            match Talk::new(&self.config, &store, &mut self.clock, clocks)?.leave(&who) {
+            match Talk::new(&self.config, &store, &mut self.clock, &self.clocks)?.leave(&who) {
                 Ok(()) => {}
                 // Who is refused has nothing left that could be revoked; a server without this
                 // request has no such word.
@@ -245,7 +254,7 @@ impl Keeper {
         want: Want,
         who: Option<&Credential>,
     ) -> Result<(), Trouble> {
-        let mut talk = Talk::new(&self.config, store, &mut self.clock, clocks)?;
+        let mut talk = Talk::new(&self.config, store, &mut self.clock, &self.clocks)?;
         talk.get_leaf(want, who)?;
         let server = talk.server.map(|s| s.to_string());
         self.went_well(store, server)
@@ -256,7 +265,7 @@ impl Keeper {
     fn report(&mut self, store: &Locked) -> Result<(), Trouble> {
         let Some(set) = store.current()? else { return Ok(()) };
         let (who, report) = (held(&set)?, self.config.said.report());
-        let mut talk = Talk::new(&self.config, store, &mut self.clock, clocks)?;
+        let mut talk = Talk::new(&self.config, store, &mut self.clock, &self.clocks)?;
         let said = talk.report(&who, &report);
         let server = talk.server.map(|s| s.to_string());
         let refused = match said {
@@ -297,6 +306,12 @@ impl Keeper {
         };
         let memo = store.memo()?;
         store.put_memo(&Memo { hook_failed, hook_until, ..memo })
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keeper({:?}, {:?})", self.config.state, self.clock)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::line::http::Heard;
 use crate::line::trust::{Judge, Measure};
 use crate::line::{Line, Place};
 use crate::store::{Locked, NewSet};
-use crate::time::{Clock, Reading};
+use crate::time::{Clock, Clocks};
 use enroll::est::Outgoing;
 use enroll::est::client::{self, Reply};
 use enroll::est::wire::challenge_password;
@@ -30,7 +30,7 @@ pub struct Talk<'a> {
     config: &'a Config,
     store: &'a Locked,
     clock: &'a mut Clock,
-    read_clocks: fn() -> Reading,
+    clocks: &'a Clocks,
     anchors: Vec<Certificate>,
     /// The server that answered.
     pub server: Option<Place>,
@@ -51,10 +51,10 @@ impl<'a> Talk<'a> {
         config: &'a Config,
         store: &'a Locked,
         clock: &'a mut Clock,
-        read_clocks: fn() -> Reading,
+        clocks: &'a Clocks,
     ) -> Result<Self, Trouble> {
         let mut talk =
-            Self { config, store, clock, read_clocks, anchors: store.anchors()?, server: None };
+            Self { config, store, clock, clocks, anchors: store.anchors()?, server: None };
         let pin = config.root_pin.map(|pin| pin.to_string());
         // Another pin is another realm: what was trusted under the first says nothing about it.
         if pin.is_some() && pin != store.memo()?.pin {
@@ -70,7 +70,7 @@ impl<'a> Talk<'a> {
     }
 
     fn now(&self) -> UnixTime {
-        self.clock.now((self.read_clocks)())
+        self.clock.now((self.clocks)())
     }
 
     /// Whom we trust, from the root that was given, or from its pin.
@@ -85,12 +85,18 @@ impl<'a> Talk<'a> {
             if self.anchors.is_empty() {
                 return Err(Trouble::Usage("the root that was given is not the pinned one".into()));
             }
-        } else if self.config.root_pin.is_some() || self.config.trust_first {
+        } else if self.config.root_pin.is_some() || self.may_trust_first()? {
             self.anchors = vec![self.meet()?];
         } else {
             return Err(Trouble::Usage(UNPINNED.to_owned()));
         }
         self.store.put_anchors(&self.anchors)
+    }
+
+    /// Whether the first root that is met may be believed: somebody has to say so, and to vouch for
+    /// the device with a token. A birth certificate was made beside a root, which is known then.
+    fn may_trust_first(&self) -> Result<bool, Trouble> {
+        Ok(self.config.trust_first && self.config.token()?.is_some())
     }
 
     /// Meets a server of which only the pin of its root is known (RFC 7030 §4.1.1), or nothing: the
@@ -185,7 +191,7 @@ impl<'a> Talk<'a> {
         if let Some(date) = heard.date
             && judge.holds(anchors, date).is_ok()
         {
-            self.clock.told(date, (self.read_clocks)());
+            self.clock.told(date, (self.clocks)());
             self.store.put_confirmed(self.clock.floor())?;
         }
         Ok(())

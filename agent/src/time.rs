@@ -33,6 +33,9 @@ pub struct Reading {
     pub counted_ms: u64,
 }
 
+/// Where the clocks are read.
+pub type Clocks = Box<dyn Fn() -> Reading + Send>;
+
 /// Time as this device believes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {

@@ -27,7 +27,7 @@ pub use certificate::{
     AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView, CrlInstall, KeyKind,
     Reason, RevocationRequest, RevocationResult, RevocationView,
 };
-pub use device::{Assurance, DeviceView, GroupView, Standing, StandingRequest};
+pub use device::{Assurance, DeviceView, GroupView, ReportView, Standing, StandingRequest};
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};
 pub use ledger::{EntryRow, EntryView, HeadView, Severity};
 pub use operator::{OperatorMade, OperatorRequest, OperatorView, Role};

@@ -168,6 +168,8 @@ classes! {
     Use = 15, "use";
     /// A certificate of another kind was issued: for a server, or for an authority.
     Certificate = 16, "certificate";
+    /// A device said what it runs, and what is printed on it.
+    Report = 17, "report";
 }
 
 impl Class {

@@ -10,7 +10,7 @@
 use crate::realm::{Operator, Realm};
 use identity::authority::{Authority, AuthorityState, KeyId};
 use identity::credential::{Credential, Reason, Serial};
-use identity::device::{Device, DeviceId, GroupName, Standing};
+use identity::device::{Device, DeviceId, GroupName, Identifiers, Standing};
 use identity::door::Door;
 use identity::profile::Profile;
 use identity::token::{Token, TokenId};
@@ -115,6 +115,13 @@ pub enum Change {
         /// One sentence.
         mark: String,
     },
+    /// What a device says of itself, in place of what it said before.
+    Reported {
+        /// Which device.
+        device: DeviceId,
+        /// What it says.
+        report: Report,
+    },
     /// A new join token.
     TokenMade(Token),
     /// A join token ends.
@@ -145,6 +152,17 @@ pub enum Change {
     OperatorRemoved(String),
     /// Several at once, under one entry: all of them or none, each seeing those before it.
     Batch(Vec<Change>),
+}
+
+/// What a device last said of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// When.
+    pub at: UnixTime,
+    /// The version of what it runs.
+    pub firmware: Option<String>,
+    /// What is printed on it; nobody's word but its own.
+    pub identifiers: Identifiers,
 }
 
 /// What becomes of a device's credentials when its standing changes.

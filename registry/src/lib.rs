@@ -20,7 +20,7 @@ mod schema;
 mod shared;
 mod writer;
 
-pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Fate, Told};
+pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Fate, Report, Told};
 pub use fault::{OpenError, ReadError};
 pub use integrity::Finding;
 pub use read::{DeviceFilter, EntryRow, Head, Overdue, RevokedRow};

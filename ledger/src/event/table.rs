@@ -61,6 +61,9 @@ events! {
         "Certificates were revoked."
         => "Where the reason is `keyCompromise`, look for what the key was used for before.";
 
+    704 Revocation Notice "device.left" ["device" "serials" "spki" "reason" "from"]
+        "A device left by itself: its leaves are revoked, and it joins again only with what it joined with before.";
+
     801 Refusal Warning "join.denied" ["device" "rule" "reason" "door" "by" "from"]
         "A known device was refused when it wanted to join."
         => "The rule says whose move is next: see `reason`.";
@@ -73,6 +76,12 @@ events! {
     804 Refusal Warning "birth.denied" ["device" "rule" "reason" "door" "by" "from"]
         "A birth of a device that is already known was refused."
         => "A second birth for one serial number is rework (`--replace`) or a fraud: ask the line.";
+    806 Refusal Warning "report.denied" ["device" "rule" "reason" "door" "by" "from"]
+        "What a device said of itself was refused, or it had no right to say it."
+        => "Where the rule is `contradiction`, the identifiers are not those of its birth: see the mark in `muster device show`.";
+    807 Refusal Warning "leave.denied" ["device" "rule" "reason" "door" "by" "from"]
+        "A device that may not speak wanted to leave."
+        => "Nothing: it is refused already.";
     805 Refusal Notice "strangers.refused" ["rule" "hour" "count" "last_from"]
         "So many strangers that proved nothing were refused by one rule within an hour.";
 
@@ -113,6 +122,10 @@ events! {
 
     1501 Use Info "leaf.used" ["device" "serial" "generation" "from"]
         "A handshake with a leaf completed for the first time: its predecessors end.";
+
+    1701 Report Info "device.reported"
+        ["device" "firmware" "model" "serial_number" "mac" "imei" "ek_digest" "from"]
+        "A device said that it runs another firmware, or what is printed on it.";
 }
 
 /// What the members of payloads say. Octets are in hex where they are shown as text.
@@ -129,14 +142,17 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("crl", "SHA-256 of the CRL"),
     ("device", "the device's UUID"),
     ("door", "the door's name"),
+    ("ek_digest", "SHA-256 of the TPM's endorsement key"),
     ("ends", "when it ends, in seconds since 1970"),
     ("entries", "how many certificates the CRL lists"),
+    ("firmware", "the version of what the device runs"),
     ("from", "the address that the request came from"),
     ("generation", "the order of the device's leaves, from 1"),
     ("group", "the group's name"),
     ("groups", "the groups that it gives"),
     ("hour", "which hour, counted since 1970"),
     ("id", "the public half of the credential"),
+    ("imei", "the IMEI"),
     ("issuer", "the key identifier of the authority that signed"),
     ("key", "the name of the setting"),
     ("key_kind", "the kind of key"),
@@ -144,6 +160,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("kind", "the kind of door"),
     ("last_from", "the address of the last of them"),
     ("lifetime_s", "seconds for which a certificate of the profile is good"),
+    ("mac", "the MAC addresses"),
     ("model", "the model, as it was said at birth or as the door sets it"),
     ("name", "the operator's name"),
     ("open", "whether the door is open"),

@@ -7,6 +7,20 @@ CREATE INDEX entry_device ON entry (realm, device, number) WHERE device IS NOT N
 -- The number of the entry that tells of its issuance: what a receipt is made from.
 ALTER TABLE credential ADD COLUMN entry INTEGER;
 
+-- What a device last said of itself, apart from its row: that is written at every renewal.
+CREATE TABLE report (
+    realm INTEGER NOT NULL,
+    device BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    firmware TEXT,
+    model TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    macs TEXT NOT NULL,
+    imei TEXT,
+    ek_digest TEXT,
+    PRIMARY KEY (realm, device)
+) WITHOUT ROWID;
+
 ANALYZE sqlite_schema;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('entry', 'entry_device', '1000000 1000000 10 1');

@@ -34,6 +34,7 @@ impl Batch<'_> {
                 self.group(scene, (device, *expected), groups)
             }
             Change::Marked { device, mark } => self.mark(scene, device, mark),
+            Change::Reported { device, report } => self.report(scene, device, report),
             Change::TokenMade(token) => self.make_token(scene, token),
             Change::TokenRevoked { id, at } => self.revoke_token(scene, id, *at),
             Change::DoorSet(door) => self.set_door(scene, door),

@@ -187,7 +187,11 @@ pub(crate) fn resolve(state: &State, who: &Who, name: &str) -> Result<Device, Re
 
 pub(super) fn shown(state: &State, who: &Who, device: &Device) -> Result<Response, Refused> {
     let leaves = state.house.registry.credentials_of(who.realm.key, &device.id, 3)?;
-    let view = view::device(device, &leaves_of(leaves), true);
+    let reported = state.house.registry.report(who.realm.key, &device.id)?;
+    let view = DeviceView {
+        reported: reported.as_ref().map(view::report),
+        ..view::device(device, &leaves_of(leaves), true)
+    };
     Ok(([(ETAG, format!("\"{}\"", device.version))], axum::Json(view)).into_response())
 }
 
