@@ -25,7 +25,7 @@ pub use birth::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResult
 pub use certificate::{
     AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRole, AuthorityState,
     AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView, CrlInstall, KeyKind,
-    Reason, RevocationRequest, RevocationResult, RevocationView,
+    Reason, ReleaseResult, RevocationRequest, RevocationResult, RevocationView,
 };
 pub use device::{Assurance, DeviceView, GroupView, ReportView, Standing, StandingRequest};
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};

@@ -33,6 +33,9 @@ pub const CERTIFICATE: &str = "/api/v1/certificates/{name}";
 /// POST: revoke it, and every certificate of the same key.
 pub const CERTIFICATE_REVOKE: &str = "/api/v1/certificates/{name}/revoke";
 
+/// POST: take it off hold, and every leaf of the same key.
+pub const CERTIFICATE_RELEASE: &str = "/api/v1/certificates/{name}/release";
+
 /// GET: the authorities; POST: install one that the root signed.
 pub const AUTHORITIES: &str = "/api/v1/authorities";
 /// POST: make a key for a new authority and answer its request, which the root signs offline.

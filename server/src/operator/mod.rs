@@ -118,6 +118,7 @@ fn devices() -> Router<State> {
         .route(path::CERTIFICATES, get(certificate::list))
         .route(path::CERTIFICATE, get(certificate::show))
         .route(path::CERTIFICATE_REVOKE, post(certificate::revoke))
+        .route(path::CERTIFICATE_RELEASE, post(certificate::release))
         .route(path::TOKENS, get(token::list).post(token::make))
         .route(path::TOKEN, get(token::show).delete(token::revoke))
 }

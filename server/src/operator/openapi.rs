@@ -33,6 +33,7 @@ pub(crate) fn document() -> String {
         change::group_remove,
         birth::births,
         certificate::list, certificate::show, certificate::revoke,
+        certificate::release,
         authority::list, authority::show, authority::install, authority::change,
         workshop::request, workshop::publish,
         token::list, token::show, token::make, token::revoke,

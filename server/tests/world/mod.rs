@@ -526,14 +526,17 @@ impl World {
         *self.told.entry(at).or_default() += 1;
     }
 
+    /// What Prometheus reads.
+    pub(crate) async fn metrics(&mut self) -> String {
+        self.operate(&self.admin(), Method::GET, "/metrics", None).await.text().to_owned()
+    }
+
     /// How often a rule said no, as Prometheus reads it.
     pub(crate) async fn count_of(&mut self, rule: &str) -> u64 {
-        let page = self.operate(&self.admin(), Method::GET, "/metrics", None).await;
+        let page = self.metrics().await;
         let label = format!("rule=\"{rule}\"");
-        let rows = page
-            .text()
-            .lines()
-            .filter(|l| l.starts_with("muster_refusals_total{") && l.contains(&label));
+        let rows =
+            page.lines().filter(|l| l.starts_with("muster_refusals_total{") && l.contains(&label));
         rows.filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 }
