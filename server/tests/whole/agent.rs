@@ -140,7 +140,7 @@ async fn a_device_that_was_born_joins_and_renews_for_a_season_each_time_with_a_n
     let generation = world.device(&device.id).await["generation"].as_u64().unwrap();
     assert!((5..=8).contains(&generation), "{generation} leaves in 81 days of a 30 day profile");
     assert_eq!(keys.len() as u64, generation);
-    let told = fs::read_to_string(unit.path("told")).unwrap();
+    let told = fs::read_to_string(unit.state().join("told")).unwrap();
     assert_eq!(told.lines().count() as u64, generation);
     assert_eq!(world.device(&device.id).await["weak_detection"], false);
     world.end().await;
