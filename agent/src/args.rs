@@ -178,7 +178,8 @@ Usage: muster-agent run [OPTIONS]
 
 Options:
   --on-renew CMD  Run this when the files have changed; it finds them in $MUSTER_CURRENT
-  --url URL  --root-pin HEX  --token-file FILE  --serial S  --trust-first  --config FILE  --state DIR
+  --url URL  --root-pin HEX  --token-file FILE  --serial S  --trust-first
+  --config FILE  --state DIR
 
 Example:
   muster-agent run --on-renew 'systemctl reload mosquitto'
