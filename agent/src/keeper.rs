@@ -10,10 +10,10 @@ use crate::store::{Locked, Mark, Set, Store};
 use crate::talk::Talk;
 use crate::time::{Clock, Clocks, Reading};
 use crate::{Trouble, hook};
-use identity::UnixTime;
 use identity::ask::Want;
 use identity::key::sha256;
 use identity::text::hex;
+use identity::{RuleId, UnixTime};
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -260,8 +260,7 @@ impl Keeper {
         self.went_well(store, server)
     }
 
-    /// Shows the server the leaf in use. One that is turned away on its first use makes room for
-    /// the one before it.
+    /// Shows the server the leaf in use. One that it does not know makes room for the one before.
     fn report(&mut self, store: &Locked) -> Result<(), Trouble> {
         let Some(set) = store.current()? else { return Ok(()) };
         let (who, report) = (held(&set)?, self.config.said.report());
@@ -274,7 +273,7 @@ impl Keeper {
             // What it has something against is what the device says.
             Err(Trouble::Refused { status: 400 | 409 | 413 | 415, sentence, .. }) => Some(sentence),
             Err(trouble) => {
-                if trouble.is_turned_away() && set.mark(Mark::Worked).is_none() {
+                if is_unknown(&trouble) && set.mark(Mark::Worked).is_none() {
                     store.fall_back()?;
                 }
                 return Err(trouble);
@@ -313,6 +312,14 @@ impl fmt::Debug for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Keeper({:?}, {:?})", self.config.state, self.clock)
     }
+}
+
+/// Whether the server says that it never issued what was shown: it was restored from a back-up that
+/// is older. In every other case it knows the new leaf, so the one before is spent or about to be,
+/// and whoever shows a spent leaf is taken for a clone.
+fn is_unknown(trouble: &Trouble) -> bool {
+    let unknown = RuleId::UNKNOWN_CERTIFICATE.sentence();
+    matches!(trouble, Trouble::Refused { sentence, .. } if *sentence == unknown)
 }
 
 /// What a set shows.

@@ -27,7 +27,10 @@ pub use certificate::{
     AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView, CrlInstall, KeyKind,
     Reason, ReleaseResult, RevocationRequest, RevocationResult, RevocationView,
 };
-pub use device::{Assurance, DeviceView, GroupView, ReportView, Standing, StandingRequest};
+pub use device::{
+    Assurance, CloneView, ContactView, DeviceView, GroupView, HolderView, ReportView, Standing,
+    StandingRequest,
+};
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};
 pub use ledger::{EntryRow, EntryView, HeadView, Severity};
 pub use operator::{OperatorMade, OperatorRequest, OperatorView, Role};

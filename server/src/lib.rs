@@ -4,6 +4,7 @@
 pub mod births;
 pub mod checkpoint;
 pub mod clock;
+pub mod contacts;
 pub mod crl;
 pub mod device;
 pub mod found;

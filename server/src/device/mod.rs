@@ -2,12 +2,18 @@
 //!
 //! A request is read within its limits, the machine hears it, and what it asks for is done:
 //! [`desk`] carries a wish for a leaf to its durable answer, on the facts that [`facts`] gathers;
-//! [`contact`] notes who made contact at all; [`own`] takes what a device says of itself.
+//! [`contact`] hears of every handshake, and [`caught`] acts where two parties hold one identity;
+//! [`own`] takes what a device says of itself.
 
+mod caught;
 mod contact;
 mod desk;
 mod facts;
+#[cfg(test)]
+mod model;
 mod own;
+
+pub use contact::meet;
 
 use crate::house::{House, RealmState};
 use crate::limits;

@@ -13,6 +13,7 @@ mod world;
 mod agent;
 mod bad;
 mod birth;
+mod clone;
 mod connections;
 mod crossing;
 mod join;
