@@ -83,6 +83,17 @@ pub const EVENTS: &str = "/api/v1/events";
 /// GET: size, root and checkpoint of the ledger.
 pub const HEAD: &str = "/api/v1/head";
 
+/// GET: the receivers of events.
+pub const SINKS: &str = "/api/v1/sinks";
+/// GET: one receiver; PUT: make or change it; DELETE: remove it.
+pub const SINK: &str = "/api/v1/sinks/{name}";
+/// POST: tell it the newest entry once.
+pub const SINK_TEST: &str = "/api/v1/sinks/{name}/test";
+/// GET: the entries that it did not take; DELETE: give them up.
+pub const SINK_DEAD: &str = "/api/v1/sinks/{name}/dead";
+/// POST: tell it those entries once more.
+pub const SINK_RETRY: &str = "/api/v1/sinks/{name}/retry";
+
 /// GET: the realm.
 pub const REALM: &str = "/api/v1/realm";
 /// GET: its settings; PUT: one of them.

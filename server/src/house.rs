@@ -8,6 +8,7 @@ use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::record::Strangers;
 use crate::settings::Settings;
+use crate::tell::health::Sinks;
 use crate::writing::Writing;
 use ca::{Addresses, Issuer};
 use identity::authority::{Authority, AuthorityState, KeyId, Role};
@@ -44,6 +45,8 @@ pub struct House {
     pub rates: Rates,
     /// Refusals of those who proved nothing.
     pub strangers: Strangers,
+    /// How the receivers of events are.
+    pub sinks: Sinks,
     /// Signs checkpoints.
     pub ledger_key: Arc<dyn Signer>,
     public_url: Option<String>,
@@ -136,6 +139,7 @@ impl House {
             contacts: Contacts::default(),
             rates: Rates::default(),
             strangers: Strangers::default(),
+            sinks: Sinks::default(),
             ledger_key: furniture.ledger_key,
             public_url: furniture.public_url,
             keyring: RwLock::new(furniture.keyring),

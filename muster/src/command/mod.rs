@@ -15,6 +15,7 @@ mod profile;
 mod realm;
 mod root;
 mod serve;
+mod sink;
 mod token;
 mod words;
 
@@ -65,6 +66,8 @@ enum Noun {
     Operator(operator::Operator),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    #[command(subcommand)]
+    Sink(sink::Sink),
     Completion(completion::Completion),
     Demo(crate::demo::Demo),
     #[command(subcommand)]
@@ -114,6 +117,7 @@ async fn ask(noun: Noun, session: &Session) -> Outcome {
         Noun::Realm(realm) => realm::run(realm, session).await,
         Noun::Operator(operator) => operator::run(operator, session).await,
         Noun::Ledger(ledger) => ledger::run(ledger, session).await,
+        Noun::Sink(sink) => sink::run(sink, session).await,
         Noun::Serve(_) | Noun::Completion(_) | Noun::Demo(_) | Noun::Bench(_) => Ok(()),
     }
 }

@@ -27,6 +27,7 @@ mod profile;
 mod realm;
 mod refuse;
 mod said;
+mod sink;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -34,6 +35,7 @@ mod view;
 mod who;
 mod workshop;
 
+pub(crate) use self::ledger::shown;
 pub use workshop::Workshop;
 
 use crate::clock::SystemDice;
@@ -139,6 +141,11 @@ fn rules() -> Router<State> {
         .route(path::OPERATOR, delete(operators::remove))
         .route(path::REALM, get(realm::show))
         .route(path::SETTINGS, get(realm::settings).put(realm::set))
+        .route(path::SINKS, get(sink::list))
+        .route(path::SINK, get(sink::show).put(sink::set).delete(sink::remove))
+        .route(path::SINK_TEST, post(sink::test))
+        .route(path::SINK_DEAD, get(sink::dead).delete(sink::give_up))
+        .route(path::SINK_RETRY, post(sink::retry))
 }
 
 fn records() -> Router<State> {

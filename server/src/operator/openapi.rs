@@ -2,7 +2,7 @@
 
 use super::{
     authority, birth, certificate, change, device, door, events, figures, ledger, operators,
-    profile, realm, token, workshop,
+    profile, realm, sink, token, workshop,
 };
 use api::Problem;
 use std::collections::BTreeMap;
@@ -43,6 +43,8 @@ pub(crate) fn document() -> String {
         operators::list, operators::add, operators::remove,
         ledger::entries, ledger::entry, ledger::rows, ledger::head,
         events::events,
+        sink::list, sink::show, sink::set, sink::remove, sink::test, sink::dead, sink::give_up,
+        sink::retry,
         figures::health, figures::ready, figures::metrics,
         served,
     ),

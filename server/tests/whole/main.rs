@@ -22,3 +22,4 @@ mod renew;
 mod restart;
 mod shape;
 mod standing;
+mod tell;
