@@ -35,6 +35,17 @@ pub struct EntryRow {
     pub salt: Option<String>,
 }
 
+/// That the ledger only grew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GrowthView {
+    /// The size of the earlier ledger.
+    pub from: u64,
+    /// The consistency proof (RFC 6962 §2.1.2), each hash in base64.
+    pub proof: Vec<String>,
+    /// The later ledger: its checkpoint, signed just now.
+    pub checkpoint: String,
+}
+
 /// Where the ledger stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HeadView {

@@ -18,9 +18,9 @@ pub struct Monitor {
     frontier: Frontier,
     /// Of each level from 1 on, the hashes of the tile that is being filled.
     levels: Vec<Vec<Hash>>,
-    /// What the first `n` entries are known to hash to, from a checkpoint of earlier.
-    earlier: Option<Head>,
-    met: bool,
+    /// What the first so many entries are known to hash to, from checkpoints of earlier; the
+    /// largest first.
+    earlier: Vec<Head>,
 }
 
 /// What has to be fetched for the next step.
@@ -45,15 +45,16 @@ impl Monitor {
     /// A watcher that has seen nothing.
     #[must_use]
     pub const fn new() -> Self {
-        Self { frontier: Frontier::new(), levels: Vec::new(), earlier: None, met: false }
+        Self { frontier: Frontier::new(), levels: Vec::new(), earlier: Vec::new() }
     }
 
-    /// Demands that the log goes through `earlier` on its way: then it only grew since.
+    /// Demands that the log goes through each of `earlier` on its way: then it only grew since.
+    /// Those that lie behind are not looked at: who must know begins anew.
     #[must_use]
-    pub fn through(mut self, earlier: Option<Head>) -> Self {
-        self.earlier = earlier;
-        // What lies behind was met when it was passed.
-        self.met = earlier.is_none_or(|head| head.size < self.frontier.size());
+    pub fn through(mut self, earlier: impl IntoIterator<Item = Head>) -> Self {
+        let size = self.size();
+        self.earlier = earlier.into_iter().filter(|head| head.size >= size).collect();
+        self.earlier.sort_by_key(|head| std::cmp::Reverse(head.size));
         self
     }
 
@@ -137,15 +138,16 @@ impl Monitor {
         Ok(())
     }
 
-    /// Holds what was seen against the checkpoint of earlier where it has that size now.
+    /// Holds what was seen against the checkpoints of earlier that have that size.
     fn meet(&mut self) -> Result<(), Break> {
-        let head = self.frontier.head();
-        let Some(earlier) = self.earlier.filter(|e| !self.met && e.size == head.size) else {
-            return Ok(());
-        };
-        self.met = true;
-        let what = What::Root { said: earlier.root, found: head.root };
-        if earlier.root == head.root { Ok(()) } else { Err(Break { index: 0, what }) }
+        while let Some(earlier) = self.earlier.pop_if(|e| e.size == self.frontier.size()) {
+            let found = self.frontier.root();
+            if earlier.root != found {
+                let what = What::Root { said: earlier.root, found };
+                return Err(Break { index: 0, what });
+            }
+        }
+        Ok(())
     }
 
     /// All of it was seen: holds it against the checkpoint, and gives the tiles above that are not
@@ -156,7 +158,7 @@ impl Monitor {
     pub fn finish(&mut self, against: &Checkpoint) -> Result<Vec<Above>, Break> {
         self.meet()?;
         let head = self.frontier.head();
-        if let Some(earlier) = self.earlier.filter(|e| !self.met && e.size > head.size) {
+        if let Some(earlier) = self.earlier.first() {
             let what = What::Size { said: earlier.size, found: head.size };
             return Err(Break { index: head.size, what });
         }
@@ -214,7 +216,7 @@ impl Monitor {
             levels.push(hashes.as_chunks().0.to_vec());
             rest = behind;
         }
-        let monitor = Self { frontier, levels, earlier: None, met: false };
+        let monitor = Self { frontier, levels, earlier: Vec::new() };
         let counted = monitor.levels.iter().enumerate().all(|(place, hashes): (usize, &Vec<_>)| {
             let shift = u32::try_from(8 * (place + 1)).unwrap_or(63).min(63);
             hashes.len() as u64 == (monitor.size() >> shift) % u64::from(WIDTH_MAX)
@@ -310,14 +312,14 @@ mod tests {
         assert_eq!(kept, monitor);
 
         (700..900).for_each(|i| log.append(i, 1));
-        log.watch(&mut kept.clone().through(Some(seen))).unwrap();
+        log.watch(&mut kept.clone().through([seen])).unwrap();
 
         let mut fork = Log::of(600);
         (600..900).for_each(|i| fork.append(i, 2));
-        let broken = fork.watch(&mut kept.clone().through(Some(seen))).unwrap_err();
+        let broken = fork.watch(&mut kept.clone().through([seen])).unwrap_err();
         assert!(matches!(broken.what, What::Root { .. }), "{broken}");
         let cut = Log::of(600);
-        let broken = cut.watch(&mut kept.through(Some(seen))).unwrap_err();
+        let broken = cut.watch(&mut kept.through([seen])).unwrap_err();
         assert!(matches!(broken.what, What::Size { said: 700, .. }), "{broken}");
     }
 

@@ -1,11 +1,11 @@
 //! Signs the ledger's head: after durable commits, at most once a second, and once at a start for
 //! what a crash left committed and unsigned.
 
-use crate::house::House;
+use crate::house::{House, RealmState};
 use crate::public::{Kind, PublicFile, PublicView};
 use ledger::Origin;
 use ledger::note::{self, Checkpoint};
-use registry::Realm;
+use registry::{ReadError, Realm};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
@@ -49,6 +49,19 @@ pub async fn sign_all(house: &House, view: &PublicView) {
             }
         }
     }
+}
+
+/// The checkpoint that is published, and what it says; `None` before the first.
+///
+/// # Errors
+/// [`ReadError`] where the registry cannot be read.
+pub fn published(
+    house: &House,
+    realm: &RealmState,
+) -> Result<Option<(Checkpoint, String)>, ReadError> {
+    let noted = house.registry.noted(realm.key, SPACE, b"")?;
+    let text = noted.and_then(|octets| String::from_utf8(octets).ok());
+    Ok(text.and_then(|text| Some((note::unbelieved(&text).ok()?, text))))
 }
 
 /// The signed head, and whether it is stored already.

@@ -2,6 +2,7 @@
 //! below.
 
 pub mod births;
+pub mod caller;
 pub mod checkpoint;
 pub mod clock;
 pub mod crl;
@@ -17,6 +18,7 @@ pub mod metrics;
 pub mod operator;
 pub mod public;
 pub mod rate;
+pub mod receipt;
 pub mod record;
 pub mod sd;
 pub mod serve;

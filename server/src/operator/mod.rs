@@ -24,6 +24,7 @@ mod operators;
 mod page;
 mod profile;
 mod realm;
+mod receipt;
 mod refuse;
 mod said;
 #[cfg(test)]
@@ -109,12 +110,14 @@ fn devices() -> Router<State> {
         .route(path::DEVICE_SUSPEND, post(device::suspend))
         .route(path::DEVICE_RESUME, post(device::resume))
         .route(path::DEVICE_RETIRE, post(device::retire))
+        .route(path::DEVICE_RECEIPT, get(receipt::of_device))
         .route(path::DEVICE_GROUP, put(device::group_add).delete(device::group_remove))
         .route(path::GROUPS, get(realm::groups))
         .route(path::BIRTHS, post(birth::births))
         .route(path::CERTIFICATES, get(certificate::list))
         .route(path::CERTIFICATE, get(certificate::show))
         .route(path::CERTIFICATE_REVOKE, post(certificate::revoke))
+        .route(path::CERTIFICATE_RECEIPT, get(receipt::of_certificate))
         .route(path::TOKENS, get(token::list).post(token::make))
         .route(path::TOKEN, get(token::show).delete(token::revoke))
 }
@@ -143,6 +146,7 @@ fn records() -> Router<State> {
         .route(path::ENTRY, get(ledger::entry))
         .route(path::ROWS, get(ledger::rows))
         .route(path::HEAD, get(ledger::head))
+        .route(path::CONSISTENCY, get(receipt::consistency))
         .route(path::EVENTS, get(events::events))
         .route(path::METRICS, get(figures::metrics))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     authority, birth, certificate, device, door, events, figures, ledger, operators, profile,
-    realm, token, workshop,
+    realm, receipt, token, workshop,
 };
 use api::Problem;
 use std::collections::BTreeMap;
@@ -40,6 +40,7 @@ pub(crate) fn document() -> String {
         realm::groups, realm::show, realm::settings, realm::set,
         operators::list, operators::add, operators::remove,
         ledger::entries, ledger::entry, ledger::rows, ledger::head,
+        receipt::of_device, receipt::of_certificate, receipt::consistency,
         events::events,
         figures::health, figures::ready, figures::metrics,
         served,

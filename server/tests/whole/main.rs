@@ -15,6 +15,7 @@ mod birth;
 mod connections;
 mod crossing;
 mod join;
+mod proof;
 mod public;
 mod renew;
 mod restart;

@@ -44,7 +44,7 @@ struct Course {
 
 /// Computes the ledger of a server again, believing only the key that comes with it.
 pub(crate) async fn over_rest(rest: &Rest) -> Outcome<Proof> {
-    from_server(&Verify { files: Vec::new(), checkpoint: Vec::new(), key: None }, rest).await
+    from_server(&Verify::default(), rest).await
 }
 
 /// Does what was typed.
