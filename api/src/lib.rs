@@ -29,7 +29,7 @@ pub use certificate::{
 };
 pub use device::{Assurance, DeviceView, GroupView, Standing, StandingRequest};
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};
-pub use ledger::{EntryRow, EntryView, GrowthView, HeadView};
+pub use ledger::{EntryRow, EntryView, GrowthView, HeadView, WitnessRequest, WitnessView};
 pub use operator::{OperatorMade, OperatorRequest, OperatorView, Role};
 pub use page::Page;
 pub use problem::Problem;

@@ -82,6 +82,11 @@ pub const HEAD: &str = "/api/v1/head";
 /// GET: the proof that the ledger only grew between two sizes.
 pub const CONSISTENCY: &str = "/api/v1/consistency";
 
+/// GET: the witnesses of the ledger.
+pub const WITNESSES: &str = "/api/v1/witnesses";
+/// PUT: name or change one; DELETE: ask it no more.
+pub const WITNESS: &str = "/api/v1/witnesses/{name}";
+
 /// GET: the realm.
 pub const REALM: &str = "/api/v1/realm";
 /// GET: its settings; PUT: one of them.

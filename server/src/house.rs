@@ -7,6 +7,7 @@ use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::record::Strangers;
 use crate::settings::Settings;
+use crate::witness::ask::Witnessing;
 use crate::writing::Writing;
 use ca::{Addresses, Issuer};
 use identity::authority::{Authority, AuthorityState, KeyId, Role};
@@ -43,6 +44,8 @@ pub struct House {
     pub strangers: Strangers,
     /// Signs checkpoints.
     pub ledger_key: Arc<dyn Signer>,
+    /// What is known of the ledger's witnesses.
+    pub witnessing: Witnessing,
     public_url: Option<String>,
     keyring: RwLock<Keyring>,
     realms: RwLock<BTreeMap<RealmName, Arc<RealmState>>>,
@@ -133,6 +136,7 @@ impl House {
             rates: Rates::default(),
             strangers: Strangers::default(),
             ledger_key: furniture.ledger_key,
+            witnessing: Witnessing::default(),
             public_url: furniture.public_url,
             keyring: RwLock::new(furniture.keyring),
             realms: RwLock::default(),

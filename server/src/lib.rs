@@ -24,6 +24,7 @@ pub mod sd;
 pub mod serve;
 pub mod settings;
 pub mod tls;
+pub mod witness;
 pub mod writing;
 
 pub use home::ServeOptions;

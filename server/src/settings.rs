@@ -1,5 +1,6 @@
 //! The settings of a realm: few, named, bounded; kept as text in the registry, read here.
 
+use crate::witness::Named;
 use ca::Rules;
 use const_oid::ObjectIdentifier;
 use identity::{Credential, Device, GroupName, UnixTime};
@@ -17,7 +18,7 @@ pub struct Known {
 }
 
 /// Every setting.
-pub const KNOWN: [Known; 5] = [
+pub const KNOWN: [Known; 6] = [
     Known {
         key: "hw_type",
         meaning: "OID of the maker's hardware type; births then carry a HardwareModuleName (none)",
@@ -52,6 +53,13 @@ pub const KNOWN: [Known; 5] = [
         by_group: true,
         check: |v| within(v, 1, 1_000_000),
     },
+    Known {
+        key: "witness_quorum",
+        meaning: "how many witnesses must have cosigned a checkpoint before it is published, where \
+                  there are any (1)",
+        by_group: false,
+        check: |v| within(v, 0, 16),
+    },
 ];
 
 /// Half of its life is when our agent renews.
@@ -60,6 +68,9 @@ const RENEW_AFTER_PERCENT_DEFAULT: u64 = 50;
 /// Certificates that one device may ask for in an hour: a device that renews on every start and
 /// crashes every minute still gets through.
 const DEVICE_RATE_DEFAULT: u32 = 60;
+
+/// One witness that sees everything already keeps a past from being rewritten.
+const WITNESS_QUORUM_DEFAULT: usize = 1;
 
 fn within(value: &str, least: u64, most: u64) -> Result<(), String> {
     match value.parse::<u64>() {
@@ -130,6 +141,19 @@ impl Settings {
         let percent = percent.unwrap_or(RENEW_AFTER_PERCENT_DEFAULT);
         let life_s = leaf.not_after.secs_since(leaf.issued);
         leaf.issued.plus_secs(life_s.saturating_mul(percent) / 100)
+    }
+
+    /// The witnesses of the ledger, by name.
+    #[must_use]
+    pub fn witnesses(&self) -> Vec<Named> {
+        self.values.iter().filter_map(|((key, _), value)| Named::read(key, value)).collect()
+    }
+
+    /// How many of them must have cosigned a checkpoint before it is published.
+    #[must_use]
+    pub fn witness_quorum(&self) -> usize {
+        let number = self.number("witness_quorum", &BTreeSet::new());
+        number.and_then(|n| usize::try_from(n).ok()).unwrap_or(WITNESS_QUORUM_DEFAULT)
     }
 
     /// Certificates that a device in `groups` may ask for in an hour.

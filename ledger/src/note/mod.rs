@@ -255,9 +255,26 @@ pub fn open(note: &str, keys: &[VerifierKey]) -> Result<Checkpoint, Defect> {
 /// # Errors
 /// As [`open`].
 pub fn open_whole<'a>(note: &'a str, keys: &[VerifierKey]) -> Result<Opened<'a>, Defect> {
+    open_where(note, keys, |key, origin| key.name == *origin)
+}
+
+/// As [`open_whole`], where the name of the log's key may be another than its origin: `keys` are
+/// those that count for the origin that the note says.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_of<'a>(note: &'a str, keys: &[VerifierKey]) -> Result<Opened<'a>, Defect> {
+    open_where(note, keys, |_, _| true)
+}
+
+fn open_where<'a>(
+    note: &'a str,
+    keys: &[VerifierKey],
+    counts: impl Fn(&VerifierKey, &Origin) -> bool,
+) -> Result<Opened<'a>, Defect> {
     let (text, signed) = open_note(note, keys)?;
     let checkpoint = Checkpoint::parse(text)?;
-    let of_log = |s: &Signed<'_>| s.at.is_none() && s.key.name == checkpoint.origin;
+    let of_log = |s: &Signed<'_>| s.at.is_none() && counts(s.key, &checkpoint.origin);
     if !signed.iter().any(of_log) {
         let origin = &checkpoint.origin;
         let sentence = format!("the checkpoint of `{origin}` is not signed under that name");

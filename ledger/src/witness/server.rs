@@ -71,7 +71,8 @@ pub fn nothing() -> Head {
     Head { size: 0, root: empty_root() }
 }
 
-/// Says whether a checkpoint may be cosigned by a witness that saw `last`, or [`nothing`].
+/// Says whether a checkpoint may be cosigned by a witness that saw `last` of its log, or
+/// [`nothing`]; `keys` are those that count for its origin.
 ///
 /// # Errors
 /// [`Refused`].
@@ -80,7 +81,7 @@ pub fn judge(
     keys: &[VerifierKey],
     last: &Head,
 ) -> Result<Accepted, Refused> {
-    let opened = note::open_whole(&request.note, keys).map_err(|defect| match defect.name {
+    let opened = note::open_of(&request.note, keys).map_err(|defect| match defect.name {
         "note-form" | "checkpoint-form" => Refused::Malformed(defect),
         _ => Refused::Unsigned(defect),
     })?;

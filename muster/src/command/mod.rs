@@ -17,6 +17,7 @@ mod receipt;
 mod root;
 mod serve;
 mod token;
+mod witness;
 mod words;
 
 use crate::failure::{Failure, Outcome};
@@ -69,6 +70,8 @@ enum Noun {
     Ledger(ledger::Ledger),
     #[command(subcommand)]
     Receipt(receipt::Receipt),
+    #[command(subcommand)]
+    Witness(witness::Witness),
     Completion(completion::Completion),
     Demo(crate::demo::Demo),
     #[command(subcommand)]
@@ -90,6 +93,7 @@ impl Typed {
             Noun::Serve(serve) => serve::run(serve, &session),
             Noun::Completion(completion) => completion::run(&completion),
             Noun::Receipt(receipt) => receipt::run(&receipt, &session),
+            Noun::Witness(witness) => witness::run(&witness, &session),
             Noun::Demo(demo) => many()?.block_on(crate::demo::run(demo, &session)),
             Noun::Bench(bench) => many()?.block_on(crate::bench::run(bench, &session)),
             noun => tokio::runtime::Builder::new_current_thread()
@@ -122,6 +126,7 @@ async fn ask(noun: Noun, session: &Session) -> Outcome {
         Noun::Serve(_)
         | Noun::Completion(_)
         | Noun::Receipt(_)
+        | Noun::Witness(_)
         | Noun::Demo(_)
         | Noun::Bench(_) => Ok(()),
     }

@@ -34,18 +34,18 @@ pub(crate) enum Receipt {
 /// What it does not prove: that the certificate is still good. Ask CRL or OCSP for that.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  muster receipt verify pump-7.tlog-proof --key \"$(cat ledger.vkey)\"
-  muster receipt verify pump-7.tlog-proof --key \"$(cat ledger.vkey)\" --cert leaf.pem \\
-    --witness \"$(cat witness-a.vkey)\" --witness \"$(cat witness-b.vkey)\" --quorum 1")]
+  muster receipt verify pump-7.tlog-proof --key ledger.vkey
+  muster receipt verify pump-7.tlog-proof --key ledger.vkey --cert leaf.pem \\
+    --witness witness-a.vkey --witness witness-b.vkey --quorum 1")]
 pub(crate) struct Verify {
     /// The receipt; `-` reads it from stdin.
     file: PathBuf,
-    /// The ledger's key, a C2SP verifier key.
-    #[arg(long, value_name = "VKEY", value_parser = vkey)]
-    key: VerifierKey,
-    /// The key of a witness, a C2SP verifier key; may be said again.
-    #[arg(long, value_name = "VKEY", value_parser = witness)]
-    witness: Vec<VerifierKey>,
+    /// The ledger's key, a C2SP verifier key or a file with it.
+    #[arg(long, value_name = "VKEY")]
+    key: String,
+    /// The key of a witness, a C2SP verifier key or a file with it; may be said again.
+    #[arg(long, value_name = "VKEY")]
+    witness: Vec<String>,
     /// How many of the witnesses must have seen it [default: all that are named].
     #[arg(long, value_name = "N")]
     quorum: Option<usize>,
@@ -54,19 +54,29 @@ pub(crate) struct Verify {
     cert: Option<PathBuf>,
 }
 
-/// Reads the key of a log.
-pub(super) fn vkey(text: &str) -> Result<VerifierKey, String> {
-    let key = VerifierKey::parse(text.trim()).map_err(|d| d.to_string())?;
-    let other = "that is the key of a witness: the ledger's key is wanted";
-    if key.is_cosigner() { Err(other.to_owned()) } else { Ok(key) }
+/// The key of a log, as a C2SP verifier key or in a file.
+pub(super) fn log_key(said: &str) -> Outcome<VerifierKey> {
+    let key = any_key(said)?;
+    let other = "that is the key of a witness, and the ledger's key is wanted";
+    if key.is_cosigner() { Err(Failure::usage(format!("`{said}`: {other}"))) } else { Ok(key) }
 }
 
-/// Reads the key of a witness.
-pub(super) fn witness(text: &str) -> Result<VerifierKey, String> {
-    let key = VerifierKey::parse(text.trim()).map_err(|d| d.to_string())?;
-    let other = "that is the key of a log: a witness's key is wanted, which `muster witness key` \
-                 shows";
-    if key.is_cosigner() { Ok(key) } else { Err(other.to_owned()) }
+/// The key of a witness, as a C2SP verifier key or in a file.
+pub(super) fn witness_key(said: &str) -> Outcome<VerifierKey> {
+    let key = any_key(said)?;
+    let other = "that is the key of a log, and a witness's is wanted (`muster witness key`)";
+    if key.is_cosigner() { Ok(key) } else { Err(Failure::usage(format!("`{said}`: {other}"))) }
+}
+
+/// A key has plus signs and no file has its name; what is neither is told as what it was meant for.
+fn any_key(said: &str) -> Outcome<VerifierKey> {
+    let path = Path::new(said);
+    let text = match !said.contains('+') && path.is_file() {
+        true => std::fs::read_to_string(path).map_err(|e| Failure::file("read", path, &e))?,
+        false => said.to_owned(),
+    };
+    VerifierKey::parse(text.trim())
+        .map_err(|defect| Failure::usage(format!("`{said}` is no verifier key: {defect}")))
 }
 
 /// What is proven.
@@ -104,8 +114,10 @@ pub(super) fn run(typed: &Receipt, session: &Session) -> Outcome {
 
 fn check(typed: &Verify) -> Outcome<Said> {
     let text = read(&typed.file)?;
-    let keys: Vec<VerifierKey> =
-        std::iter::once(&typed.key).chain(&typed.witness).cloned().collect();
+    let mut keys = vec![log_key(&typed.key)?];
+    for said in &typed.witness {
+        keys.push(witness_key(said)?);
+    }
     let trust = Trust { keys: &keys, quorum: typed.quorum.unwrap_or(typed.witness.len()) };
     let proven = ledger::Receipt::decode(&text).and_then(|receipt| receipt.verify(&trust));
     let proven = proven.map_err(|defect| refused(&defect))?;

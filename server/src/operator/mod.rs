@@ -32,6 +32,7 @@ mod tests;
 mod token;
 mod view;
 mod who;
+mod witness;
 mod workshop;
 
 pub use workshop::Workshop;
@@ -147,6 +148,8 @@ fn records() -> Router<State> {
         .route(path::ROWS, get(ledger::rows))
         .route(path::HEAD, get(ledger::head))
         .route(path::CONSISTENCY, get(receipt::consistency))
+        .route(path::WITNESSES, get(witness::list))
+        .route(path::WITNESS, put(witness::set).delete(witness::remove))
         .route(path::EVENTS, get(events::events))
         .route(path::METRICS, get(figures::metrics))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     authority, birth, certificate, device, door, events, figures, ledger, operators, profile,
-    realm, receipt, token, workshop,
+    realm, receipt, token, witness, workshop,
 };
 use api::Problem;
 use std::collections::BTreeMap;
@@ -41,6 +41,7 @@ pub(crate) fn document() -> String {
         operators::list, operators::add, operators::remove,
         ledger::entries, ledger::entry, ledger::rows, ledger::head,
         receipt::of_device, receipt::of_certificate, receipt::consistency,
+        witness::list, witness::set, witness::remove,
         events::events,
         figures::health, figures::ready, figures::metrics,
         served,

@@ -21,3 +21,4 @@ mod renew;
 mod restart;
 mod shape;
 mod standing;
+mod witness;

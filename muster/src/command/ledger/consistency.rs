@@ -1,6 +1,6 @@
 //! That a ledger only grew between two checkpoints.
 
-use crate::command::receipt::vkey;
+use crate::command::receipt::log_key;
 use crate::failure::{Failure, Outcome};
 use crate::output::Paint;
 use crate::rest::{Query, Rest};
@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 #[command(after_help = "Example:
   muster ledger consistency --from last-year.txt
   muster ledger consistency --from last-year.txt --to last-week.txt --out grown.txt
-  muster ledger consistency --from last-year.txt --proof grown.txt --key \"$(cat ledger.vkey)\"")]
+  muster ledger consistency --from last-year.txt --proof grown.txt --key ledger.vkey")]
 pub(crate) struct Consistency {
     /// The earlier checkpoint.
     #[arg(long, value_name = "FILE")]
@@ -40,9 +40,10 @@ pub(crate) struct Consistency {
     /// Where to keep the proof.
     #[arg(long, value_name = "FILE", conflicts_with = "proof")]
     out: Option<PathBuf>,
-    /// The ledger's key, as C2SP verifier key [default: the one that comes with the ledger].
-    #[arg(long, value_name = "VKEY", value_parser = vkey)]
-    key: Option<VerifierKey>,
+    /// The ledger's key, a C2SP verifier key or a file with it [default: the one that comes with the
+    /// ledger].
+    #[arg(long, value_name = "VKEY")]
+    key: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -58,7 +59,7 @@ pub(super) async fn run(typed: &Consistency, session: &Session) -> Outcome {
     let (key, proof) = match (&typed.proof, &typed.key) {
         (Some(path), Some(key)) => {
             let proof = AddCheckpoint::decode(&read(path)?);
-            (key.clone(), proof.map_err(|d| of_file(path, &d))?)
+            (log_key(key)?, proof.map_err(|d| of_file(path, &d))?)
         }
         _ => made(typed, &from, &session.rest()?).await?,
     };
@@ -78,11 +79,10 @@ async fn made(
     rest: &Rest,
 ) -> Outcome<(VerifierKey, AddCheckpoint)> {
     let key = match &typed.key {
-        Some(key) => key.clone(),
+        Some(key) => log_key(key)?,
         None => {
             let head: HeadView = rest.get(HEAD).await?;
-            let shown = head.verifier.unwrap_or_default();
-            vkey(&shown).map_err(|e| Failure::new(format!("the server shows no key: {e}")))?
+            log_key(&head.verifier.unwrap_or_default())?
         }
     };
     let size = |note: &str, path: &Path| {

@@ -4,6 +4,7 @@ mod consistency;
 mod prove;
 pub(crate) mod verify;
 mod watch;
+mod witness;
 
 use crate::failure::Outcome;
 use crate::output::{self, Paint, plain};
@@ -25,6 +26,8 @@ pub(crate) enum Ledger {
     Prove(prove::Prove),
     Verify(Verify),
     Consistency(consistency::Consistency),
+    #[command(subcommand)]
+    Witness(witness::Witness),
 }
 
 /// Show the newest entries; with --follow, those that come too.
@@ -75,16 +78,17 @@ pub(crate) struct Export {}
 #[derive(Debug, Default, Args)]
 #[command(after_help = "Example:
   muster ledger verify
-  muster ledger verify ledger.jsonl --checkpoint last-year.txt --key \"$(cat ledger.vkey)\"
+  muster ledger verify ledger.jsonl --checkpoint last-year.txt --key ledger.vkey
   muster ledger verify --url http://muster.example:8080/ledger/default \\
-    --key \"$(cat ledger.vkey)\" --state watched.json")]
+    --key ledger.vkey --state watched.json")]
 pub(crate) struct Verify {
     /// Exports or databases [default: the ledger of the server].
     files: Vec<PathBuf>,
     /// A checkpoint kept from earlier: the ledger must still contain it; may be said again.
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
-    /// The ledger's key, as C2SP verifier key [default: the one that comes with the ledger].
+    /// The ledger's key, a C2SP verifier key or a file with it [default: the one that comes with
+    /// the ledger].
     #[arg(long, value_name = "VKEY")]
     key: Option<String>,
     /// The ledger's public address, `http://HOST:8080/ledger/REALM`; needs --key.
@@ -107,6 +111,7 @@ pub(super) async fn run(typed: Ledger, session: &Session) -> Outcome {
             None => verify::run(&verify, session).await,
         },
         Ledger::Consistency(typed) => consistency::run(&typed, session).await,
+        Ledger::Witness(typed) => witness::run(&typed, &session.rest()?, session).await,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A ledger as it is seen from outside, over its public port: what a monitor does.
 
 use super::Verify;
-use crate::command::receipt::vkey;
+use crate::command::receipt::log_key;
 use crate::failure::{Failure, Outcome};
 use crate::output::Paint;
 use crate::progress;
@@ -51,8 +51,7 @@ struct Watched {
 }
 
 pub(super) async fn run(typed: &Verify, url: &str, session: &Session) -> Outcome {
-    let key = vkey(typed.key.as_deref().unwrap_or_default());
-    let keys = [key.map_err(|e| Failure::usage(format!("--key: {e}")))?];
+    let keys = [log_key(typed.key.as_deref().unwrap_or_default())?];
     session.show(&watch(typed, url, &keys).await?, sheet)
 }
 

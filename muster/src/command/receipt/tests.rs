@@ -38,7 +38,7 @@ impl Scene {
     fn typed(&self) -> Verify {
         Verify {
             file: self.dir.path().join("x.tlog-proof"),
-            key: self.key.clone(),
+            key: self.key.to_string(),
             witness: Vec::new(),
             quorum: None,
             cert: None,
@@ -76,7 +76,8 @@ fn a_demanded_witness_that_did_not_sign_is_missed() {
     let scene = scene();
     let name = Origin::parse("w.example").unwrap();
     let cosigner = VerifierKey::cosigner(&name, scene.key.key()).unwrap();
-    let refused = check(&Verify { witness: vec![cosigner], ..scene.typed() }).unwrap_err();
+    let refused =
+        check(&Verify { witness: vec![cosigner.to_string()], ..scene.typed() }).unwrap_err();
     assert!(refused.what().contains("0 of the known witnesses"), "{}", refused.what());
 }
 
@@ -85,6 +86,10 @@ fn keys_of_logs_and_of_witnesses_are_not_mixed_up() {
     let scene = scene();
     let name = Origin::parse("w.example").unwrap();
     let cosigner = VerifierKey::cosigner(&name, scene.key.key()).unwrap();
-    assert!(vkey(&scene.key.to_string()).is_ok() && witness(&cosigner.to_string()).is_ok());
-    assert!(vkey(&cosigner.to_string()).is_err() && witness(&scene.key.to_string()).is_err());
+    let (log, witness) = (scene.key.to_string(), cosigner.to_string());
+    assert!(log_key(&log).is_ok() && witness_key(&witness).is_ok());
+    assert!(log_key(&witness).is_err() && witness_key(&log).is_err());
+    let path = scene.dir.path().join("ledger.vkey");
+    std::fs::write(&path, format!("{log}\n")).unwrap();
+    assert_eq!(log_key(path.to_str().unwrap()).unwrap(), scene.key);
 }
