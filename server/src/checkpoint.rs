@@ -44,6 +44,7 @@ pub async fn sign_all(house: &House, view: &PublicView) {
         match signed(house, &realm) {
             Ok((text, stored)) => {
                 if !stored {
+                    stay(house, &realm).await;
                     store(house, &realm, SPACE, Some(text)).await;
                 }
                 match published(house, &realm) {
@@ -56,6 +57,15 @@ pub async fn sign_all(house: &House, view: &PublicView) {
                 tracing::error!(realm = %realm.name(), "the checkpoint could not be made: {error}")
             }
         }
+    }
+}
+
+/// Where witnesses were named and none has seen anything yet, what was published until now stays so.
+async fn stay(house: &House, realm: &RealmState) {
+    let first = !realm.settings.witnesses().is_empty()
+        && read(house, realm, SEEN).is_ok_and(|seen| seen.is_none());
+    if let (true, Ok(Some((_, before)))) = (first, read(house, realm, SPACE)) {
+        store(house, realm, SEEN, Some(before)).await;
     }
 }
 
@@ -135,8 +145,7 @@ async fn store(house: &House, realm: &RealmState, space: &str, text: Option<Stri
     }
 }
 
-/// The checkpoint that is published, and what it says; `None` before the first. Where witnesses
-/// were named a moment ago and none has seen anything yet, it is the one that was signed last.
+/// The checkpoint that is published, and what it says; `None` before the first.
 ///
 /// # Errors
 /// [`ReadError`] where the registry cannot be read.
