@@ -8,10 +8,13 @@
 //! one entry's proof in a file of its own, [`witness`] the conversation with those who see that the
 //! log only grows, and [`monitor`] watches a log from outside.
 //!
+//! What an entry means to the people who watch is in [`event`].
+//!
 //! Nothing here touches a file, a socket, a clock or a die. Read on in [`entry`] for what is hashed
 //! and in [`tree`] for how.
 
 pub mod entry;
+pub mod event;
 pub mod monitor;
 pub mod note;
 pub mod payload;
@@ -23,6 +26,7 @@ mod wire;
 pub mod witness;
 
 pub use entry::{Class, Entry, digest};
+pub use event::{Event, Severity};
 pub use monitor::Monitor;
 pub use note::{Checkpoint, Origin, VerifierKey};
 pub use payload::{Map, Payload, Value};

@@ -23,6 +23,7 @@ pub mod record;
 pub mod sd;
 pub mod serve;
 pub mod settings;
+pub mod standing;
 pub mod tls;
 pub mod witness;
 pub mod writing;

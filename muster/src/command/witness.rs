@@ -7,7 +7,7 @@ use crate::session::Session;
 use clap::{Args, Subcommand};
 use ledger::{Origin, VerifierKey};
 use serde::Serialize;
-use server::listen::{self, Gate, Limits, Stopper, Strangers, Tally};
+use server::listen::{self, Gate, Limits, Stopper};
 use server::witness::serve as host;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -124,15 +124,7 @@ async fn until_stopped(witness: Arc<host::Witness>, typed: &Serve, session: &Ses
         false => output::text(&format!("witness {}\nlistens at http://{listen}", ready.key))?,
     }
     let (stopper, stop) = Stopper::new();
-    let limits = Limits::PUBLIC;
-    let gate = Gate {
-        limits: listen::descriptors().map_or(limits, |n| limits.within(n)),
-        tls: None,
-        proxies: Arc::new([]),
-        strangers: Arc::new(Strangers::default()),
-        tally: Arc::new(Tally::default()),
-        stop,
-    };
+    let gate = Gate::plain(Limits::PUBLIC, stop);
     let answer = move |_, request| host::answer(witness.clone(), request);
     let serving = tokio::spawn(listen::serve(listener, gate, answer));
     let mut term = signal(SignalKind::terminate())?;

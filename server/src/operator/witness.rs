@@ -48,7 +48,7 @@ pub(crate) async fn set(
             .payload("witness.set")
             .with("witness", named.name.as_str())
             .with("url", named.url.as_str())
-            .with("key", named.key.to_string());
+            .with("verifier", named.key.to_string());
         change(&state, &who, &named.name, Some(named.value()), payload).await?;
     }
     let head = state.house.registry.head(who.realm.key)?.size;
@@ -71,7 +71,7 @@ pub(crate) async fn remove(
     let payload = who
         .payload("witness.removed")
         .with("witness", named.name.as_str())
-        .with("key", named.key.to_string());
+        .with("verifier", named.key.to_string());
     change(&state, &who, &named.name, None, payload).await?;
     let head = state.house.registry.head(who.realm.key)?.size;
     Ok(axum::Json(view(&state, &who, &named, head)))

@@ -8,7 +8,7 @@ use ledger::{Checkpoint, Receipt, Trust, VerifierKey};
 use serde_json::json;
 use server::caller::Caller;
 use server::checkpoint::{sign_all, witness_all};
-use server::listen::{self, Gate, Limits, Stopper, Strangers, Tally};
+use server::listen::{self, Gate, Limits, Stopper};
 use server::witness::serve::{Witness, answer};
 use std::sync::Arc;
 use tempfile::TempDir;
@@ -28,14 +28,7 @@ impl Beside {
         let witness = Arc::new(Witness::open(dir.path(), None, logs).unwrap());
         let (listener, port) = listen::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
         let (stopper, stop) = Stopper::new();
-        let gate = Gate {
-            limits: Limits::PUBLIC,
-            tls: None,
-            proxies: Arc::new([]),
-            strangers: Arc::new(Strangers::default()),
-            tally: Arc::new(Tally::default()),
-            stop,
-        };
+        let gate = Gate::plain(Limits::PUBLIC, stop);
         let key = witness.key().unwrap();
         let says = move |_, request| answer(witness.clone(), request);
         tokio::spawn(listen::serve(listener, gate, says));
