@@ -27,7 +27,9 @@ pub use certificate::{
     AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView, CrlInstall, KeyKind,
     Reason, ReleaseResult, RevocationRequest, RevocationResult, RevocationView,
 };
-pub use device::{Assurance, DeviceView, GroupView, Standing, StandingRequest};
+pub use device::{
+    Assurance, CloneView, ContactView, DeviceView, GroupView, HolderView, Standing, StandingRequest,
+};
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};
 pub use ledger::{
     EntryRow, EntryView, GrowthView, HeadView, Severity, WitnessRequest, WitnessView,

@@ -121,6 +121,14 @@ pub enum Change {
         /// One sentence.
         mark: String,
     },
+    /// Two parties were found to hold the identity of a device: the entry of this change tells of
+    /// both, and [`crate::Registry::caught`] finds it.
+    Caught {
+        /// Which device.
+        device: DeviceId,
+        /// One sentence.
+        mark: String,
+    },
     /// A new join token.
     TokenMade(Token),
     /// A join token ends.

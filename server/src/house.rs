@@ -3,6 +3,7 @@
 //! change of one of them.
 
 use crate::clock::{Clock, SystemDice};
+use crate::contacts::Contacts;
 use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::record::Strangers;
@@ -38,6 +39,8 @@ pub struct House {
     pub metrics: Arc<Metrics>,
     /// Whether the registry can be written.
     pub writing: Arc<Writing>,
+    /// Who was in contact, and who was set aside for it.
+    pub contacts: Contacts,
     /// How often each device asks.
     pub rates: Rates,
     /// Refusals of those who proved nothing.
@@ -133,6 +136,7 @@ impl House {
             clock: furniture.clock,
             metrics: Arc::default(),
             writing: Arc::default(),
+            contacts: Contacts::default(),
             rates: Rates::default(),
             strangers: Strangers::default(),
             ledger_key: furniture.ledger_key,
@@ -144,6 +148,7 @@ impl House {
         };
         for realm in house.registry.realms() {
             house.reload(&realm.name)?;
+            house.contacts.recall(&house.registry, realm.key, house.clock.now())?;
         }
         Ok(Arc::new(house))
     }

@@ -5,6 +5,7 @@ pub mod births;
 pub mod caller;
 pub mod checkpoint;
 pub mod clock;
+pub mod contacts;
 pub mod crl;
 pub mod device;
 pub mod found;

@@ -25,6 +25,7 @@ const COMMIT_BOUNDS_US: [u64; 11] =
 pub struct Metrics {
     enrollments: Counters,
     refusals: Counters,
+    signals: Counters,
     births: Counters,
     revocations: Counters,
     requests: Counters,
@@ -46,6 +47,11 @@ impl Metrics {
     /// none was reached.
     pub fn refusal(&self, realm: &str, door: &str, rule: &str) {
         self.refusals.add(&[("realm", realm), ("door", door), ("rule", rule)]);
+    }
+
+    /// Something says that an identity is misused; the names are `identity::Signal`'s.
+    pub fn signal(&self, realm: &str, signal: &str) {
+        self.signals.add(&[("realm", realm), ("signal", signal)]);
     }
 
     /// A station asked for a birth: `result` is `issued`, `again` or `refused`.
@@ -95,6 +101,12 @@ impl Metrics {
     pub(crate) fn write(&self, realm: &str, page: &mut Page) {
         page.counters("muster_enrollments_total", "Leaves asked for.", realm, &self.enrollments);
         page.counters("muster_refusals_total", "Requests turned away.", realm, &self.refusals);
+        page.counters(
+            "muster_signals_total",
+            "Signs that an identity is misused.",
+            realm,
+            &self.signals,
+        );
         page.counters("muster_births_total", "Births asked for.", realm, &self.births);
         page.counters(
             "muster_revocations_total",

@@ -41,11 +41,11 @@ events! {
         "A birth certificate was issued.";
 
     401 Join Info "join.issued"
-        ["device" "serial" "spki" "generation" "issuer" "ends" "certificate" "binding" "door" "token" "from"]
+        ["device" "serial" "spki" "generation" "issuer" "ends" "certificate" "binding" "door" "token" "signal" "severity" "from"]
         "A device joined, and received its first leaf or a new one by its birth certificate.";
 
     501 Renewal Info "renew.issued"
-        ["device" "serial" "spki" "generation" "issuer" "ends" "certificate" "binding" "door" "token" "from"]
+        ["device" "serial" "spki" "generation" "issuer" "ends" "certificate" "binding" "door" "token" "signal" "severity" "from"]
         "A device renewed its leaf.";
 
     601 Standing Warning "device.suspended" ["device" "was" "standing" "reason" "by" "from"]
@@ -61,19 +61,19 @@ events! {
         "Certificates were revoked."
         => "Where the reason is `keyCompromise`, look for what the key was used for before.";
 
-    801 Refusal Warning "join.denied" ["device" "rule" "reason" "door" "by" "from"]
+    801 Refusal Warning "join.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
         "A known device was refused when it wanted to join."
         => "The rule says whose move is next: see `reason`.";
-    802 Refusal Warning "renew.denied" ["device" "rule" "reason" "door" "by" "from"]
+    802 Refusal Warning "renew.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
         "A known device was refused when it wanted to renew."
         => "The rule says whose move is next: see `reason`.";
-    803 Refusal Warning "request.denied" ["device" "rule" "reason" "door" "by" "from"]
+    803 Refusal Warning "request.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
         "A request of a known device was refused before it was clear what it wanted."
         => "The rule says whose move is next: see `reason`.";
-    804 Refusal Warning "birth.denied" ["device" "rule" "reason" "door" "by" "from"]
+    804 Refusal Warning "birth.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
         "A birth of a device that is already known was refused."
         => "A second birth for one serial number is rework (`--replace`) or a fraud: ask the line.";
-    805 Refusal Notice "strangers.refused" ["rule" "hour" "count" "last_from"]
+    805 Refusal Notice "strangers.refused" ["rule" "signal" "severity" "hour" "count" "last_from"]
         "So many strangers that proved nothing were refused by one rule within an hour.";
 
     901 Token Notice "token.made" ["token" "uses" "ends" "groups" "serial_number" "by" "from"]
@@ -117,8 +117,17 @@ events! {
     1402 Group Info "group.removed" ["device" "group" "by" "from"]
         "A device was taken out of a group.";
 
-    1501 Use Info "leaf.used" ["device" "serial" "generation" "from"]
+    1501 Use Info "leaf.used" ["device" "serial" "generation" "print" "from"]
         "A handshake with a leaf completed for the first time: its predecessors end.";
+
+    1701 Signal Critical "clone.caught"
+        ["device" "signal" "severity" "reason" "response" "wanted" "was" "standing" "groups" "spki" "spent" "newcomer" "present"]
+        "Two parties hold one identity: a leaf completed a handshake after it was spent."
+        => "Find both holders in `muster device show`, and follow docs/jobs/cloned-device.md.";
+    1702 Signal Warning "key.knocked"
+        ["device" "spki" "signal" "severity" "reason" "print" "from"]
+        "A key that has ended (revoked, compromised, spent meanwhile) completed a handshake."
+        => "The signal says what it means: docs/jobs/cloned-device.md lists them.";
 }
 
 /// What the members of payloads say. Octets are in hex where they are shown as text.
@@ -140,7 +149,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("from", "the address that the request came from"),
     ("generation", "the order of the device's leaves, from 1"),
     ("group", "the group's name"),
-    ("groups", "the groups that it gives"),
+    ("groups", "the groups that it gives, or that the device is in"),
     ("hour", "which hour, counted since 1970"),
     ("id", "the public half of the credential"),
     ("issuer", "the key identifier of the authority that signed"),
@@ -152,6 +161,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("lifetime_s", "seconds for which a certificate of the profile is good"),
     ("model", "the model, as it was said at birth or as the door sets it"),
     ("name", "the operator's name"),
+    ("newcomer", "the holder who came with the spent leaf: a map, see docs/contracts.md"),
     ("open", "whether the door is open"),
     ("operations", "SHA-256 of the SPKI of the operations authority"),
     ("operator", "the name of the first operator"),
@@ -159,6 +169,8 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("origin", "the origin line of the ledger's checkpoints"),
     ("pattern", "where in a maker's certificate the serial number stands, as a pattern"),
     ("place", "where in a maker's certificate the serial number stands"),
+    ("present", "the holder of the newest leaf in use: a map, see docs/contracts.md"),
+    ("print", "what the TLS hello looked like, see docs/contracts.md"),
     ("profile", "the profile's name"),
     ("realm", "the realm's name"),
     (
@@ -166,6 +178,7 @@ pub const FIELDS: &[(&str, &str)] = &[
         "why, in the operator's words, as a reason of RFC 5280, or as the sentence of the rule",
     ),
     ("replace", "why a second birth certificate was made"),
+    ("response", "what was done about a clone: alarm, hold-newcomer or quarantine"),
     ("role", "the role of an authority or of an operator"),
     ("root", "SHA-256 of the SPKI of the root"),
     ("rule", "the stable name of the rule that refused"),
@@ -174,6 +187,9 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("serials", "the serial numbers of the certificates"),
     ("server_key", "whether the server may make keys for devices of this profile"),
     ("service", "SHA-256 of the SPKI of the service authority"),
+    ("severity", "how grave the signal is"),
+    ("signal", "the stable name of a sign that an identity is misused"),
+    ("spent", "since when the leaf is spent, in seconds since 1970"),
     ("spki", "SHA-256 of the public key (SPKI)"),
     ("standing", "where the device stands from now on"),
     ("state", "the state of the authority from now on"),
@@ -183,6 +199,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("uses", "how often the token may be used"),
     ("value", "the value from now on"),
     ("verifier", "the key of a witness, as a C2SP verifier key"),
+    ("wanted", "the response that the hourly bound turned into an alarm"),
     ("was", "what it was before"),
     ("witness", "what the operator calls the witness"),
 ];

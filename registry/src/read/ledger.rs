@@ -2,7 +2,7 @@
 
 use super::{Reader, rows_max};
 use crate::realm::RealmKey;
-use crate::rows::{int, moment, uint};
+use crate::rows::{int, millis, moment, uint};
 use crate::{ReadError, Registry};
 use identity::UnixTime;
 use identity::credential::Serial;
@@ -69,6 +69,40 @@ impl Registry {
         let sql = "SELECT number, at, entry, payload, salt FROM entry \
             WHERE realm = ?1 AND device = ?2 AND number >= ?3 ORDER BY number LIMIT ?4";
         let asked = (realm.0, *device.octets(), int(from), rows_max(limit));
+        self.pool().read(|db| db.all(sql, asked, entry_row))
+    }
+
+    /// The entry that tells of the last time that two parties were found to hold the identity of a
+    /// device; `None` where they never were.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn caught(
+        &self,
+        realm: RealmKey,
+        device: &DeviceId,
+    ) -> Result<Option<EntryRow>, ReadError> {
+        let sql = "SELECT number, at, entry, payload, salt FROM entry \
+            WHERE realm = ?1 AND number = (SELECT caught FROM device \
+            WHERE device.realm = ?1 AND device.id = ?2)";
+        self.pool().read(|db| db.first(sql, (realm.0, device.octets()), entry_row))
+    }
+
+    /// As [`Registry::caught`], of every device of which that was after `since`; at most
+    /// [`super::ROWS_MAX`], the newest first.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn caught_since(
+        &self,
+        realm: RealmKey,
+        since: UnixTime,
+    ) -> Result<Vec<EntryRow>, ReadError> {
+        let sql = "SELECT entry.number, entry.at, entry.entry, entry.payload, entry.salt \
+            FROM device JOIN entry ON entry.realm = device.realm AND entry.number = device.caught \
+            WHERE device.realm = ?1 AND device.caught IS NOT NULL AND entry.at > ?2 \
+            ORDER BY device.caught DESC LIMIT ?3";
+        let asked = (realm.0, millis(since), rows_max(super::ROWS_MAX));
         self.pool().read(|db| db.all(sql, asked, entry_row))
     }
 

@@ -7,7 +7,13 @@ CREATE INDEX entry_device ON entry (realm, device, number) WHERE device IS NOT N
 -- The number of the entry that tells of its issuance: what a receipt is made from.
 ALTER TABLE credential ADD COLUMN entry INTEGER;
 
+-- The number of the entry that tells of the last time that two parties were found to hold its
+-- identity: who they were stands there, and goes with it where it is erased.
+ALTER TABLE device ADD COLUMN caught INTEGER;
+CREATE INDEX device_caught ON device (realm, caught) WHERE caught IS NOT NULL;
+
 ANALYZE sqlite_schema;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('device', 'device_caught', '100 100 1'),
     ('entry', 'entry_device', '1000000 1000000 10 1');
 ANALYZE sqlite_schema;

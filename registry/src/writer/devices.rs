@@ -140,6 +140,16 @@ impl Batch<'_> {
         if changed == 0 { Err(Clash::Missing.into()) } else { Ok(()) }
     }
 
+    /// Two parties hold the identity of a device, and the entry of this change says who.
+    pub(super) fn catch(&self, scene: Scene, device: &DeviceId, mark: &str) -> Step {
+        self.mark(scene, device, mark)?;
+        self.run(
+            "UPDATE device SET caught = ?3 WHERE realm = ?1 AND id = ?2",
+            (scene.realm.0, device.octets(), int(scene.entry)),
+        )?;
+        Ok(())
+    }
+
     /// The sessions under these keys end after the commit.
     pub(super) fn cut(&mut self, realm: RealmKey, device: DeviceId, keys: BTreeSet<SpkiHash>) {
         if !keys.is_empty() {

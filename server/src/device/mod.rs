@@ -2,11 +2,16 @@
 //!
 //! A request is read within its limits, the machine hears it, and what it asks for is done:
 //! [`desk`] carries a wish for a leaf to its durable answer, on the facts that [`facts`] gathers;
-//! [`contact`] notes who made contact at all.
+//! [`contact`] hears of every handshake, and [`caught`] acts where two parties hold one identity.
 
+mod caught;
 mod contact;
 mod desk;
 mod facts;
+#[cfg(test)]
+mod model;
+
+pub use contact::meet;
 
 use crate::house::{House, RealmState};
 use crate::limits;

@@ -27,6 +27,7 @@ use rustls::ServerConfig;
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -107,6 +108,10 @@ pub struct Tally {
     pub cut: AtomicU64,
 }
 
+/// Told of each completed handshake, before the first request of its connection is read.
+pub type Met =
+    Arc<dyn Fn(Arc<Connection>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
 /// A listener's door frame: everything that `serve` needs besides the socket.
 #[derive(Clone)]
 pub struct Gate {
@@ -122,6 +127,8 @@ pub struct Gate {
     pub sessions: Arc<Sessions>,
     /// What became of its connections.
     pub tally: Arc<Tally>,
+    /// Who hears of completed handshakes.
+    pub met: Option<Met>,
     /// When to stop.
     pub stop: Stop,
 }

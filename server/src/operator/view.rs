@@ -2,6 +2,7 @@
 //! a new kind below does not compile until the contract has a word for it.
 
 use crate::house::RealmState;
+use ::ledger::{Map, Payload, Value};
 use api::*;
 use identity::authority::Authority;
 use identity::credential::Credential;
@@ -96,7 +97,42 @@ pub(crate) fn device(device: &Device, leaves: &[Credential], pem: bool) -> Devic
         version: device.version,
         leaf: leaves.first().map(|l| certificate(l, pem)),
         weak_detection: matches!(keys.as_slice(), [newest, before, ..] if newest == before),
+        clone: None,
     }
+}
+
+/// What an entry tells of two parties that hold one identity; `None` where it was erased.
+pub(crate) fn clone(row: &registry::EntryRow) -> Option<CloneView> {
+    let payload = Payload::decode(row.payload.as_ref()?).ok()?;
+    let text = |key: &str| payload.get(key).and_then(Value::as_text).map(str::to_owned);
+    let holder = |key: &str| match payload.get(key) {
+        Some(Value::Map(said)) => holder(said),
+        _ => None,
+    };
+    Some(CloneView {
+        at: rfc3339(row.at),
+        entry: row.index,
+        response: text("response")?,
+        wanted: text("wanted"),
+        newcomer: holder("newcomer")?,
+        present: holder("present"),
+    })
+}
+
+fn holder(said: &Map) -> Option<HolderView> {
+    let contact = |from: &str, at: &str, print: &str| {
+        Some(ContactView {
+            from: said.get(from)?.as_text()?.to_owned(),
+            at: rfc3339(UnixTime::from_secs(said.get(at)?.as_uint()?)),
+            print: said.get(print).and_then(Value::as_bytes).map(hex),
+        })
+    };
+    Some(HolderView {
+        serial: hex(said.get("serial")?.as_bytes()?),
+        generation: said.get("generation")?.as_uint()?,
+        last: contact("from", "at", "print"),
+        first: contact("first_from", "first_at", "first_print"),
+    })
 }
 
 pub(crate) fn certificate(credential: &Credential, pem: bool) -> CertificateView {

@@ -12,6 +12,7 @@ mod world;
 
 mod bad;
 mod birth;
+mod clone;
 mod connections;
 mod crossing;
 mod join;

@@ -280,6 +280,12 @@ impl World {
         self.put("/api/v1/settings", json!({"key": key, "value": value})).await;
     }
 
+    /// Sets for the devices of one group.
+    pub(crate) async fn set_for(&mut self, group: &str, key: &str, value: &str) {
+        let request = json!({"key": key, "value": value, "group": group});
+        self.put("/api/v1/settings", request).await;
+    }
+
     pub(crate) async fn token(&mut self, request: Value) -> ShownToken {
         let made = self.post("/api/v1/tokens", request).await;
         shown(&made)
@@ -383,13 +389,23 @@ impl World {
 
     /// Contact: the leaf is used from now on.
     pub(crate) async fn contact(&self, leaf: &Shows) {
-        let heard = self.say(Some(leaf), client::cacerts(&default_realm())).await;
+        let heard = self.say(Some(leaf), cacerts()).await;
         assert_eq!(heard.status(), 200);
+    }
+
+    /// Contact that may be cut; `false` where there was no answer.
+    pub(crate) async fn knock(&self, shows: &Shows) -> bool {
+        let mut line = self.dial(Some(shows)).await;
+        line.try_send(line::request(&cacerts())).await.is_ok()
     }
 }
 
 pub(crate) fn default_realm() -> RealmName {
     RealmName::default_realm()
+}
+
+pub(crate) fn cacerts() -> Outgoing {
+    client::cacerts(&default_realm())
 }
 
 pub(crate) fn simpleenroll(csr: &[u8]) -> Outgoing {
