@@ -144,6 +144,7 @@ impl Gate {
             strangers: Arc::default(),
             sessions: Arc::default(),
             tally: Arc::default(),
+            met: None,
             stop,
         }
     }
