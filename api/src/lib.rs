@@ -18,6 +18,7 @@ pub mod page;
 pub mod path;
 pub mod problem;
 pub mod realm;
+pub mod sink;
 pub mod token;
 mod word;
 
@@ -38,4 +39,7 @@ pub use operator::{OperatorMade, OperatorRequest, OperatorView, Role};
 pub use page::Page;
 pub use problem::Problem;
 pub use realm::{Check, Health, Ready, RealmView, SettingRequest, SettingView};
+pub use sink::{
+    DeadLetter, SinkDropped, SinkFormat, SinkKind, SinkMade, SinkRequest, SinkTold, SinkView,
+};
 pub use token::{TokenMade, TokenRequest, TokenView};

@@ -94,6 +94,17 @@ pub const WITNESSES: &str = "/api/v1/witnesses";
 /// PUT: name or change one; DELETE: ask it no more.
 pub const WITNESS: &str = "/api/v1/witnesses/{name}";
 
+/// GET: the receivers of events.
+pub const SINKS: &str = "/api/v1/sinks";
+/// GET: one receiver; PUT: make or change it; DELETE: remove it.
+pub const SINK: &str = "/api/v1/sinks/{name}";
+/// POST: tell it the newest entry once.
+pub const SINK_TEST: &str = "/api/v1/sinks/{name}/test";
+/// GET: the entries that it did not take; DELETE: give them up.
+pub const SINK_DEAD: &str = "/api/v1/sinks/{name}/dead";
+/// POST: tell it those entries once more.
+pub const SINK_RETRY: &str = "/api/v1/sinks/{name}/retry";
+
 /// GET: the realm.
 pub const REALM: &str = "/api/v1/realm";
 /// GET: its settings; PUT: one of them.

@@ -8,6 +8,7 @@
 //! [`crate::Registry::commit`].
 
 use crate::realm::{Operator, Realm};
+use crate::sink::Sink;
 use identity::authority::{Authority, AuthorityState, KeyId};
 use identity::credential::{Credential, Reason, Serial};
 use identity::device::{Device, DeviceId, GroupName, Standing};
@@ -157,6 +158,10 @@ pub enum Change {
     OperatorSet(Operator),
     /// An operator goes, by its name.
     OperatorRemoved(String),
+    /// A sink as it shall be, new or not; the name names it.
+    SinkSet(Sink),
+    /// A sink goes, by its name.
+    SinkRemoved(String),
     /// Several at once, under one entry: all of them or none, each seeing those before it.
     Batch(Vec<Change>),
 }

@@ -8,6 +8,7 @@ use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::record::Strangers;
 use crate::settings::Settings;
+use crate::tell::health::Sinks;
 use crate::witness::ask::Witnessing;
 use crate::writing::Writing;
 use ca::{Addresses, Issuer};
@@ -45,6 +46,8 @@ pub struct House {
     pub rates: Rates,
     /// Refusals of those who proved nothing.
     pub strangers: Strangers,
+    /// How the receivers of events are.
+    pub sinks: Sinks,
     /// Signs checkpoints.
     pub ledger_key: Arc<dyn Signer>,
     /// What is known of the ledger's witnesses.
@@ -139,6 +142,7 @@ impl House {
             contacts: Contacts::default(),
             rates: Rates::default(),
             strangers: Strangers::default(),
+            sinks: Sinks::default(),
             ledger_key: furniture.ledger_key,
             witnessing: Witnessing::default(),
             public_url: furniture.public_url,

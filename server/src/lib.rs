@@ -25,6 +25,7 @@ pub mod sd;
 pub mod serve;
 pub mod settings;
 pub mod standing;
+pub mod tell;
 pub mod tls;
 pub mod witness;
 pub mod writing;

@@ -29,6 +29,7 @@ pub struct Metrics {
     births: Counters,
     revocations: Counters,
     requests: Counters,
+    tellings: Counters,
     listeners: Mutex<BTreeMap<&'static str, Arc<Tally>>>,
     published: Gauges,
     witness_lag: Gauges,
@@ -67,6 +68,11 @@ impl Metrics {
     /// The operators' interface answered.
     pub fn request(&self, realm: &str, method: &str, status: u16) {
         self.requests.add(&[("realm", realm), ("method", method), ("status", &status.to_string())]);
+    }
+
+    /// A receiver of events was told an entry: `result` is `delivered`, `failed` or `dead`.
+    pub fn told(&self, realm: &str, sink: &str, result: &str) {
+        self.tellings.add(&[("realm", realm), ("sink", sink), ("result", result)]);
     }
 
     /// Where the connections of `listener` are counted.
@@ -119,6 +125,12 @@ impl Metrics {
             "Requests to the operators' interface.",
             realm,
             &self.requests,
+        );
+        page.counters(
+            "muster_sink_deliveries_total",
+            "Attempts to tell a receiver of an event.",
+            realm,
+            &self.tellings,
         );
         self.write_listeners(page);
         page.gauges(

@@ -56,6 +56,11 @@ events! {
     603 Standing Warning "device.retired" ["device" "was" "standing" "reason" "by" "from"]
         "A device was struck off for good: everything that it had is revoked."
         => "Nothing, where it was planned. `muster device erase` destroys what is personal.";
+    604 Standing Warning "device.quarantined" ["device" "was" "standing" "reason" "by" "from"]
+        "A device was quarantined: its leaves are on hold, and it is let in nowhere."
+        => "Find out why, then `muster device release` (it must come with a new key) or `retire`.";
+    605 Standing Notice "device.released" ["device" "was" "standing" "reason" "by" "from"]
+        "A quarantine ended: the held leaves are revoked, and the device may join with a new key.";
 
     701 Revocation Warning "certificate.revoked" ["device" "serials" "spki" "reason" "by" "from"]
         "Certificates were revoked."
@@ -105,12 +110,20 @@ events! {
 
     1301 Setting Notice "setting.set" ["key" "group" "value" "by" "from"]
         "A setting of the realm or of a group was changed.";
-    1302 Setting Notice "witness.set" ["witness" "url" "verifier" "by" "from"]
+    1302 Setting Notice "sink.set" ["sink" "kind" "url" "format" "severity" "verbs" "anchored" "by" "from"]
+        "A receiver of events was made or changed."
+        => "Find out who reads your events now, if nobody told you.";
+    1303 Setting Notice "sink.removed" ["sink" "by" "from"]
+        "A receiver of events was removed: it hears nothing from now on.";
+    1304 Setting Notice "sink.dropped" ["sink" "count" "by" "from"]
+        "Events that a receiver never took were given up by an operator; they stay in the ledger.";
+    1305 Setting Notice "witness.set" ["witness" "url" "verifier" "by" "from"]
         "A witness of the ledger was named, or its address or key was changed."
         => "Tell those who check receipts, if its key is one that they shall demand.";
-    1303 Setting Warning "witness.removed" ["witness" "verifier" "by" "from"]
+    1306 Setting Warning "witness.removed" ["witness" "verifier" "by" "from"]
         "A witness of the ledger is asked no more."
         => "Find out why: receipts that demand its cosignature will not hold any more.";
+
 
     1401 Group Info "group.added" ["device" "group" "by" "from"]
         "A device was put into a group.";
@@ -133,6 +146,7 @@ events! {
 /// What the members of payloads say. Octets are in hex where they are shown as text.
 pub const FIELDS: &[(&str, &str)] = &[
     ("allowed", "how many serial numbers the door's allow-list has"),
+    ("anchored", "whether the receiver is trusted by certificates of its own"),
     ("anchors", "SHA-256 of each trust anchor of the door"),
     ("assurance", "the assurance that the door gives"),
     ("authority", "the key identifier of the authority"),
@@ -146,6 +160,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("door", "the door's name"),
     ("ends", "when it ends, in seconds since 1970"),
     ("entries", "how many certificates the CRL lists"),
+    ("format", "how an event is written for the receiver"),
     ("from", "the address that the request came from"),
     ("generation", "the order of the device's leaves, from 1"),
     ("group", "the group's name"),
@@ -187,17 +202,19 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("serials", "the serial numbers of the certificates"),
     ("server_key", "whether the server may make keys for devices of this profile"),
     ("service", "SHA-256 of the SPKI of the service authority"),
-    ("severity", "how grave the signal is"),
+    ("severity", "how grave the signal is, or the mildest events that a receiver is told of"),
     ("signal", "the stable name of a sign that an identity is misused"),
+    ("sink", "the name of the receiver"),
     ("spent", "since when the leaf is spent, in seconds since 1970"),
     ("spki", "SHA-256 of the public key (SPKI)"),
     ("standing", "where the device stands from now on"),
     ("state", "the state of the authority from now on"),
     ("token", "the public half of the join token"),
-    ("url", "the address that it is asked at"),
+    ("url", "where the receiver or the witness is"),
     ("usages", "the extended key usages of the profile"),
     ("uses", "how often the token may be used"),
     ("value", "the value from now on"),
+    ("verbs", "fronts of the verbs that the receiver is told of"),
     ("verifier", "the key of a witness, as a C2SP verifier key"),
     ("wanted", "the response that the hourly bound turned into an alarm"),
     ("was", "what it was before"),

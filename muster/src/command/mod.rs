@@ -16,6 +16,7 @@ mod realm;
 mod receipt;
 mod root;
 mod serve;
+mod sink;
 mod token;
 mod witness;
 mod words;
@@ -72,6 +73,8 @@ enum Noun {
     Receipt(receipt::Receipt),
     #[command(subcommand)]
     Witness(witness::Witness),
+    #[command(subcommand)]
+    Sink(sink::Sink),
     Completion(completion::Completion),
     Demo(crate::demo::Demo),
     #[command(subcommand)]
@@ -123,6 +126,7 @@ async fn ask(noun: Noun, session: &Session) -> Outcome {
         Noun::Realm(realm) => realm::run(realm, session).await,
         Noun::Operator(operator) => operator::run(operator, session).await,
         Noun::Ledger(ledger) => ledger::run(ledger, session).await,
+        Noun::Sink(sink) => sink::run(sink, session).await,
         Noun::Serve(_)
         | Noun::Completion(_)
         | Noun::Receipt(_)

@@ -4,6 +4,7 @@
 pub(crate) mod text;
 
 use crate::realm::{Operator, Realm, RealmKey, Role};
+use crate::sink::{Sink, SinkFormat, SinkKind};
 use identity::authority::{Authority, AuthorityState, KeyId, Role as AuthorityRole};
 use identity::credential::{Credential, CredentialKind, Reason, Requester, Revocation, Serial};
 use identity::device::{Assurance, Device, DeviceId, GroupName, Identifiers, Standing};
@@ -11,6 +12,7 @@ use identity::door::{Door, DoorKind, MakerRule, SerialPlace};
 use identity::profile::Profile;
 use identity::token::{Token, TokenId};
 use identity::{Certificate, KeyKind, RealmName, SpkiHash, UnixTime};
+use ledger::Severity;
 use rusqlite::types::Type;
 use rusqlite::{Result, Row};
 use std::collections::BTreeSet;
@@ -257,5 +259,22 @@ pub(crate) fn operator(row: &Row<'_>) -> Result<Operator> {
         digest: row.get(2)?,
         made: moment(row, 3)?,
         id: word(row, 4, "operator", TokenId::parse)?,
+    })
+}
+
+pub(crate) const SINK_COLUMNS: &str =
+    "name, kind, url, format, severity, verbs, anchors, secret, made";
+
+pub(crate) fn sink(row: &Row<'_>) -> Result<Sink> {
+    Ok(Sink {
+        name: row.get(0)?,
+        kind: word(row, 1, "sink", SinkKind::parse)?,
+        url: row.get(2)?,
+        format: word(row, 3, "sink", SinkFormat::parse)?,
+        least: word(row, 4, "sink", Severity::parse)?,
+        verbs: text::unpack(&row.get::<_, String>(5)?).collect(),
+        anchors: row.get(6)?,
+        secret: row.get(7)?,
+        made: moment(row, 8)?,
     })
 }

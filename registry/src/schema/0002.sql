@@ -7,6 +7,21 @@ CREATE INDEX entry_device ON entry (realm, device, number) WHERE device IS NOT N
 -- The number of the entry that tells of its issuance: what a receipt is made from.
 ALTER TABLE credential ADD COLUMN entry INTEGER;
 
+-- Who is told of entries as they come.
+CREATE TABLE sink (
+    realm INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    url TEXT NOT NULL,
+    format TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    verbs TEXT NOT NULL,
+    anchors TEXT,
+    secret BLOB NOT NULL,
+    made INTEGER NOT NULL,
+    PRIMARY KEY (realm, name)
+) WITHOUT ROWID;
+
 -- The number of the entry that tells of the last time that two parties were found to hold its
 -- identity: who they were stands there, and goes with it where it is erased.
 ALTER TABLE device ADD COLUMN caught INTEGER;

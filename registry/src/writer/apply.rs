@@ -46,6 +46,8 @@ impl Batch<'_> {
             }
             Change::OperatorSet(operator) => self.set_operator(scene, operator),
             Change::OperatorRemoved(name) => self.remove_operator(scene, name),
+            Change::SinkSet(sink) => self.set_sink(scene, sink),
+            Change::SinkRemoved(name) => self.remove_sink(scene, name),
             Change::Batch(changes) => self.apply_all(scene, changes),
         }
     }

@@ -28,6 +28,7 @@ mod realm;
 mod receipt;
 mod refuse;
 mod said;
+mod sink;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -36,6 +37,7 @@ mod who;
 mod witness;
 mod workshop;
 
+pub(crate) use self::ledger::shown;
 pub use workshop::Workshop;
 
 use crate::clock::SystemDice;
@@ -143,6 +145,11 @@ fn rules() -> Router<State> {
         .route(path::OPERATOR, delete(operators::remove))
         .route(path::REALM, get(realm::show))
         .route(path::SETTINGS, get(realm::settings).put(realm::set))
+        .route(path::SINKS, get(sink::list))
+        .route(path::SINK, get(sink::show).put(sink::set).delete(sink::remove))
+        .route(path::SINK_TEST, post(sink::test))
+        .route(path::SINK_DEAD, get(sink::dead).delete(sink::give_up))
+        .route(path::SINK_RETRY, post(sink::retry))
 }
 
 fn records() -> Router<State> {

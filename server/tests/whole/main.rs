@@ -22,4 +22,5 @@ mod renew;
 mod restart;
 mod shape;
 mod standing;
+mod tell;
 mod witness;
