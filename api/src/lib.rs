@@ -33,7 +33,9 @@ pub use device::{
     StandingRequest,
 };
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};
-pub use ledger::{EntryRow, EntryView, HeadView, Severity};
+pub use ledger::{
+    EntryRow, EntryView, GrowthView, HeadView, Severity, WitnessRequest, WitnessView,
+};
 pub use operator::{OperatorMade, OperatorRequest, OperatorView, Role};
 pub use page::Page;
 pub use problem::Problem;

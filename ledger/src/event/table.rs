@@ -119,7 +119,6 @@ events! {
 
     1301 Setting Notice "setting.set" ["key" "group" "value" "by" "from"]
         "A setting of the realm or of a group was changed.";
-
     1302 Setting Notice "sink.set" ["sink" "kind" "url" "format" "severity" "verbs" "anchored" "by" "from"]
         "A receiver of events was made or changed."
         => "Find out who reads your events now, if nobody told you.";
@@ -127,6 +126,13 @@ events! {
         "A receiver of events was removed: it hears nothing from now on.";
     1304 Setting Notice "sink.dropped" ["sink" "count" "by" "from"]
         "Events that a receiver never took were given up by an operator; they stay in the ledger.";
+    1305 Setting Notice "witness.set" ["witness" "url" "verifier" "by" "from"]
+        "A witness of the ledger was named, or its address or key was changed."
+        => "Tell those who check receipts, if its key is one that they shall demand.";
+    1306 Setting Warning "witness.removed" ["witness" "verifier" "by" "from"]
+        "A witness of the ledger is asked no more."
+        => "Find out why: receipts that demand its cosignature will not hold any more.";
+
 
     1401 Group Info "group.added" ["device" "group" "by" "from"]
         "A device was put into a group.";
@@ -221,11 +227,13 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("standing", "where the device stands from now on"),
     ("state", "the state of the authority from now on"),
     ("token", "the public half of the join token"),
-    ("url", "where the receiver is"),
+    ("url", "where the receiver or the witness is"),
     ("usages", "the extended key usages of the profile"),
     ("uses", "how often the token may be used"),
     ("value", "the value from now on"),
     ("verbs", "fronts of the verbs that the receiver is told of"),
+    ("verifier", "the key of a witness, as a C2SP verifier key"),
     ("wanted", "the response that the hourly bound turned into an alarm"),
     ("was", "what it was before"),
+    ("witness", "what the operator calls the witness"),
 ];
