@@ -21,7 +21,7 @@ mod shared;
 mod sink;
 mod writer;
 
-pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Fate, Told};
+pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Fate, Report, Told};
 pub use fault::{OpenError, ReadError};
 pub use integrity::Finding;
 pub use read::{DeviceFilter, EntryRow, Head, Overdue, RevokedRow, Stretch};
