@@ -30,10 +30,13 @@ pub use certificate::{
     RevocationView, RootRoll, RootsView,
 };
 pub use device::{
-    Assurance, CloneView, ContactView, DeviceView, GroupView, HolderView, Standing, StandingRequest,
+    Assurance, CloneView, ContactView, DeviceView, GroupView, HolderView, ReportView, Standing,
+    StandingRequest,
 };
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};
-pub use ledger::{EntryRow, EntryView, HeadView, Severity};
+pub use ledger::{
+    EntryRow, EntryView, GrowthView, HeadView, Severity, WitnessRequest, WitnessView,
+};
 pub use operator::{OperatorMade, OperatorRequest, OperatorView, Role};
 pub use page::Page;
 pub use problem::Problem;

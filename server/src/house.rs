@@ -9,6 +9,7 @@ use crate::rate::Rates;
 use crate::record::Strangers;
 use crate::settings::Settings;
 use crate::tell::health::Sinks;
+use crate::witness::ask::Witnessing;
 use crate::writing::Writing;
 use ca::{Addresses, Issuer};
 use identity::authority::{Authority, AuthorityState, KeyId, Role};
@@ -57,6 +58,8 @@ pub struct House {
     pub sinks: Sinks,
     /// Signs checkpoints.
     pub ledger_key: Arc<dyn Signer>,
+    /// What is known of the ledger's witnesses.
+    pub witnessing: Witnessing,
     public_url: Option<String>,
     keyring: RwLock<Keyring>,
     realms: RwLock<BTreeMap<RealmName, Arc<RealmState>>>,
@@ -209,6 +212,7 @@ impl House {
             strangers: Strangers::default(),
             sinks: Sinks::default(),
             ledger_key: furniture.ledger_key,
+            witnessing: Witnessing::default(),
             public_url: furniture.public_url,
             keyring: RwLock::new(furniture.keyring),
             realms: RwLock::default(),

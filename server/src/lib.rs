@@ -3,6 +3,7 @@
 
 pub mod authorities;
 pub mod births;
+pub mod caller;
 pub mod checkpoint;
 pub mod clock;
 pub mod contacts;
@@ -19,6 +20,7 @@ pub mod metrics;
 pub mod operator;
 pub mod public;
 pub mod rate;
+pub mod receipt;
 pub mod record;
 pub mod sd;
 pub mod serve;
@@ -26,6 +28,7 @@ pub mod settings;
 pub mod standing;
 pub mod tell;
 pub mod tls;
+pub mod witness;
 pub mod writing;
 
 pub use home::ServeOptions;

@@ -32,6 +32,8 @@ pub struct Metrics {
     tellings: Counters,
     listeners: Mutex<BTreeMap<&'static str, Arc<Tally>>>,
     published: Gauges,
+    witness_lag: Gauges,
+    witness_seen: Gauges,
     commits: Histogram,
 }
 
@@ -91,6 +93,16 @@ impl Metrics {
         self.published.change(&[("realm", realm)], |_| secs);
     }
 
+    /// A witness was shown a ledger of `size` entries; what it cosigned last had so many, at so many
+    /// seconds since 1970.
+    pub fn witnessed(&self, realm: &str, witness: &str, size: u64, cosigned: Option<(u64, u64)>) {
+        let labels = [("realm", realm), ("witness", witness)];
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let lag = size.saturating_sub(cosigned.map_or(0, |(size, _)| size));
+        self.witness_lag.change(&labels, |_| number(lag));
+        self.witness_seen.change(&labels, |_| number(cosigned.map_or(0, |(_, at)| at)));
+    }
+
     /// Writes what was counted for `realm`, and what belongs to none.
     pub(crate) fn write(&self, realm: &str, page: &mut Page) {
         page.counters("muster_enrollments_total", "Leaves asked for.", realm, &self.enrollments);
@@ -126,6 +138,18 @@ impl Metrics {
             "When the newest CRL was published.",
             realm,
             &self.published,
+        );
+        page.gauges(
+            "muster_witness_lag_entries",
+            "Entries that a witness has not cosigned.",
+            realm,
+            &self.witness_lag,
+        );
+        page.gauges(
+            "muster_witness_cosigned_timestamp_seconds",
+            "When a witness cosigned last, by its clock; 0 where it never did.",
+            realm,
+            &self.witness_seen,
         );
         page.histogram("muster_commit_seconds", "Durable commits.", &self.commits);
     }

@@ -10,12 +10,14 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod agent;
 mod bad;
 mod birth;
 mod clone;
 mod connections;
 mod crossing;
 mod join;
+mod proof;
 mod public;
 mod renew;
 mod restart;
@@ -25,3 +27,4 @@ mod root;
 mod shape;
 mod standing;
 mod tell;
+mod witness;
