@@ -127,13 +127,16 @@ impl RealmState {
     }
 
     /// What a device must trust: the authorities that still count, those of a role from the newest
-    /// to the oldest; then the roots, and while two of them are believed what leads from the one to
-    /// the other (RFC 7030 §4.1.3: OldWithOld, OldWithNew, NewWithOld).
+    /// to the oldest; while two roots are believed what leads from the one to the other; then the
+    /// roots (RFC 7030 §4.1.3: OldWithOld, OldWithNew, NewWithOld).
     #[must_use]
     pub fn device_anchors(&self) -> Vec<Certificate> {
-        let roles = [Role::Operations, Role::Birth, Role::Service, Role::Root];
+        let roles = [Role::Operations, Role::Birth, Role::Service];
         let mut all: Vec<_> = roles.into_iter().flat_map(|role| self.counting(role)).collect();
+        // OpenSSL climbs to the first issuer that fits, and at a root that it does not believe it
+        // is at an end: what leads further stands before.
         all.extend(self.live_crosses());
+        all.extend(self.counting(Role::Root));
         all
     }
 

@@ -19,7 +19,7 @@ pub struct Known {
 }
 
 /// Every setting.
-pub const KNOWN: [Known; 8] = [
+pub const KNOWN: [Known; 9] = [
     Known {
         key: "hw_type",
         meaning: "OID of the maker's hardware type; births then carry a HardwareModuleName (none)",

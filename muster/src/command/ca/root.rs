@@ -154,7 +154,15 @@ pub(super) async fn install(path: &Path, rest: &Rest, session: &Session) -> Outc
         .map_err(|e| Failure::new(format!("`{}` is no new root: {e}", path.display())))?;
     let done: AuthorityView = rest.post(AUTHORITY_ROOT, &bundle).await?;
     session.show(&done, facts)?;
-    session.remark("both roots are believed now; `muster ca state ID retired` ends that");
+    let older = |row: &&AuthorityView| {
+        row.role == AuthorityRole::Root && row.state == AuthorityState::Retiring
+    };
+    for old in all(rest).await?.iter().filter(older) {
+        session.remark(&format!(
+            "both roots are believed now; `muster ca state {} retired` ends that",
+            old.id
+        ));
+    }
     session.remark("every other credential: muster operator refresh --as FILE");
     if session.json {
         return Ok(());
