@@ -28,7 +28,7 @@ mod realm;
 mod refuse;
 mod said;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod token;
 mod view;
 mod who;
