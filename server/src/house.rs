@@ -8,6 +8,8 @@ use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::record::Strangers;
 use crate::settings::Settings;
+use crate::tell::health::Sinks;
+use crate::witness::ask::Witnessing;
 use crate::writing::Writing;
 use ca::{Addresses, Issuer};
 use identity::authority::{Authority, AuthorityState, KeyId, Role};
@@ -44,8 +46,12 @@ pub struct House {
     pub rates: Rates,
     /// Refusals of those who proved nothing.
     pub strangers: Strangers,
+    /// How the receivers of events are.
+    pub sinks: Sinks,
     /// Signs checkpoints.
     pub ledger_key: Arc<dyn Signer>,
+    /// What is known of the ledger's witnesses.
+    pub witnessing: Witnessing,
     public_url: Option<String>,
     keyring: RwLock<Keyring>,
     realms: RwLock<BTreeMap<RealmName, Arc<RealmState>>>,
@@ -136,7 +142,9 @@ impl House {
             contacts: Contacts::default(),
             rates: Rates::default(),
             strangers: Strangers::default(),
+            sinks: Sinks::default(),
             ledger_key: furniture.ledger_key,
+            witnessing: Witnessing::default(),
             public_url: furniture.public_url,
             keyring: RwLock::new(furniture.keyring),
             realms: RwLock::default(),

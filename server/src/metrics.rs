@@ -29,8 +29,11 @@ pub struct Metrics {
     births: Counters,
     revocations: Counters,
     requests: Counters,
+    tellings: Counters,
     listeners: Mutex<BTreeMap<&'static str, Arc<Tally>>>,
     published: Gauges,
+    witness_lag: Gauges,
+    witness_seen: Gauges,
     commits: Histogram,
 }
 
@@ -67,6 +70,11 @@ impl Metrics {
         self.requests.add(&[("realm", realm), ("method", method), ("status", &status.to_string())]);
     }
 
+    /// A receiver of events was told an entry: `result` is `delivered`, `failed` or `dead`.
+    pub fn told(&self, realm: &str, sink: &str, result: &str) {
+        self.tellings.add(&[("realm", realm), ("sink", sink), ("result", result)]);
+    }
+
     /// Where the connections of `listener` are counted.
     #[must_use]
     pub fn listener(&self, listener: &'static str) -> Arc<Tally> {
@@ -83,6 +91,16 @@ impl Metrics {
     pub fn crl_published(&self, realm: &str, secs: u64) {
         let secs = i64::try_from(secs).unwrap_or(i64::MAX);
         self.published.change(&[("realm", realm)], |_| secs);
+    }
+
+    /// A witness was shown a ledger of `size` entries; what it cosigned last had so many, at so many
+    /// seconds since 1970.
+    pub fn witnessed(&self, realm: &str, witness: &str, size: u64, cosigned: Option<(u64, u64)>) {
+        let labels = [("realm", realm), ("witness", witness)];
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let lag = size.saturating_sub(cosigned.map_or(0, |(size, _)| size));
+        self.witness_lag.change(&labels, |_| number(lag));
+        self.witness_seen.change(&labels, |_| number(cosigned.map_or(0, |(_, at)| at)));
     }
 
     /// Writes what was counted for `realm`, and what belongs to none.
@@ -108,12 +126,30 @@ impl Metrics {
             realm,
             &self.requests,
         );
+        page.counters(
+            "muster_sink_deliveries_total",
+            "Attempts to tell a receiver of an event.",
+            realm,
+            &self.tellings,
+        );
         self.write_listeners(page);
         page.gauges(
             "muster_crl_published_timestamp_seconds",
             "When the newest CRL was published.",
             realm,
             &self.published,
+        );
+        page.gauges(
+            "muster_witness_lag_entries",
+            "Entries that a witness has not cosigned.",
+            realm,
+            &self.witness_lag,
+        );
+        page.gauges(
+            "muster_witness_cosigned_timestamp_seconds",
+            "When a witness cosigned last, by its clock; 0 where it never did.",
+            realm,
+            &self.witness_seen,
         );
         page.histogram("muster_commit_seconds", "Durable commits.", &self.commits);
     }

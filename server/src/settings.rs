@@ -1,5 +1,6 @@
 //! The settings of a realm: few, named, bounded; kept as text in the registry, read here.
 
+use crate::witness::Named;
 use ca::Rules;
 use ca::contact::Caps;
 use const_oid::ObjectIdentifier;
@@ -18,7 +19,7 @@ pub struct Known {
 }
 
 /// Every setting.
-pub const KNOWN: [Known; 7] = [
+pub const KNOWN: [Known; 8] = [
     Known {
         key: "hw_type",
         meaning: "OID of the maker's hardware type; births then carry a HardwareModuleName (none)",
@@ -54,6 +55,13 @@ pub const KNOWN: [Known; 7] = [
         check: |v| within(v, 1, 1_000_000),
     },
     Known {
+        key: "witness_quorum",
+        meaning: "how many witnesses must have cosigned a checkpoint before it is published, where \
+                  there are any (1)",
+        by_group: false,
+        check: |v| within(v, 0, 16),
+    },
+    Known {
         key: "clone",
         meaning: "what is done where two parties hold one identity: alarm, hold-newcomer or \
                   quarantine; of several groups the mildest (quarantine)",
@@ -78,6 +86,9 @@ const RENEW_AFTER_PERCENT_DEFAULT: u64 = 50;
 /// Certificates that one device may ask for in an hour: a device that renews on every start and
 /// crashes every minute still gets through.
 const DEVICE_RATE_DEFAULT: u32 = 60;
+
+/// One witness that sees everything already keeps a past from being rewritten.
+const WITNESS_QUORUM_DEFAULT: usize = 1;
 
 /// Devices of a realm that are quarantined for a clone within an hour: a copied device is one, a
 /// site restored from an old image some dozen; more in an hour is somebody who plays old keys.
@@ -152,6 +163,19 @@ impl Settings {
         let percent = percent.unwrap_or(RENEW_AFTER_PERCENT_DEFAULT);
         let life_s = leaf.not_after.secs_since(leaf.issued);
         leaf.issued.plus_secs(life_s.saturating_mul(percent) / 100)
+    }
+
+    /// The witnesses of the ledger, by name.
+    #[must_use]
+    pub fn witnesses(&self) -> Vec<Named> {
+        self.values.iter().filter_map(|((key, _), value)| Named::read(key, value)).collect()
+    }
+
+    /// How many of them must have cosigned a checkpoint before it is published.
+    #[must_use]
+    pub fn witness_quorum(&self) -> usize {
+        let number = self.number("witness_quorum", &BTreeSet::new());
+        number.and_then(|n| usize::try_from(n).ok()).unwrap_or(WITNESS_QUORUM_DEFAULT)
     }
 
     /// What is done about a clone of a device in `groups`: the mildest that one of them wants, since

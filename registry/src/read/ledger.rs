@@ -10,6 +10,8 @@ use identity::device::DeviceId;
 use ledger::Hash;
 use ledger::tree::{Hashes, Head};
 use rusqlite::Row;
+use std::cell::RefCell;
+use std::collections::HashMap;
 
 /// An entry as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,20 +130,7 @@ impl Registry {
         width: u16,
     ) -> Result<Option<Vec<u8>>, ReadError> {
         let Some(range) = Range::of(index, width) else { return Ok(None) };
-        let found: Vec<Hash> = self.pool().read(|db| match level {
-            0 => range.read(
-                db,
-                "SELECT leaf FROM entry WHERE realm = ?1 AND number BETWEEN ?2 AND ?3 \
-                 ORDER BY number",
-                (realm.0, range.from, range.to),
-            ),
-            level => range.read(
-                db,
-                "SELECT hash FROM subtree WHERE realm = ?1 AND number BETWEEN ?2 AND ?3 \
-                 AND level = ?4 ORDER BY number",
-                (realm.0, range.from, range.to, level),
-            ),
-        })?;
+        let found = self.pool().read(|db| range.hashes(db, realm, level))?;
         Ok(range.is_filled(&found).then(|| found.concat()))
     }
 
@@ -175,7 +164,7 @@ impl Registry {
         realm: RealmKey,
         ask: impl FnOnce(Head, &StoredHashes<'_, '_>) -> T,
     ) -> Result<T, ReadError> {
-        self.pool().read(|db| Ok(ask(head(db, realm)?, &StoredHashes { db, realm })))
+        self.pool().read(|db| Ok(ask(head(db, realm)?, &StoredHashes::new(db, realm))))
     }
 }
 
@@ -223,25 +212,74 @@ impl Range {
         db.all(sql, params, |row| row.get(0))
     }
 
+    /// Hashes of leaves at level 0, of subtrees above.
+    fn hashes(self, db: &Reader<'_>, realm: RealmKey, level: u8) -> Result<Vec<Hash>, ReadError> {
+        match level {
+            0 => self.read(
+                db,
+                "SELECT leaf FROM entry WHERE realm = ?1 AND number BETWEEN ?2 AND ?3 \
+                 ORDER BY number",
+                (realm.0, self.from, self.to),
+            ),
+            level => self.read(
+                db,
+                "SELECT hash FROM subtree WHERE realm = ?1 AND number BETWEEN ?2 AND ?3 \
+                 AND level = ?4 ORDER BY number",
+                (realm.0, self.from, self.to, level),
+            ),
+        }
+    }
+
     fn is_filled<T>(self, found: &[T]) -> bool {
         found.len() == self.width
     }
 }
 
-/// The stored hashes of one ledger at one moment.
+/// The stored hashes of one ledger at one moment, read a tile at a time: a proof looks at most
+/// members of the few tiles that it comes through.
 pub struct StoredHashes<'r, 'd> {
-    pub(crate) db: &'r Reader<'d>,
-    pub(crate) realm: RealmKey,
+    db: &'r Reader<'d>,
+    realm: RealmKey,
+    /// By level and number.
+    tiles: RefCell<HashMap<(u8, u64), Vec<Hash>>>,
+}
+
+/// Tiles that are kept at hand, 8 KiB each: a proof comes through three of a level.
+const TILES_MAX: usize = 32;
+
+impl<'r, 'd> StoredHashes<'r, 'd> {
+    pub(crate) fn new(db: &'r Reader<'d>, realm: RealmKey) -> Self {
+        Self { db, realm, tiles: RefCell::default() }
+    }
+
+    fn member(&self, level: u8, index: u64) -> Option<Hash> {
+        let (tile, place) = (index / TILE, usize::try_from(index % TILE).ok()?);
+        let mut tiles = self.tiles.borrow_mut();
+        if let Some(found) = tiles.get(&(level, tile)) {
+            return found.get(place).copied();
+        }
+        let read = self.read(level, tile).ok()?;
+        if tiles.len() == TILES_MAX {
+            tiles.clear();
+        }
+        let found = read.get(place).copied();
+        tiles.insert((level, tile), read);
+        found
+    }
+
+    /// As much of a tile as there is.
+    fn read(&self, level: u8, tile: u64) -> Result<Vec<Hash>, ReadError> {
+        let Some(range) = Range::of(tile, 256) else { return Ok(Vec::new()) };
+        range.hashes(self.db, self.realm, level)
+    }
 }
 
 impl Hashes for StoredHashes<'_, '_> {
     fn leaf(&self, index: u64) -> Option<Hash> {
-        let sql = "SELECT leaf FROM entry WHERE realm = ?1 AND number = ?2";
-        self.db.first(sql, (self.realm.0, int(index)), |row| row.get(0)).ok().flatten()
+        self.member(0, index)
     }
 
     fn subtree(&self, level: u8, index: u64) -> Option<Hash> {
-        let sql = "SELECT hash FROM subtree WHERE realm = ?1 AND level = ?2 AND number = ?3";
-        self.db.first(sql, (self.realm.0, level, int(index)), |row| row.get(0)).ok().flatten()
+        self.member(level, index)
     }
 }

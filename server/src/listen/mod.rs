@@ -134,6 +134,21 @@ pub struct Gate {
 }
 
 impl Gate {
+    /// A gate for plain HTTP, where everybody is a stranger and nobody is counted.
+    #[must_use]
+    pub fn plain(limits: Limits, stop: Stop) -> Self {
+        Self {
+            limits: descriptors().map_or(limits, |n| limits.within(n)),
+            tls: None,
+            proxies: Arc::new([]),
+            strangers: Arc::default(),
+            sessions: Arc::default(),
+            tally: Arc::default(),
+            met: None,
+            stop,
+        }
+    }
+
     fn trusts(&self, ip: IpAddr) -> bool {
         self.proxies.iter().any(|net| net.contains(ip))
     }

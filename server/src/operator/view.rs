@@ -13,16 +13,6 @@ use identity::text::{hex, rfc3339};
 use identity::token::Token;
 use identity::{Certificate, UnixTime};
 
-/// How grave an event is.
-pub(crate) const fn severity(word: ::ledger::Severity) -> Severity {
-    match word {
-        ::ledger::Severity::Info => Severity::Info,
-        ::ledger::Severity::Notice => Severity::Notice,
-        ::ledger::Severity::Warning => Severity::Warning,
-        ::ledger::Severity::Critical => Severity::Critical,
-    }
-}
-
 /// Translates words in both directions.
 macro_rules! mirror {
     ($there:ident, $back:ident: $inner:ty => $outer:ty { $($variant:ident = $as:ident),+ $(,)? }) => {
@@ -40,6 +30,13 @@ mirror!(standing, standing_of: identity::Standing => Standing {
     Born = Born, Enrolled = Enrolled, Quarantined = Quarantined,
     Suspended = Suspended, Retired = Retired,
 });
+mirror!(severity, severity_of: ::ledger::Severity => Severity {
+    Info = Info, Notice = Notice, Warning = Warning, Critical = Critical,
+});
+mirror!(sink_kind, sink_kind_of: registry::SinkKind => SinkKind {
+    Webhook = Webhook, Syslog = Syslog,
+});
+mirror!(sink_format, sink_format_of: registry::SinkFormat => SinkFormat { Json = Json, Cef = Cef });
 mirror!(assurance, assurance_of: identity::Assurance => Assurance {
     Claimed = Claimed, Token = Token, Certified = Certified,
     Hardware = Hardware, Measured = Measured,
@@ -96,8 +93,23 @@ pub(crate) fn device(device: &Device, leaves: &[Credential], pem: bool) -> Devic
         mark: device.mark.clone(),
         version: device.version,
         leaf: leaves.first().map(|l| certificate(l, pem)),
+        reported: None,
         weak_detection: matches!(keys.as_slice(), [newest, before, ..] if newest == before),
         clone: None,
+    }
+}
+
+/// What a device last said of itself.
+pub(crate) fn report(report: &registry::Report) -> ReportView {
+    let said = &report.identifiers;
+    ReportView {
+        at: rfc3339(report.at),
+        firmware: report.firmware.clone(),
+        model: said.model.clone(),
+        serial: said.serial.clone(),
+        mac: said.macs.iter().cloned().collect(),
+        imei: said.imei.clone(),
+        ek_digest: said.ek_digest.clone(),
     }
 }
 
@@ -248,5 +260,29 @@ pub(crate) fn setting(row: &(String, Option<identity::GroupName>, String)) -> Se
         key: key.clone(),
         group: group.as_ref().map(ToString::to_string),
         value: value.clone(),
+    }
+}
+
+/// A sink, with how far it was told, how many entries it is behind and did not take, and what went
+/// wrong last.
+pub(crate) fn sink(
+    sink: &registry::Sink,
+    next: u64,
+    (behind, dead): (u64, u64),
+    trouble: Option<String>,
+) -> SinkView {
+    SinkView {
+        name: sink.name.clone(),
+        kind: sink_kind(sink.kind),
+        url: sink.url.clone(),
+        format: sink_format(sink.format),
+        severity: severity(sink.least),
+        verbs: sink.verbs.clone(),
+        anchored: sink.anchors.is_some(),
+        made: rfc3339(sink.made),
+        next,
+        behind,
+        dead,
+        trouble,
     }
 }
