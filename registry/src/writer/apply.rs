@@ -34,6 +34,7 @@ impl Batch<'_> {
             Change::Grouped { device, expected, groups } => {
                 self.group(scene, (device, *expected), groups)
             }
+            Change::Erased(erasure) => self.erase(scene, erasure),
             Change::Marked { device, mark } => self.mark(scene, device, mark),
             Change::Caught { device, mark } => self.catch(scene, device, mark),
             Change::TokenMade(token) => self.make_token(scene, token),
