@@ -30,8 +30,8 @@ pub use certificate::{
     Reason, ReleaseResult, RevocationRequest, RevocationResult, RevocationView,
 };
 pub use device::{
-    Assurance, CloneView, ContactView, DeviceView, EraseResult, GroupView, HolderView, Standing,
-    StandingRequest,
+    Assurance, CloneView, ContactView, DeviceView, EraseResult, GroupView, HolderView, ReportView,
+    Standing, StandingRequest,
 };
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};
 pub use ledger::{

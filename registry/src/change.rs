@@ -11,7 +11,7 @@ use crate::realm::{Operator, Realm};
 use crate::sink::Sink;
 use identity::authority::{Authority, AuthorityState, KeyId};
 use identity::credential::{Credential, Reason, Serial};
-use identity::device::{Device, DeviceId, GroupName, Standing};
+use identity::device::{Device, DeviceId, GroupName, Identifiers, Standing};
 use identity::door::Door;
 use identity::profile::Profile;
 use identity::token::{Token, TokenId};
@@ -124,6 +124,13 @@ pub enum Change {
         /// One sentence.
         mark: String,
     },
+    /// What a device says of itself, in place of what it said before.
+    Reported {
+        /// Which device.
+        device: DeviceId,
+        /// What it says.
+        report: Report,
+    },
     /// Two parties were found to hold the identity of a device: the entry of this change tells of
     /// both, and [`crate::Registry::caught`] finds it.
     Caught {
@@ -181,6 +188,17 @@ pub struct Erasure {
     pub tokens: Vec<TokenId>,
     /// Keyed digests of its identifiers.
     pub digests: Vec<[u8; 32]>,
+}
+
+/// What a device last said of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// When.
+    pub at: UnixTime,
+    /// The version of what it runs.
+    pub firmware: Option<String>,
+    /// What is printed on it; nobody's word but its own.
+    pub identifiers: Identifiers,
 }
 
 /// What becomes of a device's credentials when its standing changes.

@@ -70,6 +70,8 @@ events! {
         => "Where the reason is `keyCompromise`, look for what the key was used for before.";
     702 Revocation Notice "certificate.released" ["device" "serials" "spki" "by" "from"]
         "Certificates came off hold: they are good again.";
+    704 Revocation Notice "device.left" ["device" "serials" "spki" "reason" "from"]
+        "A device left by itself: its leaves are revoked, and it joins again only with what it joined with before.";
 
     801 Refusal Warning "join.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
         "A known device was refused when it wanted to join."
@@ -83,6 +85,12 @@ events! {
     804 Refusal Warning "birth.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
         "A birth of a device that is already known was refused."
         => "A second birth for one serial number is rework (`--replace`) or a fraud: ask the line.";
+    806 Refusal Warning "report.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
+        "What a device said of itself was refused, or it had no right to say it."
+        => "Where the rule is `contradiction`, the identifiers are not those of its birth: see the mark in `muster device show`.";
+    807 Refusal Warning "leave.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
+        "A device that may not speak wanted to leave."
+        => "Nothing: it is refused already.";
     805 Refusal Notice "strangers.refused" ["rule" "signal" "severity" "hour" "count" "last_from"]
         "So many strangers that proved nothing were refused by one rule within an hour.";
 
@@ -146,6 +154,10 @@ events! {
         ["device" "spki" "signal" "severity" "reason" "print" "from"]
         "A key that has ended (revoked, compromised, spent meanwhile) completed a handshake."
         => "The signal says what it means: docs/jobs/cloned-device.md lists them.";
+
+    1801 Report Info "device.reported"
+        ["device" "firmware" "model" "serial_number" "mac" "imei" "ek_digest" "from"]
+        "A device said that it runs another firmware, or what is printed on it.";
 }
 
 /// What the members of payloads say. Octets are in hex where they are shown as text.
@@ -163,8 +175,10 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("crl", "SHA-256 of the CRL"),
     ("device", "the device's UUID"),
     ("door", "the door's name"),
+    ("ek_digest", "SHA-256 of the TPM's endorsement key"),
     ("ends", "when it ends, in seconds since 1970"),
     ("entries", "how many certificates the CRL lists, or entries were erased"),
+    ("firmware", "the version of what the device runs"),
     ("format", "how an event is written for the receiver"),
     ("from", "the address that the request came from"),
     ("generation", "the order of the device's leaves, from 1"),
@@ -172,6 +186,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("groups", "the groups that it gives, or that the device is in"),
     ("hour", "which hour, counted since 1970"),
     ("id", "the public half of the credential"),
+    ("imei", "the IMEI"),
     ("issuer", "the key identifier of the authority that signed"),
     ("key", "the name of the setting"),
     ("key_kind", "the kind of key"),
@@ -179,6 +194,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("kind", "the kind of door"),
     ("last_from", "the address of the last of them"),
     ("lifetime_s", "seconds for which a certificate of the profile is good"),
+    ("mac", "the MAC addresses"),
     ("model", "the model, as it was said at birth or as the door sets it"),
     ("name", "the operator's name"),
     ("newcomer", "the holder who came with the spent leaf: a map, see docs/contracts.md"),

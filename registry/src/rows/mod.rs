@@ -3,6 +3,7 @@
 
 pub(crate) mod text;
 
+use crate::change::Report;
 use crate::realm::{Operator, Realm, RealmKey, Role};
 use crate::sink::{Sink, SinkFormat, SinkKind};
 use identity::authority::{Authority, AuthorityState, KeyId, Role as AuthorityRole};
@@ -127,6 +128,23 @@ pub(crate) fn device(row: &Row<'_>) -> Result<Device> {
         groups: groups(row, 14, "device")?,
         door: row.get(16)?,
         mark: row.get(15)?,
+    })
+}
+
+pub(crate) const REPORT_COLUMNS: &str = "at, firmware, model, serial, macs, imei, ek_digest";
+
+pub(crate) fn report(row: &Row<'_>) -> Result<Report> {
+    Ok(Report {
+        at: moment(row, 0)?,
+        firmware: row.get(1)?,
+        identifiers: Identifiers {
+            model: row.get(2)?,
+            serial: row.get(3)?,
+            macs: set(row, 4, "report")?,
+            imei: row.get(5)?,
+            ek_digest: row.get(6)?,
+            ..Identifiers::default()
+        },
     })
 }
 

@@ -41,6 +41,20 @@ CREATE TABLE sink (
 ALTER TABLE device ADD COLUMN caught INTEGER;
 CREATE INDEX device_caught ON device (realm, caught) WHERE caught IS NOT NULL;
 
+-- What a device last said of itself, apart from its row: that is written at every renewal.
+CREATE TABLE report (
+    realm INTEGER NOT NULL,
+    device BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    firmware TEXT,
+    model TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    macs TEXT NOT NULL,
+    imei TEXT,
+    ek_digest TEXT,
+    PRIMARY KEY (realm, device)
+) WITHOUT ROWID;
+
 ANALYZE sqlite_schema;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('device', 'device_caught', '100 100 1'),

@@ -36,6 +36,7 @@ impl Batch<'_> {
             }
             Change::Erased(erasure) => self.erase(scene, erasure),
             Change::Marked { device, mark } => self.mark(scene, device, mark),
+            Change::Reported { device, report } => self.report(scene, device, report),
             Change::Caught { device, mark } => self.catch(scene, device, mark),
             Change::TokenMade(token) => self.make_token(scene, token),
             Change::TokenRevoked { id, at } => self.revoke_token(scene, id, *at),

@@ -16,10 +16,12 @@ impl Batch<'_> {
         self.run(
             "UPDATE device SET maker = '', model = '', serial = '', macs = '', imei = NULL, \
              ek_digest = NULL, meta = '', group_names = '', door = NULL, mark = NULL, \
-             version = ?3 WHERE realm = ?1 AND id = ?2",
+             caught = NULL, version = ?3 WHERE realm = ?1 AND id = ?2",
             (realm.0, id, int(erasure.expected + 1)),
         )?;
         self.run("DELETE FROM membership WHERE realm = ?1 AND device = ?2", (realm.0, id))?;
+        // What it last said of itself.
+        self.run("DELETE FROM report WHERE realm = ?1 AND device = ?2", (realm.0, id))?;
         // A birth certificate names the serial number.
         self.run(
             "UPDATE certificate SET der = x'' WHERE realm = ?1 AND serial IN \

@@ -93,8 +93,23 @@ pub(crate) fn device(device: &Device, leaves: &[Credential], pem: bool) -> Devic
         mark: device.mark.clone(),
         version: device.version,
         leaf: leaves.first().map(|l| certificate(l, pem)),
+        reported: None,
         weak_detection: matches!(keys.as_slice(), [newest, before, ..] if newest == before),
         clone: None,
+    }
+}
+
+/// What a device last said of itself.
+pub(crate) fn report(report: &registry::Report) -> ReportView {
+    let said = &report.identifiers;
+    ReportView {
+        at: rfc3339(report.at),
+        firmware: report.firmware.clone(),
+        model: said.model.clone(),
+        serial: said.serial.clone(),
+        mac: said.macs.iter().cloned().collect(),
+        imei: said.imei.clone(),
+        ek_digest: said.ek_digest.clone(),
     }
 }
 

@@ -10,6 +10,7 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod agent;
 mod bad;
 mod birth;
 mod clone;

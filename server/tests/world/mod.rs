@@ -122,6 +122,11 @@ impl World {
         UnixTime::from_millis(self.clock.load(Ordering::Relaxed))
     }
 
+    /// The clock, for somebody who runs beside this test.
+    pub(crate) fn clock(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.clock)
+    }
+
     /// Time passes.
     pub(crate) fn later(&self, secs: u64) {
         self.clock.fetch_add(secs * 1000, Ordering::Relaxed);
@@ -374,6 +379,19 @@ impl World {
     /// Says one thing over a connection of its own.
     pub(crate) async fn say(&self, shows: Option<&Shows>, say: Outgoing) -> Heard {
         self.dial(shows).await.say(say).await
+    }
+
+    /// Says something of our own device interface: a report, or a farewell.
+    pub(crate) async fn say_own(
+        &self,
+        shows: Option<&Shows>,
+        method: &'static str,
+        operation: &str,
+        body: &str,
+    ) -> Heard {
+        let headers = vec![("Content-Type", "application/json".to_owned())];
+        let path = format!("/device/v1/{operation}");
+        self.say(shows, Outgoing { method, path, headers, body: body.as_bytes().to_vec() }).await
     }
 
     /// Joins with a request that claims nothing.
