@@ -5,5 +5,5 @@ mod moves;
 mod records;
 mod roles;
 mod rules;
-mod world;
+pub(crate) mod world;
 mod writes;
