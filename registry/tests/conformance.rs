@@ -5,7 +5,7 @@
 
 mod world;
 
-use identity::credential::{Reason, Revocation};
+use identity::credential::{Credential, Reason, Requester, Revocation};
 use identity::device::{GroupName, Standing};
 use identity::name::DeviceName;
 use identity::{Serial, UnixTime};
@@ -67,6 +67,33 @@ fn serials_of_two_makers_do_not_collide() {
     assert_eq!(named("serial:acme/pump/S1"), vec![id(2)]);
     assert_eq!(named(&id(1).to_string()), vec![id(1)]);
     assert_eq!(named(&id(1).to_string()[..33]), vec![id(1)]);
+}
+
+#[test]
+fn a_makers_certificate_brings_in_one_device_and_finds_it_again() {
+    let world = World::new();
+    let joins = |n: u32, maker: &str, nth: u32| {
+        let mut made = device(n);
+        made.identifiers.maker = maker.into();
+        // The certificate of the first one is shown each time.
+        let requester = Requester::key(&key(1, 0));
+        let leaf = Credential { closes: true, requester, ..credential(n, 1, nth) };
+        let (device, expected, supersedes, token) = (made, None, vec![], None);
+        Change::Leafed { device, expected, leaf, due: None, supersedes, token }
+    };
+    let shown = Requester::key(&key(1, 0));
+    let found = || world.registry.device_by_idevid(REALM, &shown).unwrap().map(|d| d.id);
+    assert_eq!(found(), None);
+
+    world.commit(joins(1, "acme", 0)).unwrap();
+
+    assert_eq!(found(), Some(id(1)));
+    assert_eq!(world.clash(joins(2, "bolt", 1)), Clash::KeyKnown);
+    assert_eq!(world.registry.device_by_idevid(RealmKey(2), &shown).unwrap(), None);
+    // A birth certificate of ours is found by its key in the roll.
+    world.commit(joins(3, "", 2)).unwrap();
+    assert_eq!(found(), Some(id(1)));
+    world.audit();
 }
 
 #[test]

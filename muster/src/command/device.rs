@@ -12,6 +12,7 @@ use api::path::{
 };
 use api::{CertificateView, DeviceView, Standing, StandingRequest};
 use clap::{Args, Subcommand};
+use identity::name::DeviceName;
 use serde::Serialize;
 
 /// Devices: list and look at them, suspend, resume and retire them, group them.
@@ -193,13 +194,13 @@ const CERTIFICATES_SHOWN: usize = 16;
 
 fn table(rows: &[DeviceView], paint: Paint) -> String {
     let mut table =
-        Table::new(&["ID", "STANDING", "MODEL", "SERIAL", "GROUPS", "ASSURANCE", "LEAF ENDS"]);
+        Table::new(&["ID", "STANDING", "MODEL", "NAME", "GROUPS", "ASSURANCE", "LEAF ENDS"]);
     for device in rows {
         table.row([
             device.id.clone(),
             device.standing.to_string(),
             device.model.clone(),
-            maker_and_serial(device),
+            called(device),
             device.group.join(","),
             device.assurance.to_string(),
             device.leaf.as_ref().map(|l| l.not_after.clone()).unwrap_or_default(),
@@ -208,11 +209,9 @@ fn table(rows: &[DeviceView], paint: Paint) -> String {
     table.print(paint)
 }
 
-fn maker_and_serial(device: &DeviceView) -> String {
-    if device.maker.is_empty() {
-        return device.serial.clone();
-    }
-    format!("{}/{}", device.maker, device.serial)
+/// The device's name by its serial number, as every verb takes it.
+fn called(device: &DeviceView) -> String {
+    DeviceName::for_serial(&device.maker, &device.model, &device.serial).unwrap_or_default()
 }
 
 fn line(device: &DeviceView, _: Paint) -> String {
@@ -220,7 +219,7 @@ fn line(device: &DeviceView, _: Paint) -> String {
         [] => String::new(),
         named => format!(", in {}", named.join(", ")),
     };
-    format!("{} ({}) is {}{groups}", device.id, maker_and_serial(device), device.standing)
+    format!("{} ({}) is {}{groups}", device.id, called(device), device.standing)
 }
 
 fn sheet(device: &DeviceView, paint: Paint) -> String {

@@ -26,6 +26,7 @@ pub(super) struct Scene {
     pub(super) leaves: Vec<Credential>,
     pub(super) known: KeyFacts,
     pub(super) token: Option<Token>,
+    pub(super) namesakes: bool,
     pub(super) rules: Rules,
 }
 
@@ -95,6 +96,7 @@ impl Scene {
             leaves: Vec::new(),
             known: KeyFacts::default(),
             token: None,
+            namesakes: false,
             rules: Rules::default(),
         }
     }
@@ -117,6 +119,7 @@ impl Scene {
             leaves: self.leaves.clone(),
             key: self.known,
             token: self.token.clone(),
+            namesakes: self.namesakes,
             fresh: self.world.fresh(),
         };
         judge(&ask, &self.recognized, facts, &self.rules, self.world.now)
@@ -158,7 +161,7 @@ impl Scene {
         let (serial, device, spki) = (leaf.serial, leaf.device, leaf.spki);
         self.recognized = Recognized::Leaf { serial, device, spki };
         self.shown = Some(leaf);
-        (self.want, self.door) = (Want::Renew, None);
+        self.want = Want::Renew;
     }
 
     pub(super) fn joined() -> Self {
