@@ -150,7 +150,7 @@ fn draft(at: UnixTime) -> Draft {
         .with("certificate", vec![7_u8; 16])
         .with("spki", vec![7_u8; 32])
         .with("by", "station-7");
-    Draft { class: Class::Birth, payload: payload.encode(), salt: [7; 32], at }
+    Draft::new(Class::Birth, &payload, [7; 32], at)
 }
 
 fn device(n: u64) -> Device {

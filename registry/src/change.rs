@@ -173,6 +173,26 @@ pub struct Draft {
     pub salt: [u8; 32],
     /// When it was decided. The public entry tells the hour; tokens are checked against it.
     pub at: UnixTime,
+    /// Which device it is about, so that its history is found; private.
+    pub device: Option<DeviceId>,
+}
+
+impl Draft {
+    /// A draft of what the payload says, which names the device that it is about as `device`.
+    #[must_use]
+    pub fn new(
+        class: ledger::Class,
+        payload: &ledger::Payload,
+        salt: [u8; 32],
+        at: UnixTime,
+    ) -> Self {
+        Self { class, payload: payload.encode(), salt, at, device: about(payload) }
+    }
+}
+
+/// The device that a payload is about.
+pub(crate) fn about(payload: &ledger::Payload) -> Option<DeviceId> {
+    payload.get("device")?.as_text().and_then(DeviceId::parse)
 }
 
 /// A change is durable.

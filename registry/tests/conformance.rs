@@ -9,8 +9,10 @@ use identity::credential::{Credential, Reason, Requester, Revocation};
 use identity::device::{GroupName, Standing};
 use identity::name::DeviceName;
 use identity::{Serial, UnixTime};
+
+use ledger::{Class, Payload};
 use registry::roll::fingerprint;
-use registry::{Change, Clash, CommitError, DeviceFilter, Fate, RealmKey};
+use registry::{Change, Clash, CommitError, DeviceFilter, Draft, Fate, RealmKey};
 use std::collections::BTreeSet;
 use world::{REALM, World, born, credential, device, draft, id, issuer, key, now, realm, token};
 
@@ -421,6 +423,33 @@ fn leaves_past_their_renewal_are_counted_by_model_and_group() {
         (found[0].model.as_str(), found[0].group.as_ref(), found[0].count),
         ("pump", None, 1)
     );
+}
+
+#[test]
+fn the_history_of_a_device_and_the_issuance_of_a_certificate_are_found() {
+    let world = World::new();
+    let about = |n: u32| {
+        let payload = Payload::new("test").with("device", id(n).to_string());
+        Draft::new(Class::Birth, &payload, [6; 32], now())
+    };
+    let issue = |n: u32| {
+        let change = born(device(n), None, credential(n, 0, 0));
+        world.registry.commit_wait(REALM, change, about(n)).unwrap().index
+    };
+    let (first, second) = (issue(1), issue(2));
+    let refused = world.registry.commit_wait(REALM, Change::Nothing, about(1)).unwrap().index;
+
+    let history = |n: u32, from: u64| {
+        let rows = world.registry.entries_about(REALM, &id(n), from, 10).unwrap();
+        rows.iter().map(|row| row.index).collect::<Vec<_>>()
+    };
+    let issuance = |n: u32| world.registry.issuance(REALM, &credential(n, 0, 0).serial).unwrap();
+    assert_eq!(history(1, 0), [first, refused]);
+    assert_eq!(history(1, first + 1), [refused]);
+    assert_eq!(history(2, 0), [second]);
+    assert!(history(3, 0).is_empty());
+    assert_eq!((issuance(1), issuance(2), issuance(3)), (Some(first), Some(second), None));
+    world.audit();
 }
 
 #[test]

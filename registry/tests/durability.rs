@@ -322,7 +322,7 @@ fn a_newer_schema_and_a_foreign_file_are_refused_with_what_to_do() {
     drop(World::at(&path));
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let refused = Registry::open(&path, Options::default()).unwrap_err();
-    assert_eq!(refused, registry::OpenError::Newer { found: 99, known: 1 });
+    assert!(matches!(refused, registry::OpenError::Newer { found: 99, .. }), "{refused}");
 
     let other = home.path().join("other.db");
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();

@@ -253,7 +253,7 @@ impl House {
     ) -> impl Future<Output = Result<Committed, CommitError>> + Send + use<> {
         let now = self.clock.now();
         let salt = Outside { now, dice: &mut SystemDice }.random();
-        let draft = Draft { class, payload: payload.encode(), salt, at: now };
+        let draft = Draft::new(class, &payload, salt, now);
         let (answer, answered) = oneshot::channel();
         let (metrics, writing) = (self.metrics.clone(), self.writing.clone());
         let queued = Instant::now();

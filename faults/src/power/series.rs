@@ -251,7 +251,7 @@ impl Series {
             .with("more", vec![7; self.octets.min(12_000)]);
         let salt = sha256(&[&self.count.to_be_bytes()]);
         let class = if kind == Found { Class::Realm } else { Class::Birth };
-        let draft = Draft { class, payload: payload.encode(), salt, at: moment(self.count) };
+        let draft = Draft::new(class, &payload, salt, moment(self.count));
         Job { realm: REALM, kind, what: Task::Change(Box::new(change), draft) }
     }
 

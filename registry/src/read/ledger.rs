@@ -5,8 +5,11 @@ use crate::realm::RealmKey;
 use crate::rows::{int, moment, uint};
 use crate::{ReadError, Registry};
 use identity::UnixTime;
+use identity::credential::Serial;
+use identity::device::DeviceId;
 use ledger::Hash;
 use ledger::tree::{Hashes, Head};
+use rusqlite::Row;
 
 /// An entry as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,17 +50,35 @@ impl Registry {
     ) -> Result<Vec<EntryRow>, ReadError> {
         let sql = "SELECT number, at, entry, payload, salt FROM entry \
             WHERE realm = ?1 AND number >= ?2 ORDER BY number LIMIT ?3";
-        self.pool().read(|db| {
-            db.all(sql, (realm.0, int(from), rows_max(limit)), |row| {
-                Ok(EntryRow {
-                    index: uint(row, 0)?,
-                    at: moment(row, 1)?,
-                    entry: row.get(2)?,
-                    payload: row.get(3)?,
-                    salt: row.get(4)?,
-                })
-            })
-        })
+        self.pool().read(|db| db.all(sql, (realm.0, int(from), rows_max(limit)), entry_row))
+    }
+
+    /// Entries about one device, from number `from` on; at most [`super::ROWS_MAX`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn entries_about(
+        &self,
+        realm: RealmKey,
+        device: &DeviceId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<EntryRow>, ReadError> {
+        let sql = "SELECT number, at, entry, payload, salt FROM entry \
+            WHERE realm = ?1 AND device = ?2 AND number >= ?3 ORDER BY number LIMIT ?4";
+        let asked = (realm.0, *device.octets(), int(from), rows_max(limit));
+        self.pool().read(|db| db.all(sql, asked, entry_row))
+    }
+
+    /// The number of the entry that tells of the issuance of a certificate; `None` for a
+    /// certificate that is not known.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn issuance(&self, realm: RealmKey, serial: &Serial) -> Result<Option<u64>, ReadError> {
+        let sql = "SELECT entry FROM credential WHERE realm = ?1 AND serial = ?2 \
+            AND entry IS NOT NULL";
+        self.pool().read(|db| db.first(sql, (realm.0, serial.octets()), |row| uint(row, 0)))
     }
 
     /// A tile: `width` hashes of 32 octets (1 to 256), of leaves at level 0, of subtrees above.
@@ -122,6 +143,16 @@ impl Registry {
     ) -> Result<T, ReadError> {
         self.pool().read(|db| Ok(ask(head(db, realm)?, &StoredHashes { db, realm })))
     }
+}
+
+fn entry_row(row: &Row<'_>) -> rusqlite::Result<EntryRow> {
+    Ok(EntryRow {
+        index: uint(row, 0)?,
+        at: moment(row, 1)?,
+        entry: row.get(2)?,
+        payload: row.get(3)?,
+        salt: row.get(4)?,
+    })
 }
 
 fn head(db: &Reader<'_>, realm: RealmKey) -> Result<Head, ReadError> {

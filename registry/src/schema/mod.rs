@@ -1,8 +1,9 @@
 //! The file: how it is opened, brought to the newest schema, and looked over at a start.
 //!
-//! A migration is one SQL text and one number in `user_version`, both in one transaction: a crash
-//! in the middle leaves the version before. A file of a newer version is refused, since what it
-//! says may mean something else by now.
+//! A migration ([`migrate`]) is one transaction: a crash in the middle leaves the version before. A
+//! file of a newer version is refused, since what it says may mean something else by now.
+
+mod migrate;
 
 use crate::fault::OpenError;
 use crate::realm::{Realm, RealmKey};
@@ -19,13 +20,6 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-/// Every migration, the first from nothing to version 1. Append-only.
-const MIGRATIONS: &[&str] = &[include_str!("0001.sql"), include_str!("0002.sql")];
-
-/// Marks the file as ours (`MSTR`), so that another program's database is not taken for an empty
-/// registry.
-const APPLICATION_ID: u32 = 0x4d53_5452;
 
 /// The writer's pages in memory, in KiB. The edges of all appended tables fit many times; more
 /// would only cache the middle of the indexes that are written at random, which the system caches
@@ -95,7 +89,7 @@ pub(crate) fn open_writer(place: &Place) -> Result<Connection, OpenError> {
     db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
     // A log that one burst has grown is cut back when it starts over.
     db.pragma_update(None, "journal_size_limit", LOG_PAGES * 2 * 4096)?;
-    migrate(&mut db)?;
+    migrate::migrate(&mut db)?;
     Ok(db)
 }
 
@@ -173,31 +167,6 @@ fn create_private(path: &Path) -> Result<(), OpenError> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).map(drop).map_err(|e| OpenError::Storage(e.to_string()))
-}
-
-fn migrate(db: &mut Connection) -> Result<(), OpenError> {
-    let number = |db: &Connection, pragma| {
-        db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0))
-            .map(|n| u32::try_from(n).unwrap_or(u32::MAX))
-    };
-    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
-    let found = number(db, "user_version")?;
-    let ours = number(db, "application_id")? == APPLICATION_ID;
-    let tables: i64 = db.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if !ours && (found != 0 || tables != 0) {
-        return Err(OpenError::Foreign);
-    }
-    if found > known {
-        return Err(OpenError::Newer { found, known });
-    }
-    for (version, sql) in (1_u32..).zip(MIGRATIONS).filter(|(version, _)| *version > found) {
-        let step = db.transaction()?;
-        step.execute_batch(sql)?;
-        step.pragma_update(None, "application_id", APPLICATION_ID)?;
-        step.pragma_update(None, "user_version", version)?;
-        step.commit()?;
-    }
-    Ok(())
 }
 
 /// The realms, and the edges of their ledgers after a quick look: head, edge and last entry say the

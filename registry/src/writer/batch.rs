@@ -37,11 +37,12 @@ impl From<rusqlite::Error> for Stop {
 /// A change was checked and written, or not begun.
 pub(super) type Step = Result<(), Stop>;
 
-/// Where and when a change happens.
+/// Where and when a change happens, and which entry will tell of it.
 #[derive(Clone, Copy)]
 pub(super) struct Scene {
     pub(super) realm: RealmKey,
     pub(super) at: UnixTime,
+    pub(super) entry: u64,
 }
 
 /// What memory learns after the commit.
@@ -77,7 +78,8 @@ impl<'a> Batch<'a> {
     pub(super) fn take(&mut self, job: &Job) -> Result<Option<u64>, Stop> {
         match job {
             Job::Commit(commit) => {
-                let scene = Scene { realm: commit.realm, at: commit.draft.at };
+                let entry = self.size(commit.realm);
+                let scene = Scene { realm: commit.realm, at: commit.draft.at, entry };
                 if !self.knows(scene.realm) && !founds(&commit.change, scene.realm) {
                     return Err(Clash::Missing.into());
                 }
@@ -205,6 +207,12 @@ impl<'a> Batch<'a> {
         self.ledgers.contains_key(&realm) || self.pending.ledgers.contains_key(&realm)
     }
 
+    /// The entries of a ledger so far, this batch's among them: the number of the next one.
+    fn size(&self, realm: RealmKey) -> u64 {
+        let edge = self.pending.ledgers.get(&realm).or_else(|| self.ledgers.get(&realm));
+        edge.map_or(0, Frontier::size)
+    }
+
     fn append(&mut self, realm: RealmKey, draft: &Draft) -> Result<u64, Stop> {
         if !self.pending.ledgers.contains_key(&realm) {
             let edge = self.ledgers.get(&realm).ok_or(Clash::Missing)?;
@@ -217,9 +225,18 @@ impl<'a> Batch<'a> {
         let leaf = leaf_hash(&entry);
         let completed = edge.append(leaf);
         self.run(
-            "INSERT INTO entry (realm, number, at, entry, leaf, payload, salt) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            (realm.0, int(index), millis(draft.at), entry, leaf, &draft.payload, draft.salt),
+            "INSERT INTO entry (realm, number, at, entry, leaf, payload, salt, device) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            (
+                realm.0,
+                int(index),
+                millis(draft.at),
+                entry,
+                leaf,
+                &draft.payload,
+                draft.salt,
+                draft.device.map(|device| *device.octets()),
+            ),
         )?;
         for subtree in completed {
             self.run(

@@ -5,7 +5,7 @@ use super::devices::Granted;
 use crate::change::Clash;
 use crate::realm::RealmKey;
 use crate::roll::{Turn, Which};
-use crate::rows::{maybe_moment, millis, revocation, serial, torn, word};
+use crate::rows::{int, maybe_moment, millis, revocation, serial, torn, word};
 use identity::credential::{Credential, CredentialKind, Reason, Revocation, Serial};
 use identity::device::DeviceId;
 use identity::{SpkiHash, UnixTime};
@@ -73,14 +73,14 @@ impl Batch<'_> {
 
     pub(super) fn insert_credential(
         &mut self,
-        realm: RealmKey,
+        scene: Scene,
         granted: &Granted<'_>,
     ) -> rusqlite::Result<()> {
-        let credential = granted.credential;
+        let (realm, credential) = (scene.realm, granted.credential);
         self.run(
             "INSERT INTO credential (realm, serial, kind, device, issuer, generation, spki, \
-             requester, shard, issued, not_after, closes, used, spent, revoked, reason) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL, NULL, NULL, NULL)",
+             requester, shard, issued, not_after, closes, entry) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 realm.0,
                 credential.serial.octets(),
@@ -94,6 +94,7 @@ impl Batch<'_> {
                 millis(credential.issued),
                 millis(credential.not_after),
                 credential.closes,
+                int(scene.entry),
             ],
         )?;
         self.run(

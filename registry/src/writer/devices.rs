@@ -49,7 +49,7 @@ impl Batch<'_> {
         let replaced = self.check_own(scene.realm, &granted.device.id, replaces)?;
         self.put_device(scene.realm, granted, before.as_ref(), None)?;
         self.supersede(scene, granted, &replaced)?;
-        self.insert_credential(scene.realm, granted)?;
+        self.insert_credential(scene, granted)?;
         Ok(())
     }
 
@@ -77,7 +77,7 @@ impl Batch<'_> {
         let due = due.or(Some(leaf.issued.plus_secs(half_life_s)));
         self.put_device(scene.realm, granted, before.as_ref(), due)?;
         self.supersede(scene, granted, &replaced)?;
-        self.insert_credential(scene.realm, granted)?;
+        self.insert_credential(scene, granted)?;
         if let Some(token) = token {
             self.spend_token(scene, token)?;
         }

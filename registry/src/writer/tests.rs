@@ -33,8 +33,13 @@ fn writer(name: &str) -> Writer {
 fn job(change: Change) -> (Job, Receiver<Result<u64, CommitError>>) {
     let (told, heard) = channel();
     let payload = vec![0xa0; 4000];
-    let draft =
-        Draft { class: ledger::Class::Setting, payload, salt: [0; 32], at: UnixTime::default() };
+    let draft = Draft {
+        class: ledger::Class::Setting,
+        payload,
+        salt: [0; 32],
+        at: UnixTime::default(),
+        device: None,
+    };
     let answer = Answer::new(Box::new(move |result: Result<crate::Committed, _>| {
         told.send(result.map(|committed| committed.index)).unwrap();
     }));

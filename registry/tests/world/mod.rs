@@ -134,8 +134,7 @@ pub fn now() -> UnixTime {
 }
 
 pub fn draft(at: UnixTime) -> Draft {
-    let payload = Payload::new("test").encode();
-    Draft { class: Class::Birth, payload, salt: [5; 32], at }
+    Draft::new(Class::Birth, &Payload::new("test"), [5; 32], at)
 }
 
 fn chance(n: u32, more: u32) -> [u8; 10] {

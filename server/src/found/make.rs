@@ -210,10 +210,5 @@ fn draft(realm: &Realm, authorities: &[Authority]) -> Draft {
         let key: SpkiHash = authority.certificate.spki_hash();
         payload = payload.with(authority.role.as_str(), key.octets().to_vec());
     }
-    clock::outside(|outside| Draft {
-        class: Class::Realm,
-        payload: payload.encode(),
-        salt: outside.random(),
-        at: outside.now,
-    })
+    clock::outside(|outside| Draft::new(Class::Realm, &payload, outside.random(), outside.now))
 }

@@ -104,9 +104,9 @@ impl World {
             tokens.insert(role.as_str(), format!("{id}.{}", secret.dangerous_reveal()));
             changes.push(Change::OperatorSet(operator(*role, id, secret.digest())));
         }
-        let payload = Payload::new("realm.founded").encode();
+        let payload = Payload::new("realm.founded");
         let at = UnixTime::from_millis(START);
-        let draft = Draft { class: Class::Realm, payload, salt: [7; 32], at };
+        let draft = Draft::new(Class::Realm, &payload, [7; 32], at);
         registry.commit_wait(REALM, Change::Batch(changes), draft).unwrap();
         let house = House::new(Furniture {
             registry,
