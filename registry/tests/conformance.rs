@@ -8,11 +8,12 @@ mod world;
 use identity::credential::{Credential, Reason, Requester, Revocation};
 use identity::device::{GroupName, Standing};
 use identity::name::DeviceName;
+use identity::token::TokenId;
 use identity::{Serial, UnixTime};
 
 use ledger::{Class, Payload};
 use registry::roll::fingerprint;
-use registry::{Change, Clash, CommitError, DeviceFilter, Draft, Fate, RealmKey};
+use registry::{Change, Clash, CommitError, DeviceFilter, Draft, Fate, Operator, RealmKey, Role};
 use std::collections::BTreeSet;
 use world::{REALM, World, born, credential, device, draft, id, issuer, key, now, realm, token};
 
@@ -466,6 +467,30 @@ fn an_entry_without_a_change_is_written_and_a_note_makes_none() {
     );
     world.registry.note_wait(REALM, "crl", b"number", None).unwrap();
     assert_eq!(world.registry.noted(REALM, "crl", b"number").unwrap(), None);
+}
+
+#[test]
+fn the_last_admin_stays_also_where_two_go_at_once_and_a_name_is_given_once() {
+    let world = World::new();
+    let operator = |name: &str, id: &str, role| {
+        let id = TokenId::parse(id).unwrap();
+        Change::OperatorSet(Operator { name: name.into(), role, digest: [4; 32], made: now(), id })
+    };
+    let (ada, kim) = ("aaaaaaaaaaaaaaaa", "kkkkkkkkkkkkkkkk");
+    world.commit(operator("ada", ada, Role::Admin)).unwrap();
+    world.commit(operator("kim", kim, Role::Admin)).unwrap();
+    assert_eq!(world.clash(operator("kim", "xxxxxxxxxxxxxxxx", Role::Viewer)), Clash::Exists);
+    assert_eq!(world.clash(operator("eve", kim, Role::Viewer)), Clash::Exists);
+
+    let gone = |name: &str| Change::OperatorRemoved(name.to_owned());
+    assert_eq!(world.clash(Change::Batch(vec![gone("ada"), gone("kim")])), Clash::LastAdmin);
+    world.commit(gone("ada")).unwrap();
+    assert_eq!(world.clash(gone("kim")), Clash::LastAdmin);
+    assert_eq!(world.clash(gone("ada")), Clash::Missing);
+
+    world.commit(operator("eve", ada, Role::Admin)).unwrap();
+    world.commit(gone("kim")).unwrap();
+    world.audit();
 }
 
 #[test]

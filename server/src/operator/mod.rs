@@ -63,7 +63,7 @@ pub struct Peer {
     pub addr: IpAddr,
 }
 
-/// Further checks for `/readyz`, made anew at each reading; they must be quick.
+/// Further checks for `/readyz`, made at most once a second; they must be quick.
 pub type Checks = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
 
 /// What the host of a home adds to the interface.
@@ -158,6 +158,7 @@ pub(crate) struct State {
     /// Event streams that may still be opened.
     streams: Arc<Semaphore>,
     overdue: Arc<figures::OverdueSeen>,
+    readiness: Arc<figures::ReadinessSeen>,
     checks: Option<Checks>,
     workshop: Option<Arc<dyn Workshop>>,
     document: Arc<str>,
@@ -175,6 +176,7 @@ impl State {
             tide,
             streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
             overdue: Arc::default(),
+            readiness: Arc::default(),
             checks: fittings.checks,
             workshop: fittings.workshop,
             document: openapi::document().into(),

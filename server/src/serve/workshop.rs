@@ -43,6 +43,11 @@ impl Workshop for HomeWorkshop {
         Ok((id, csr))
     }
 
+    fn crl(&self, realm: &RealmState, authority: &Authority) -> Option<Vec<u8>> {
+        let path = format!("/crl/{}/{}.crl", realm.name(), authority.id);
+        self.view.shown(&path).map(|file| file.octets().to_vec())
+    }
+
     fn publish_crl(
         &self,
         realm: &RealmState,

@@ -50,7 +50,7 @@ fn a_makers_certificate_of_version_1_finds_its_first_device() {
     let path = place.path().join("muster.db");
     version_1(&path, &DeviceId::new(UnixTime::default(), [1; 10]), &[]);
     let db = Connection::open(&path).unwrap();
-    for (n, maker, closes) in [(1, "acme", 1), (2, "acme", 1), (3, "acme", 0), (4, "", 1)] {
+    for (n, maker, closes) in [(1_u8, "acme", 1), (2, "acme", 1), (3, "acme", 0), (4, "", 1)] {
         db.execute(
             "INSERT INTO device (realm, id, standing, assurance, version, generation, born, maker, \
              model, serial, macs, meta, group_names) VALUES (1, ?1, 'retired', 'certified', 1, 1, \
