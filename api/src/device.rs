@@ -79,7 +79,7 @@ pub struct DeviceView {
     pub weak_detection: bool,
 }
 
-/// Why a device is suspended, resumed or retired.
+/// Why a device is suspended, resumed, quarantined, released or retired.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StandingRequest {

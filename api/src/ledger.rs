@@ -1,7 +1,22 @@
 //! The ledger: as people read it, as a verifier computes it again, and its head.
 
+use crate::word::words;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+words! {
+    /// How grave an event is, the mildest first.
+    Severity {
+        /// The daily life of a fleet.
+        Info = "info",
+        /// Somebody changed what holds, or what is rare.
+        Notice = "notice",
+        /// Something was refused or taken away: look when you have time.
+        Warning = "warning",
+        /// An identity is in doubt, or an authority ended: look now.
+        Critical = "critical",
+    }
+}
 
 /// An entry as people read it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -18,6 +33,10 @@ pub struct EntryView {
     pub digest: String,
     /// What happened; `null` where the payload was erased.
     pub verb: Option<String>,
+    /// The number of the event, which never changes; `null` where the payload was erased.
+    pub event: Option<u16>,
+    /// How grave it is; `null` where the payload was erased.
+    pub severity: Option<Severity>,
     /// The payload as JSON, octets in hex; `null` where it was erased.
     pub payload: Option<serde_json::Value>,
 }

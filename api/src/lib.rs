@@ -25,11 +25,11 @@ pub use birth::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResult
 pub use certificate::{
     AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRole, AuthorityState,
     AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView, CrlInstall, KeyKind,
-    Reason, RevocationRequest, RevocationResult, RevocationView,
+    Reason, ReleaseResult, RevocationRequest, RevocationResult, RevocationView,
 };
 pub use device::{Assurance, DeviceView, GroupView, Standing, StandingRequest};
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};
-pub use ledger::{EntryRow, EntryView, HeadView};
+pub use ledger::{EntryRow, EntryView, HeadView, Severity};
 pub use operator::{OperatorMade, OperatorRequest, OperatorView, Role};
 pub use page::Page;
 pub use problem::Problem;

@@ -12,6 +12,10 @@ pub const DEVICE: &str = "/api/v1/devices/{id}";
 pub const DEVICE_SUSPEND: &str = "/api/v1/devices/{id}/suspend";
 /// POST: undo a suspension.
 pub const DEVICE_RESUME: &str = "/api/v1/devices/{id}/resume";
+/// POST: put its leaves on hold because its identity is in doubt.
+pub const DEVICE_QUARANTINE: &str = "/api/v1/devices/{id}/quarantine";
+/// POST: end a quarantine; its leaves are revoked, and it joins again with a new key.
+pub const DEVICE_RELEASE: &str = "/api/v1/devices/{id}/release";
 /// POST: strike it off for good.
 pub const DEVICE_RETIRE: &str = "/api/v1/devices/{id}/retire";
 /// PUT: into the group; DELETE: out of it.
@@ -28,6 +32,9 @@ pub const CERTIFICATES: &str = "/api/v1/certificates";
 pub const CERTIFICATE: &str = "/api/v1/certificates/{name}";
 /// POST: revoke it, and every certificate of the same key.
 pub const CERTIFICATE_REVOKE: &str = "/api/v1/certificates/{name}/revoke";
+
+/// POST: take it off hold, and every leaf of the same key.
+pub const CERTIFICATE_RELEASE: &str = "/api/v1/certificates/{name}/release";
 
 /// GET: the authorities; POST: install one that the root signed.
 pub const AUTHORITIES: &str = "/api/v1/authorities";

@@ -160,6 +160,18 @@ impl Credential {
     pub fn is_live(&self, now: UnixTime) -> bool {
         self.revoked.is_none() && self.spent.is_none_or(|s| now < s) && now <= self.not_after
     }
+
+    /// Whether it was revoked for good, which a hold is not.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.revoked.is_some_and(|r| r.reason != Reason::CertificateHold)
+    }
+
+    /// Whether it is spent or was revoked for good: its key has done its work.
+    #[must_use]
+    pub fn is_worn(&self, now: UnixTime) -> bool {
+        self.is_ended() || self.spent.is_some_and(|s| s <= now)
+    }
 }
 
 /// What proved a requester: a digest over the kind of proof and the key or token that gave it.

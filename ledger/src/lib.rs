@@ -6,10 +6,13 @@
 //! under a checkpoint that is a C2SP signed note ([`note`]); [`verify`] re-computes all of it and
 //! says where it breaks. So witnesses and verifiers that others wrote work on it.
 //!
+//! What an entry means to the people who watch is in [`event`].
+//!
 //! Nothing here touches a file, a socket, a clock or a die. Read on in [`entry`] for what is hashed
 //! and in [`tree`] for how.
 
 pub mod entry;
+pub mod event;
 pub mod note;
 pub mod payload;
 pub mod tile;
@@ -17,6 +20,7 @@ pub mod tree;
 pub mod verify;
 
 pub use entry::{Class, Entry, digest};
+pub use event::{Event, Severity};
 pub use note::{Checkpoint, Origin, VerifierKey};
 pub use payload::{Map, Payload, Value};
 pub use tree::{Frontier, Hashes, Head, Subtree};

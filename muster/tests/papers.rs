@@ -80,6 +80,12 @@ fn every_dependency_is_listed_with_its_reason_and_no_other() {
 }
 
 #[test]
+fn the_events_are_described_as_the_binary_tells_them() {
+    let again = "`cargo run -p ledger --example events > docs/events.md`";
+    assert!(read("docs/events.md") == ledger::event::document(), "write it again: {again}");
+}
+
+#[test]
 fn every_test_that_the_threats_name_is_there() {
     let document = read("docs/THREATS.md");
     let proofs = document.lines().filter(|line| line.starts_with("| ") && line.contains(".rs`"));

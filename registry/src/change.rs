@@ -99,6 +99,12 @@ pub enum Change {
         /// Why.
         reason: Reason,
     },
+    /// Credentials are off hold, and with each of them every leaf of the same key; what was revoked
+    /// for good stays so. Clashes where none of them is on hold.
+    Released {
+        /// Which credentials.
+        serials: Vec<Serial>,
+    },
     /// A device is in these groups and no others.
     Grouped {
         /// Which device.
@@ -152,7 +158,7 @@ pub enum Change {
 pub enum Fate {
     /// Its leaves that are not revoked go on hold.
     Hold,
-    /// What is on hold is good again.
+    /// Its leaves that are on hold are good again.
     Unhold,
     /// Its leaves are revoked for good, also those on hold; with [`Standing::Retired`] the birth
     /// certificate too.

@@ -21,6 +21,7 @@ pub mod record;
 pub mod sd;
 pub mod serve;
 pub mod settings;
+pub mod standing;
 pub mod tls;
 pub mod writing;
 

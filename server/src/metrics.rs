@@ -26,6 +26,7 @@ pub struct Metrics {
     enrollments: Counters,
     refusals: Counters,
     births: Counters,
+    revocations: Counters,
     requests: Counters,
     listeners: Mutex<BTreeMap<&'static str, Arc<Tally>>>,
     published: Gauges,
@@ -48,6 +49,11 @@ impl Metrics {
     /// A station asked for a birth: `result` is `issued`, `again` or `refused`.
     pub fn birth(&self, realm: &str, result: &str) {
         self.births.add(&[("realm", realm), ("result", result)]);
+    }
+
+    /// Certificates were revoked or put on hold, for `reason` (RFC 5280).
+    pub fn revoked(&self, realm: &str, reason: &str, count: u64) {
+        self.revocations.add_many(&[("realm", realm), ("reason", reason)], count);
     }
 
     /// The operators' interface answered.
@@ -78,6 +84,12 @@ impl Metrics {
         page.counters("muster_enrollments_total", "Leaves asked for.", realm, &self.enrollments);
         page.counters("muster_refusals_total", "Requests turned away.", realm, &self.refusals);
         page.counters("muster_births_total", "Births asked for.", realm, &self.births);
+        page.counters(
+            "muster_revocations_total",
+            "Certificates revoked or put on hold.",
+            realm,
+            &self.revocations,
+        );
         page.counters(
             "muster_operator_requests_total",
             "Requests to the operators' interface.",
@@ -131,16 +143,20 @@ struct Counters(RwLock<HashMap<String, AtomicU64>>);
 
 impl Counters {
     fn add(&self, labels: &[(&str, &str)]) {
+        self.add_many(labels, 1);
+    }
+
+    fn add_many(&self, labels: &[(&str, &str)], more: u64) {
         let key = written(labels);
         if let Ok(series) = self.0.read()
             && let Some(count) = series.get(&key)
         {
-            count.fetch_add(1, Ordering::Relaxed);
+            count.fetch_add(more, Ordering::Relaxed);
             return;
         }
         if let Ok(mut series) = self.0.write() {
             let key = if series.len() < SERIES_MAX { key } else { String::new() };
-            series.entry(key).or_default().fetch_add(1, Ordering::Relaxed);
+            series.entry(key).or_default().fetch_add(more, Ordering::Relaxed);
         }
     }
 

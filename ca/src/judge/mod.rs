@@ -64,6 +64,9 @@ pub struct KeyFacts {
     pub compromised: bool,
     /// Whether a birth certificate has it.
     pub is_birth: bool,
+    /// Whether it had leaves and each of them is spent or revoked for good, also those that are too
+    /// old to be among [`Facts::leaves`].
+    pub worn: bool,
 }
 
 /// What the registry knows about an ask, gathered by the host.

@@ -8,8 +8,7 @@ use identity::door::{Door, DoorKind};
 use identity::name::DeviceName;
 use identity::token::Token;
 use identity::{
-    Ask, Credential, Device, Identifiers, Reason, Refusal, RuleId, Serial, SpkiHash, Standing,
-    UnixTime,
+    Ask, Credential, Device, Identifiers, Refusal, RuleId, Serial, SpkiHash, Standing, UnixTime,
 };
 
 /// One ask with all that is known about it.
@@ -121,16 +120,12 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Whether every leaf of this key is spent or was superseded. A release from quarantine
-    /// supersedes them all, and the device comes back only with a new key; a back-up older than the
+    /// Whether every leaf of this key is spent or was revoked for good. A release from quarantine
+    /// revokes them all, and the device comes back only with a new key; a back-up older than the
     /// overlap comes back the same way.
     fn is_worn(&self, key: &SpkiHash) -> bool {
-        let worn = |leaf: &Credential| {
-            leaf.spent.is_some_and(|s| s <= self.now)
-                || leaf.revoked.is_some_and(|r| r.reason == Reason::Superseded)
-        };
         let mut of_key = self.facts.leaves.iter().filter(|l| l.spki == *key).peekable();
-        of_key.peek().is_some() && of_key.all(worn)
+        self.facts.key.worn || of_key.peek().is_some() && of_key.all(|l| l.is_worn(self.now))
     }
 
     /// Whether this is a join or a renewal, by what was shown and not by what was called: a live

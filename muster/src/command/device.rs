@@ -7,15 +7,15 @@ use crate::rest::{Query, Rest};
 use crate::session::Session;
 use crate::table::{Table, members};
 use api::path::{
-    DEVICE, DEVICE_CERTIFICATES, DEVICE_GROUP, DEVICE_RESUME, DEVICE_RETIRE, DEVICE_SUSPEND,
-    DEVICES, fill,
+    DEVICE, DEVICE_CERTIFICATES, DEVICE_GROUP, DEVICE_QUARANTINE, DEVICE_RELEASE, DEVICE_RESUME,
+    DEVICE_RETIRE, DEVICE_SUSPEND, DEVICES, fill,
 };
 use api::{CertificateView, DeviceView, Standing, StandingRequest};
 use clap::{Args, Subcommand};
 use identity::name::DeviceName;
 use serde::Serialize;
 
-/// Devices: list and look at them, suspend, resume and retire them, group them.
+/// Devices: list and look at them, set them aside and let them back in, retire them, group them.
 ///
 /// A device is named by its UUID, by the first 6 or more hex digits of it, or as `serial:S` or
 /// `serial:MAKER/MODEL/S`, where MAKER and MODEL may be empty.
@@ -25,6 +25,8 @@ pub(crate) enum Device {
     Show(Show),
     Suspend(Suspend),
     Resume(Resume),
+    Quarantine(Quarantine),
+    Release(Release),
     Retire(Retire),
     #[command(subcommand)]
     Group(Group),
@@ -86,6 +88,29 @@ pub(crate) struct Resume {
     whom: Whom,
 }
 
+/// Set a device aside whose identity is in doubt: its leaves go on hold, it may neither join nor
+/// renew, until it is released.
+///
+/// A suspension trusts the device's keys and gives them back; a quarantine does not.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  muster device quarantine 0190a5b2 --reason \"seen in two places\""
+)]
+pub(crate) struct Quarantine {
+    #[command(flatten)]
+    whom: Whom,
+}
+
+/// End a quarantine: every leaf is revoked as superseded, and the device joins again with a new key.
+///
+/// A device without a birth certificate also needs a new token: `muster token new --serial S`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  muster device release 0190a5b2 --reason \"key store wiped\"")]
+pub(crate) struct Release {
+    #[command(flatten)]
+    whom: Whom,
+}
+
 /// Strike a device off for good: everything that it holds is revoked, its birth certificate too.
 ///
 /// There is no way back. To put a device aside for a while, suspend it.
@@ -135,6 +160,10 @@ pub(super) async fn run(typed: Device, session: &Session) -> Outcome {
         Device::Show(Show { id }) => show(&id, &rest, session).await,
         Device::Suspend(Suspend { whom }) => stand(DEVICE_SUSPEND, whom, &rest, session).await,
         Device::Resume(Resume { whom }) => stand(DEVICE_RESUME, whom, &rest, session).await,
+        Device::Quarantine(Quarantine { whom }) => {
+            stand(DEVICE_QUARANTINE, whom, &rest, session).await
+        }
+        Device::Release(Release { whom }) => stand(DEVICE_RELEASE, whom, &rest, session).await,
         Device::Retire(Retire { whom }) => stand(DEVICE_RETIRE, whom, &rest, session).await,
         Device::Group(Group::Add(Membership { id, group })) => {
             let path = fill(DEVICE_GROUP, &[&id, &group]);

@@ -7,7 +7,7 @@ use crate::rows::{self, DOOR_COLUMNS, OPERATOR_COLUMNS, TOKEN_COLUMNS};
 use crate::{ReadError, Registry};
 use identity::Certificate;
 use identity::authority::Authority;
-use identity::device::GroupName;
+use identity::device::{Device, GroupName};
 use identity::door::Door;
 use identity::profile::Profile;
 use identity::token::{Token, TokenId};
@@ -64,6 +64,31 @@ impl Registry {
             db.all(&doors, [realm.0], |row| {
                 let name: String = row.get(0)?;
                 rows::door(row, by_door.remove(&name).unwrap_or_default())
+            })
+        })
+    }
+
+    /// The tokens that name this device by its serial number and are not revoked: those with its
+    /// maker and model, and those with the bare number where no other device has it.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn tokens_naming(
+        &self,
+        realm: RealmKey,
+        device: &Device,
+    ) -> Result<Vec<TokenId>, ReadError> {
+        let said = &device.identifiers;
+        if said.serial.is_empty() {
+            return Ok(Vec::new());
+        }
+        let whole = format!("{}/{}/{}", said.maker, said.model, said.serial);
+        let sql = "SELECT id FROM token WHERE realm = ?1 AND revoked IS NULL AND (serial = ?2 \
+            OR serial = ?3 AND NOT EXISTS (SELECT 1 FROM device WHERE device.realm = ?1 \
+            AND device.serial = ?3 AND device.serial <> '' AND device.id <> ?4))";
+        self.pool().read(|db| {
+            db.all(sql, (realm.0, whole, &said.serial, device.id.octets()), |row| {
+                rows::word(row, 0, "token", TokenId::parse)
             })
         })
     }

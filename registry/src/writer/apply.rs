@@ -30,6 +30,7 @@ impl Batch<'_> {
                 self.stand(scene, (device, *expected), *to, *credentials)
             }
             Change::Revoked { serials, reason } => self.revoke_all(scene, serials, *reason),
+            Change::Released { serials } => self.release_all(scene, serials),
             Change::Grouped { device, expected, groups } => {
                 self.group(scene, (device, *expected), groups)
             }

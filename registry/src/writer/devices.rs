@@ -128,8 +128,9 @@ impl Batch<'_> {
                 Fate::Revoke(reason) if leaf || to == Standing::Retired => {
                     self.revoke(scene, credential, reason)?;
                 }
-                Fate::Unhold => self.unhold(scene, credential)?,
-                Fate::Hold | Fate::Revoke(_) => {}
+                // A birth certificate is put on hold by hand only, and comes off it by hand.
+                Fate::Unhold if leaf => self.unhold(scene, credential)?,
+                Fate::Hold | Fate::Unhold | Fate::Revoke(_) => {}
             }
         }
         if !to.is_good() || matches!(fate, Fate::Hold | Fate::Revoke(_)) {

@@ -70,7 +70,7 @@ pub(super) fn gather<'a>(
     };
     let door = door_of(realm, &recognized, device.as_ref());
     let profile = door.and_then(|d| realm.profile(&d.profile)).unwrap_or(&realm.standard);
-    let key = key_facts(house, realm, ask);
+    let key = key_facts(house, realm, ask, (&leaves, now))?;
     let proven = device.as_ref().map(|d| d.id).filter(|_| match &recognized {
         Recognized::Token { digest, .. } => {
             token.as_ref().is_some_and(|t| vouches(t, digest, &key))
@@ -155,14 +155,26 @@ fn held(
     Ok((leaves.collect(), has_birth))
 }
 
-/// The roll answers for nearly every new key: it is unknown, and no SQL is asked.
-fn key_facts(house: &House, realm: &RealmState, ask: &Ask) -> KeyFacts {
-    let seen = house.registry.roll().lookup(realm.key, &ask.csr.key().hash());
-    seen.map_or_else(KeyFacts::default, |seen| KeyFacts {
-        device: Some(seen.device),
-        compromised: seen.compromised,
-        is_birth: seen.kind == CredentialKind::Birth,
-    })
+/// The roll answers for nearly every new key: it is unknown, and no SQL is asked. A key that had
+/// leaves of which none is among the newest is looked up, so that no key of long ago comes back.
+fn key_facts(
+    house: &House,
+    realm: &RealmState,
+    ask: &Ask,
+    (leaves, now): (&[Credential], UnixTime),
+) -> Result<KeyFacts, ReadError> {
+    let hash = ask.csr.key().hash();
+    let Some(seen) = house.registry.roll().lookup(realm.key, &hash) else {
+        return Ok(KeyFacts::default());
+    };
+    let is_birth = seen.kind == CredentialKind::Birth;
+    let worn = if is_birth || leaves.iter().any(|leaf| leaf.spki == hash) {
+        false
+    } else {
+        let of_key = house.registry.credentials_by_key(realm.key, &hash)?;
+        !of_key.is_empty() && of_key.iter().all(|leaf| leaf.is_worn(now))
+    };
+    Ok(KeyFacts { device: Some(seen.device), compromised: seen.compromised, is_birth, worn })
 }
 
 /// The door before which a claim stands, an open one where there are several of its kind. A leaf

@@ -40,7 +40,7 @@ where
     };
     match shake(TlsAcceptor::from(config), stream, &line).await {
         Ok(stream) => {
-            let connection = Arc::new(Connection::tls(line, stream.get_ref().1));
+            let connection = Arc::new(Connection::tls(line, stream.get_ref().1, &gate.sessions));
             requests(stream, connection, &gate, answer).await;
         }
         Err(error) => {
@@ -93,12 +93,17 @@ where
         .max_buf_size(limits::HEADER_OCTETS_MAX);
     let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
     let mut stop = gate.stop.clone();
+    let mut drain = limits::DRAIN;
     tokio::select! {
         biased;
         ended = served.as_mut() => return log_end(&gate.tally, &connection, ended),
         () = Arc::clone(&connection).until_cut() => {
             gate.tally.count_end(&connection);
             return;
+        }
+        () = Arc::clone(&connection).until_ended() => {
+            gate.tally.count_end(&connection);
+            drain = limits::CUT_DRAIN;
         }
         () = stop.asked() => {}
         () = outstayed(&connection, gate.limits.lifetime) => {}
@@ -107,7 +112,7 @@ where
     served.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
-        ended = timeout(limits::DRAIN, served) => {
+        ended = timeout(drain, served) => {
             if let Ok(ended) = ended { log_end(&gate.tally, &connection, ended); }
         }
         () = Arc::clone(&connection).until_cut() => gate.tally.count_end(&connection),

@@ -1,6 +1,7 @@
 //! Who is at the other end of a connection, as far as the handshake says. Possession of the key is
 //! proved; chain, dates and standing are judged on every request, by others.
 
+use super::sessions::{Session, Sessions};
 use super::strangers::Line;
 use crate::limits::CHAIN_MAX;
 use identity::{Certificate, Defect};
@@ -34,15 +35,24 @@ pub struct Connection {
     /// The version of TLS; `None` on the public port.
     pub version: Option<TlsVersion>,
     line: Line,
+    session: Option<Session>,
 }
 
 impl Connection {
     pub(super) fn plain(line: Line) -> Self {
         let peer = line.peer();
-        Self { peer, chain: Vec::new(), defect: None, exporter: None, version: None, line }
+        Self {
+            peer,
+            chain: Vec::new(),
+            defect: None,
+            exporter: None,
+            version: None,
+            line,
+            session: None,
+        }
     }
 
-    pub(super) fn tls(line: Line, session: &ServerConnection) -> Self {
+    pub(super) fn tls(line: Line, session: &ServerConnection, open: &Arc<Sessions>) -> Self {
         let (chain, defect) = match chain(session) {
             Ok(chain) => (chain, None),
             Err(defect) => (Vec::new(), Some(defect)),
@@ -54,7 +64,8 @@ impl Connection {
         let exporter = (version == TlsVersion::Tls13)
             .then(|| session.export_keying_material([0; 32], EXPORTER_LABEL, Some(&[])).ok())
             .flatten();
-        Self { chain, defect, exporter, version: Some(version), ..Self::plain(line) }
+        let session = chain.first().map(|shown| open.enter(shown.spki_hash()));
+        Self { chain, defect, exporter, version: Some(version), session, ..Self::plain(line) }
     }
 
     /// Says that this client is no stranger: its credential was found valid. The limits of its
@@ -90,6 +101,14 @@ impl Connection {
 
     pub(super) fn was_evicted(&self) -> bool {
         self.line.was_evicted()
+    }
+
+    /// Waits until the key that the client proved ends, which one without a key never does.
+    pub(super) async fn until_ended(self: Arc<Self>) {
+        match &self.session {
+            Some(session) => session.until_ended().await,
+            None => std::future::pending().await,
+        }
     }
 
     pub(super) async fn until_cut(self: Arc<Self>) {

@@ -10,10 +10,12 @@ mod body;
 mod carry;
 mod connection;
 mod proxy;
+mod sessions;
 mod strangers;
 
 pub use body::{BodyError, read_body};
 pub use connection::{Connection, TlsVersion};
+pub use sessions::Sessions;
 pub use strangers::Strangers;
 
 use crate::home::config::Cidr;
@@ -100,7 +102,7 @@ pub struct Tally {
     pub malformed: AtomicU64,
     /// Connections that had to make room for another of their address.
     pub evicted: AtomicU64,
-    /// Connections that were cut.
+    /// Connections that were cut: their device was struck off, or their key ended.
     pub cut: AtomicU64,
 }
 
@@ -115,6 +117,8 @@ pub struct Gate {
     pub proxies: Arc<[Cidr]>,
     /// Who has not proved anything yet.
     pub strangers: Arc<Strangers>,
+    /// Its open connections, by the key that their client proved.
+    pub sessions: Arc<Sessions>,
     /// What became of its connections.
     pub tally: Arc<Tally>,
     /// When to stop.

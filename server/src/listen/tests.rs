@@ -32,6 +32,7 @@ fn start(limits: Limits, tls: bool, proxies: &[Cidr]) -> Server {
         tls: config,
         proxies: proxies.into(),
         strangers: Arc::default(),
+        sessions: Arc::default(),
         tally: Arc::default(),
         stop,
     };

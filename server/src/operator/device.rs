@@ -1,28 +1,24 @@
-//! Devices: the list with its filters, one of them by any of its names, and what may be done to it.
+//! Devices: the list with its filters, and one of them by any of its names. What may be done to one
+//! is in [`super::change`].
 
-use super::body::{Asked, MaybeJson, Named};
-use super::openapi::{Idempotent, IfMatch, Problems};
+use super::body::{Asked, Named};
+use super::openapi::Problems;
 use super::page::{cursor, limit};
 use super::refuse::Refused;
-use super::said::{group, remark};
-use super::who::{Operating, Viewer, Who};
+use super::said::group;
+use super::who::{Viewer, Who};
 use super::{Answer, State, apart, view};
-use api::{CertificateView, DeviceView, Page, StandingRequest};
+use api::{CertificateView, DeviceView, Page};
 use axum::http::HeaderMap;
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::response::{IntoResponse, Response};
 use identity::name::DeviceName;
 use identity::selector::{DEVICE_MEMBERS, Selector};
-use identity::{Credential, CredentialKind, Device, DeviceId, GroupName, Reason, Standing};
-use ledger::{Class, Payload};
-use registry::{Change, Clash, CommitError, DeviceFilter, Fate};
+use identity::{Credential, CredentialKind, Device, DeviceId};
+use registry::DeviceFilter;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-/// How often a change is decided anew because another one crossed it.
-const DECISIONS_MAX: usize = 4;
-/// Groups that one device may be in: each is looked at when its rules and settings are.
-const GROUPS_MAX: usize = 64;
 /// Rows that one request with `where` looks at; a page then ends early, and its `next` goes on.
 const LOOKED_AT_MAX: usize = 20_000;
 /// Certificates of one device that are shown: two a day over a year's history of a bad week.
@@ -170,206 +166,6 @@ pub(crate) async fn certificates(
     Ok(axum::Json(Page { items, next: None }))
 }
 
-/// Puts the leaves of a device on hold; no door lets it in until it is resumed.
-#[utoipa::path(post, path = api::path::DEVICE_SUSPEND, tag = "devices",
-    params(("id" = String, Path, description = "A name of the device"), IfMatch, Idempotent),
-    request_body = Option<StandingRequest>,
-    responses((status = 200, body = DeviceView, headers(("etag" = String))), Problems))]
-pub(crate) async fn suspend(
-    state: State,
-    Operating(who): Operating,
-    Named(name): Named<String>,
-    headers: HeaderMap,
-    MaybeJson(why): MaybeJson<StandingRequest>,
-) -> Result<Response, Refused> {
-    stand(&state, &who, &name, &headers, (why, Verb::Suspend)).await
-}
-
-/// Lifts a suspension: the device stands where it stood, and its leaves are good again.
-#[utoipa::path(post, path = api::path::DEVICE_RESUME, tag = "devices",
-    params(("id" = String, Path, description = "A name of the device"), IfMatch, Idempotent),
-    request_body = Option<StandingRequest>,
-    responses((status = 200, body = DeviceView, headers(("etag" = String))), Problems))]
-pub(crate) async fn resume(
-    state: State,
-    Operating(who): Operating,
-    Named(name): Named<String>,
-    headers: HeaderMap,
-    MaybeJson(why): MaybeJson<StandingRequest>,
-) -> Result<Response, Refused> {
-    stand(&state, &who, &name, &headers, (why, Verb::Resume)).await
-}
-
-/// Strikes a device off for good: every certificate is revoked, the birth certificate too.
-#[utoipa::path(post, path = api::path::DEVICE_RETIRE, tag = "devices",
-    params(("id" = String, Path, description = "A name of the device"), IfMatch, Idempotent),
-    request_body = Option<StandingRequest>,
-    responses((status = 200, body = DeviceView, headers(("etag" = String))), Problems))]
-pub(crate) async fn retire(
-    state: State,
-    Operating(who): Operating,
-    Named(name): Named<String>,
-    headers: HeaderMap,
-    MaybeJson(why): MaybeJson<StandingRequest>,
-) -> Result<Response, Refused> {
-    stand(&state, &who, &name, &headers, (why, Verb::Retire)).await
-}
-
-/// Puts a device into a group.
-#[utoipa::path(put, path = api::path::DEVICE_GROUP, tag = "devices",
-    params(("id" = String, Path, description = "A name of the device"),
-        ("group" = String, Path, description = "1 to 64 of letters, digits and `-_.`"), IfMatch),
-    responses((status = 200, body = DeviceView, headers(("etag" = String))), Problems))]
-pub(crate) async fn group_add(
-    state: State,
-    Operating(who): Operating,
-    Named((name, group)): Named<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Response, Refused> {
-    regroup(&state, &who, &name, &headers, (&group, true)).await
-}
-
-/// Takes a device out of a group.
-#[utoipa::path(delete, path = api::path::DEVICE_GROUP, tag = "devices",
-    params(("id" = String, Path, description = "A name of the device"),
-        ("group" = String, Path, description = "The group"), IfMatch),
-    responses((status = 200, body = DeviceView, headers(("etag" = String))), Problems))]
-pub(crate) async fn group_remove(
-    state: State,
-    Operating(who): Operating,
-    Named((name, group)): Named<(String, String)>,
-    headers: HeaderMap,
-) -> Result<Response, Refused> {
-    regroup(&state, &who, &name, &headers, (&group, false)).await
-}
-
-/// What an operator does to a device's standing.
-#[derive(Clone, Copy)]
-enum Verb {
-    Suspend,
-    Resume,
-    Retire,
-}
-
-/// A change that was decided on, with its entry; `None` where nothing is left to do.
-type Decided = Option<(Change, Class, Payload)>;
-
-impl Verb {
-    const fn entry(self) -> &'static str {
-        match self {
-            Self::Suspend => "device.suspended",
-            Self::Resume => "device.resumed",
-            Self::Retire => "device.retired",
-        }
-    }
-
-    /// Where the device shall stand and what becomes of its certificates; `None` where it stands
-    /// there already.
-    fn step(self, device: &Device) -> Result<Option<(Standing, Fate)>, Refused> {
-        let before = if device.enrolled.is_some() { Standing::Enrolled } else { Standing::Born };
-        match (self, device.standing) {
-            (Self::Retire, Standing::Retired)
-            | (Self::Suspend, Standing::Suspended)
-            | (Self::Resume, Standing::Born | Standing::Enrolled) => Ok(None),
-            (Self::Retire, _) => {
-                Ok(Some((Standing::Retired, Fate::Revoke(Reason::CessationOfOperation))))
-            }
-            (Self::Suspend, Standing::Born | Standing::Enrolled) => {
-                Ok(Some((Standing::Suspended, Fate::Hold)))
-            }
-            (Self::Resume, Standing::Suspended) => Ok(Some((before, Fate::Unhold))),
-            (_, Standing::Retired) => Err(Refused::Rule {
-                rule: "retired",
-                sentence: "the device is retired for good".to_owned(),
-            }),
-            // A suspension would be lifted by `resume`, and with it the demand for a new key.
-            (_, Standing::Quarantined) => Err(Refused::Rule {
-                rule: "quarantined",
-                sentence: "the device is quarantined: it is held already, and is released only \
-                    with a new key"
-                    .to_owned(),
-            }),
-        }
-    }
-}
-
-async fn stand(
-    state: &State,
-    who: &Who,
-    name: &str,
-    headers: &HeaderMap,
-    (why, verb): (StandingRequest, Verb),
-) -> Result<Response, Refused> {
-    let reason = why.reason.as_deref().map(|r| remark("reason", r)).transpose()?;
-    let decide = |device: &Device| {
-        let Some((to, credentials)) = verb.step(device)? else { return Ok(None) };
-        let change = Change::Stood { device: device.id, expected: device.version, to, credentials };
-        let payload = who
-            .payload(verb.entry())
-            .with("device", device.id.to_string())
-            .with("was", device.standing.as_str())
-            .with("standing", to.as_str())
-            .with_some("reason", reason.as_deref());
-        Ok(Some((change, Class::Standing, payload)))
-    };
-    act(state, who, name, headers, decide).await
-}
-
-async fn regroup(
-    state: &State,
-    who: &Who,
-    name: &str,
-    headers: &HeaderMap,
-    (text, into): (&str, bool),
-) -> Result<Response, Refused> {
-    let group: GroupName = group(text)?;
-    let decide = |device: &Device| {
-        let mut groups = device.groups.clone();
-        let changed = if into { groups.insert(group.clone()) } else { groups.remove(&group) };
-        if !changed {
-            return Ok(None);
-        }
-        if groups.len() > GROUPS_MAX {
-            let sentence = format!("a device is in at most {GROUPS_MAX} groups");
-            return Err(Refused::Conflict(sentence));
-        }
-        let payload = who
-            .payload(if into { "group.added" } else { "group.removed" })
-            .with("device", device.id.to_string())
-            .with("group", group.as_str());
-        let change = Change::Grouped { device: device.id, expected: device.version, groups };
-        Ok(Some((change, Class::Group, payload)))
-    };
-    act(state, who, name, headers, decide).await
-}
-
-/// Reads, decides and commits; decides anew where another change crossed it, unless the caller
-/// insisted on a version.
-async fn act(
-    state: &State,
-    who: &Who,
-    name: &str,
-    headers: &HeaderMap,
-    decide: impl Fn(&Device) -> Result<Decided, Refused>,
-) -> Result<Response, Refused> {
-    for _ in 0..DECISIONS_MAX {
-        let device = resolve(state, who, name)?;
-        if_match(headers, device.version)?;
-        let Some((change, class, payload)) = decide(&device)? else {
-            return shown(state, who, &device);
-        };
-        match state.house.commit(who.realm.key, change, class, payload).await {
-            Err(CommitError::Conflict(Clash::DeviceVersion)) => {}
-            Err(error) => return Err(error.into()),
-            Ok(_) => {
-                let device = resolve(state, who, &device.id.to_string())?;
-                return shown(state, who, &device);
-            }
-        }
-    }
-    Err(Refused::Busy("the device changes too fast to be changed"))
-}
-
 /// Looks up a device by any of its names.
 pub(crate) fn resolve(state: &State, who: &Who, name: &str) -> Result<Device, Refused> {
     let parsed = DeviceName::parse(name).ok_or_else(|| {
@@ -389,7 +185,7 @@ pub(crate) fn resolve(state: &State, who: &Who, name: &str) -> Result<Device, Re
     }
 }
 
-fn shown(state: &State, who: &Who, device: &Device) -> Result<Response, Refused> {
+pub(super) fn shown(state: &State, who: &Who, device: &Device) -> Result<Response, Refused> {
     let leaves = state.house.registry.credentials_of(who.realm.key, &device.id, 3)?;
     let view = view::device(device, &leaves_of(leaves), true);
     Ok(([(ETAG, format!("\"{}\"", device.version))], axum::Json(view)).into_response())
@@ -402,7 +198,7 @@ fn leaves_of(mut credentials: Vec<Credential>) -> Vec<Credential> {
 }
 
 /// Holds `If-Match` against the version (RFC 9110 §13.1.1); a weak tag never matches.
-fn if_match(headers: &HeaderMap, version: u64) -> Result<(), Refused> {
+pub(super) fn if_match(headers: &HeaderMap, version: u64) -> Result<(), Refused> {
     let mut tags = headers.get_all(IF_MATCH).iter().peekable();
     if tags.peek().is_none() {
         return Ok(());

@@ -6,7 +6,7 @@
 //! every batch, so that one that was taken away ends its streams, too.
 
 use super::body::Asked;
-use super::ledger::view;
+use super::ledger::shown;
 use super::openapi::Problems;
 use super::refuse::Refused;
 use super::who::{Viewer, Who};
@@ -133,7 +133,7 @@ async fn batch(state: &State, who: &Who, from: u64) -> Result<Vec<registry::Entr
 
 fn written(row: &registry::EntryRow) -> String {
     // JSON of one entry has no line break: `data` is one line.
-    let data = serde_json::to_string(&view(row)).unwrap_or_default();
+    let data = serde_json::to_string(&shown(row)).unwrap_or_default();
     format!("id: {}\nevent: entry\ndata: {data}\n\n", row.index)
 }
 

@@ -5,10 +5,10 @@ use super::openapi::Problems;
 use super::page::{cursor, limit, page};
 use super::refuse::Refused;
 use super::who::{Viewer, Who};
-use super::{Answer, State, apart};
+use super::{Answer, State, apart, view};
 use api::{EntryRow, EntryView, HeadView, Page};
 use identity::text::{base64, hex, rfc3339};
-use ledger::{Checkpoint, Entry, Origin, Payload, Value, VerifierKey};
+use ledger::{Checkpoint, Entry, Event, Origin, Payload, Value, VerifierKey};
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
@@ -35,7 +35,7 @@ pub(crate) async fn entries(
     Viewer(who): Viewer,
     Asked(asked): Asked<Stretch>,
 ) -> Answer<Page<EntryView>> {
-    apart(move || stretch(&state, &who, &asked, view).map(axum::Json)).await
+    apart(move || stretch(&state, &who, &asked, shown).map(axum::Json)).await
 }
 
 /// Lists entries with payloads and salts, for a verifier.
@@ -60,7 +60,7 @@ pub(crate) async fn entry(
 ) -> Answer<EntryView> {
     let rows = state.house.registry.entries(who.realm.key, index, 1)?;
     let missing = || Refused::Missing { what: "entry", name: index.to_string() };
-    rows.first().filter(|r| r.index == index).map(view).map(axum::Json).ok_or_else(missing)
+    rows.first().filter(|r| r.index == index).map(shown).map(axum::Json).ok_or_else(missing)
 }
 
 /// Shows size, root and a fresh checkpoint of the ledger.
@@ -114,9 +114,10 @@ fn stretch<V>(
 }
 
 /// An entry as people read it.
-pub(crate) fn view(row: &registry::EntryRow) -> EntryView {
+pub(crate) fn shown(row: &registry::EntryRow) -> EntryView {
     let entry = Entry::decode(&row.entry).ok();
     let payload = row.payload.as_deref().and_then(|p| Payload::decode(p).ok());
+    let event = payload.as_ref().and_then(|p| Event::of(p.verb()));
     EntryView {
         index: row.index,
         hours: entry.map_or(row.at.hours(), |e| e.hours),
@@ -124,6 +125,8 @@ pub(crate) fn view(row: &registry::EntryRow) -> EntryView {
         class: entry.map(|e| e.class.to_string()).unwrap_or_default(),
         digest: entry.map(|e| hex(&e.digest)).unwrap_or_default(),
         verb: payload.as_ref().map(|p| p.verb().to_owned()),
+        event: event.map(|e| e.id),
+        severity: event.map(|e| view::severity(e.severity)),
         payload: payload.map(|p| {
             serde_json::Value::Object(p.iter().map(|(k, v)| (k.to_owned(), plain(v))).collect())
         }),

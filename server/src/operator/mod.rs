@@ -13,6 +13,7 @@ mod authority;
 mod birth;
 mod body;
 mod certificate;
+mod change;
 mod device;
 mod door;
 mod events;
@@ -106,15 +107,18 @@ fn devices() -> Router<State> {
         .route(path::DEVICES, get(device::list))
         .route(path::DEVICE, get(device::show))
         .route(path::DEVICE_CERTIFICATES, get(device::certificates))
-        .route(path::DEVICE_SUSPEND, post(device::suspend))
-        .route(path::DEVICE_RESUME, post(device::resume))
-        .route(path::DEVICE_RETIRE, post(device::retire))
-        .route(path::DEVICE_GROUP, put(device::group_add).delete(device::group_remove))
+        .route(path::DEVICE_SUSPEND, post(change::suspend))
+        .route(path::DEVICE_RESUME, post(change::resume))
+        .route(path::DEVICE_QUARANTINE, post(change::quarantine))
+        .route(path::DEVICE_RELEASE, post(change::release))
+        .route(path::DEVICE_RETIRE, post(change::retire))
+        .route(path::DEVICE_GROUP, put(change::group_add).delete(change::group_remove))
         .route(path::GROUPS, get(realm::groups))
         .route(path::BIRTHS, post(birth::births))
         .route(path::CERTIFICATES, get(certificate::list))
         .route(path::CERTIFICATE, get(certificate::show))
         .route(path::CERTIFICATE_REVOKE, post(certificate::revoke))
+        .route(path::CERTIFICATE_RELEASE, post(certificate::release))
         .route(path::TOKENS, get(token::list).post(token::make))
         .route(path::TOKEN, get(token::show).delete(token::revoke))
 }

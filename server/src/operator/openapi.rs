@@ -1,8 +1,8 @@
 //! The interface as a document: OpenAPI 3.1, made from the types and handlers themselves.
 
 use super::{
-    authority, birth, certificate, device, door, events, figures, ledger, operators, profile,
-    realm, token, workshop,
+    authority, birth, certificate, change, device, door, events, figures, ledger, operators,
+    profile, realm, token, workshop,
 };
 use api::Problem;
 use std::collections::BTreeMap;
@@ -28,10 +28,12 @@ pub(crate) fn document() -> String {
         license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT"),
     ),
     paths(
-        device::list, device::show, device::certificates, device::suspend, device::resume,
-        device::retire, device::group_add, device::group_remove,
+        device::list, device::show, device::certificates, change::suspend, change::resume,
+        change::quarantine, change::release, change::retire, change::group_add,
+        change::group_remove,
         birth::births,
         certificate::list, certificate::show, certificate::revoke,
+        certificate::release,
         authority::list, authority::show, authority::install, authority::change,
         workshop::request, workshop::publish,
         token::list, token::show, token::make, token::revoke,

@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use identity::RuleId;
 use registry::{Clash, CommitError, ReadError, Role};
 
 /// Why a request is refused, sorted by whose move is next.
@@ -120,6 +121,24 @@ told! {
 }
 
 impl Refused {
+    /// A device stays where it stands.
+    pub(crate) fn standing(rule: &RuleId) -> Self {
+        let (rule, sentence) = match rule {
+            r if *r == RuleId::RETIRED => ("retired", "the device is retired for good"),
+            r if *r == RuleId::QUARANTINED => (
+                "quarantined",
+                "the device is quarantined: it is held already, and is let in again by a release, \
+                 with a new key only",
+            ),
+            r if *r == RuleId::SUSPENDED => (
+                "suspended",
+                "the device is suspended and not quarantined: resume it, or quarantine it first",
+            ),
+            _ => ("rule", "the device stays where it stands"),
+        };
+        Self::Rule { rule, sentence: sentence.to_owned() }
+    }
+
     const fn told(&self) -> Told {
         match self {
             Self::NoCredential => NO_CREDENTIAL,

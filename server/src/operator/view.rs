@@ -12,6 +12,16 @@ use identity::text::{hex, rfc3339};
 use identity::token::Token;
 use identity::{Certificate, UnixTime};
 
+/// How grave an event is.
+pub(crate) const fn severity(word: ::ledger::Severity) -> Severity {
+    match word {
+        ::ledger::Severity::Info => Severity::Info,
+        ::ledger::Severity::Notice => Severity::Notice,
+        ::ledger::Severity::Warning => Severity::Warning,
+        ::ledger::Severity::Critical => Severity::Critical,
+    }
+}
+
 /// Translates words in both directions.
 macro_rules! mirror {
     ($there:ident, $back:ident: $inner:ty => $outer:ty { $($variant:ident = $as:ident),+ $(,)? }) => {

@@ -75,6 +75,7 @@ async fn over_http(requests: &str) -> String {
         tls: None,
         proxies: [].into(),
         strangers: Arc::default(),
+        sessions: Arc::default(),
         tally: Arc::default(),
         stop,
     };

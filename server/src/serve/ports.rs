@@ -5,7 +5,7 @@ use super::health::Health;
 use super::workshop::HomeWorkshop;
 use crate::home::{Ports, Settings};
 use crate::house::House;
-use crate::listen::{self, Connection, Gate, Limits, Stop, Strangers};
+use crate::listen::{self, Connection, Gate, Limits, Sessions, Stop, Strangers};
 use crate::operator::{Fittings, Peer};
 use crate::public::{self, PublicView};
 use crate::tls::{self, Served, Service};
@@ -80,11 +80,16 @@ pub(super) fn open(
         tls,
         proxies: settings.proxies.clone().into(),
         strangers: Arc::new(Strangers::default()),
+        sessions: Arc::new(Sessions::default()),
         tally: house.metrics.listener(name),
         stop: stop.clone(),
     };
     let (listener, device) = listen::bind(&settings.device)?;
     let devices = gate("device", Limits::DEVICE, Some(tls::device(served.clone())?));
+    let sessions = devices.sessions.clone();
+    house.registry.on_cut(Box::new(move |cut| {
+        sessions.end(&cut.keys);
+    }));
     let keeper = house.clone();
     let answer =
         move |connection, request| crate::device::answer(keeper.clone(), connection, request);

@@ -69,19 +69,105 @@ async fn a_born_device_can_be_suspended_and_stands_born_again_after() {
 }
 
 #[tokio::test]
+async fn a_quarantined_device_is_refused_whatever_it_shows_and_released_only_to_a_new_key() {
+    let mut world = World::new().await;
+    let (device, leaf) = world.enrolled("pump-7").await;
+    // Many renewals, so that the first key is no longer among the newest leaves.
+    let first = leaf.key.clone();
+    let mut leaf = leaf;
+    for _ in 0..9 {
+        let key = Key::new();
+        leaf = world.renew(&leaf, &key).await.leaf(&key);
+    }
+    let token = world.token(json!({"uses": 5, "serial": "pump-7"})).await;
+    let id = device.id.as_str();
+
+    world.quarantine(id).await;
+    for heard in [
+        world.join(&device.birth, &Key::new()).await,
+        world.renew(&leaf, &Key::new()).await,
+        world.join_by(&token, &Key::new(), "pump-7").await,
+    ] {
+        world.denied(&heard, &RuleId::QUARANTINED, About::Device(id)).await;
+    }
+    let admin = world.admin();
+    let path = format!("/api/v1/devices/{id}/resume");
+    let heard = world.ask_as(&admin, Method::POST, &path, Some(json!({}))).await;
+    assert_eq!((heard.status(), &heard.json()["rule"]), (409, &json!("quarantined")));
+    assert_eq!(on_the_crl(&world, &leaf).await, Some(CrlReason::CertificateHold));
+
+    world.release(id).await;
+    assert_eq!(world.device(id).await["standing"], "enrolled");
+    assert_eq!(on_the_crl(&world, &leaf).await, Some(CrlReason::Superseded));
+    let heard = world.renew(&leaf, &Key::new()).await;
+    world.denied(&heard, &RuleId::REVOKED, About::Device(id)).await;
+    for old in [&leaf.key, &first] {
+        let heard = world.join(&device.birth, old).await;
+        world.denied(&heard, &RuleId::SPENT, About::Device(id)).await;
+        let heard = world.join_by(&token, old, "pump-7").await;
+        world.denied(&heard, &RuleId::SPENT, About::Device(id)).await;
+    }
+    let key = Key::new();
+    world.join(&device.birth, &key).await.leaf(&key);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_device_of_a_token_is_released_to_a_new_key_and_a_new_token() {
+    let mut world = World::new().await;
+    let token = world.token(json!({"uses": 1, "serial": "pump-7"})).await;
+    let key = Key::new();
+    let leaf = world.join_by(&token, &key, "pump-7").await.leaf(&key);
+    let id = leaf.certificate().device().unwrap().to_string();
+    world.quarantine(&id).await;
+    world.release(&id).await;
+
+    let heard = world.renew(&leaf, &Key::new()).await;
+    world.denied(&heard, &RuleId::REVOKED, About::Device(&id)).await;
+    let another = world.token(json!({"uses": 1, "serial": "pump-7"})).await;
+    let heard = world.join_by(&another, &leaf.key, "pump-7").await;
+    world.denied(&heard, &RuleId::SPENT, About::Device(&id)).await;
+    let key = Key::new();
+    let back = world.join_by(&another, &key, "pump-7").await.leaf(&key);
+    assert_eq!(back.certificate().device().unwrap().to_string(), id, "it is the same device");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn retiring_closes_the_tokens_that_name_the_device_and_no_others() {
+    let mut world = World::new().await;
+    let (device, _) = world.enrolled("pump-7").await;
+    let own = world.token(json!({"uses": 5, "serial": "pump-7"})).await;
+    let whole = world.token(json!({"uses": 5, "serial": "/P7/pump-7"})).await;
+    let other = world.token(json!({"uses": 5, "serial": "pump-8"})).await;
+    let open = world.token(json!({"uses": 5})).await;
+
+    world.retire(&device.id).await;
+
+    for (token, revoked) in [(own, true), (whole, true), (other, false), (open, false)] {
+        let shown = world.get(&format!("/api/v1/tokens/{}", token.id)).await;
+        assert_eq!(shown["revoked"].is_string(), revoked, "{shown}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_retired_device_is_refused_for_good() {
     let mut world = World::new().await;
     let (device, leaf) = world.enrolled("pump-7").await;
     let token = world.token(json!({"uses": 5, "serial": "pump-7"})).await;
 
     world.retire(&device.id).await;
+    let later = world.token(json!({"uses": 5, "serial": "pump-7"})).await;
     for heard in [
         world.join(&device.birth, &Key::new()).await,
         world.renew(&leaf, &Key::new()).await,
-        world.join_by(&token, &Key::new(), "pump-7").await,
+        world.join_by(&later, &Key::new(), "pump-7").await,
     ] {
         world.denied(&heard, &RuleId::RETIRED, About::Device(&device.id)).await;
     }
+    let heard = world.join_by(&token, &Key::new(), "pump-7").await;
+    world.denied(&heard, &RuleId::TOKEN_REFUSED, About::Stranger).await;
     let told = world.birth(&Key::new(), json!({"serial": "pump-7", "replace": "repaired"})).await;
     assert_eq!(told["rule"], "retired");
     world.birth_denied(&RuleId::RETIRED, About::Device(&device.id)).await;
@@ -187,6 +273,28 @@ async fn a_suspended_devices_leaf_is_on_hold_on_the_crl_and_off_again() {
     world.retire(&device.id).await;
     assert_eq!(on_the_crl(&world, &leaf).await, Some(CrlReason::CessationOfOperation));
     assert_eq!(on_the_crl(&world, &device.birth).await, Some(CrlReason::CessationOfOperation));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_leaf_on_hold_is_refused_until_it_is_released() {
+    let mut world = World::new().await;
+    let (device, leaf) = world.enrolled("pump-7").await;
+    let name = format!("cert:{}", leaf.serial());
+    world.revoke(&name, "certificateHold").await;
+    let heard = world.renew(&leaf, &Key::new()).await;
+    world.denied(&heard, &RuleId::REVOKED, About::Device(&device.id)).await;
+    assert_eq!(on_the_crl(&world, &leaf).await, Some(CrlReason::CertificateHold));
+
+    let told = world.post(&format!("/api/v1/certificates/{name}/release"), json!({})).await;
+    assert_eq!(told["released"].as_array().unwrap().len(), 1, "{told}");
+
+    assert_eq!(on_the_crl(&world, &leaf).await, None, "it disappears, there being no deltas");
+    let key = Key::new();
+    world.renew(&leaf, &key).await.leaf(&key);
+    let metrics = world.metrics().await;
+    let held = r#"muster_revocations_total{realm="default",reason="certificateHold"} 1"#;
+    assert!(metrics.contains(held), "{metrics}");
     world.end().await;
 }
 

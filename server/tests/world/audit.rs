@@ -6,8 +6,8 @@ use identity::authority::AuthorityState;
 use identity::key::sha256;
 use identity::{Certificate, Credential, CredentialKind, Device, KeyKind, Standing};
 use ledger::note::{Origin, VerifierKey};
-use ledger::{Payload, Row, Verifier};
-use registry::{DeviceFilter, Options, Realm, Registry};
+use ledger::{Entry, Event, Payload, Row, Verifier};
+use registry::{DeviceFilter, EntryRow, Options, Realm, Registry};
 use server::home::Home;
 use server::keys::Online;
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +41,7 @@ fn ledger_of(registry: &Registry, realm: &Realm, key: &identity::PublicKey) -> V
             break;
         }
         for row in page {
+            is_an_event(&row);
             let salt = row.salt.as_ref();
             let row = Row { entry: &row.entry, payload: row.payload.as_deref(), salt };
             verifier.feed(&row, &()).unwrap();
@@ -52,6 +53,21 @@ fn ledger_of(registry: &Registry, realm: &Realm, key: &identity::PublicKey) -> V
     let key = VerifierKey::new(&origin, key).unwrap();
     verifier.finish_signed(std::str::from_utf8(&note).unwrap(), &[key]).unwrap();
     payloads
+}
+
+/// What happened is in the table of events, with the class of its entry and no other members: or
+/// nobody who watches would know what it means.
+fn is_an_event(row: &EntryRow) {
+    let Some(payload) = &row.payload else { return };
+    let payload = Payload::decode(payload).unwrap();
+    let missing = "add it to ledger/src/event/table.rs, and write docs/events.md again";
+    let event = Event::of(payload.verb());
+    let event = event.unwrap_or_else(|| panic!("no event `{}`: {missing}", payload.verb()));
+    assert_eq!(Entry::decode(&row.entry).unwrap().class, event.class, "{}", event.verb);
+    for (name, _) in payload.iter().filter(|(name, _)| *name != "verb") {
+        let known = event.fields.contains(&name);
+        assert!(known, "`{}` has no member `{name}`: {missing}", event.verb);
+    }
 }
 
 /// What the tables say.

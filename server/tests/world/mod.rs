@@ -258,6 +258,15 @@ impl World {
         self.post(&format!("/api/v1/devices/{id}/resume"), json!({})).await;
     }
 
+    pub(crate) async fn quarantine(&mut self, id: &str) {
+        let path = format!("/api/v1/devices/{id}/quarantine");
+        self.post(&path, json!({"reason": "seen twice"})).await;
+    }
+
+    pub(crate) async fn release(&mut self, id: &str) {
+        self.post(&format!("/api/v1/devices/{id}/release"), json!({})).await;
+    }
+
     pub(crate) async fn retire(&mut self, id: &str) {
         self.post(&format!("/api/v1/devices/{id}/retire"), json!({})).await;
     }
@@ -510,14 +519,17 @@ impl World {
         *self.told.entry(at).or_default() += 1;
     }
 
+    /// What Prometheus reads.
+    pub(crate) async fn metrics(&mut self) -> String {
+        self.operate(&self.admin(), Method::GET, "/metrics", None).await.text().to_owned()
+    }
+
     /// How often a rule said no, as Prometheus reads it.
     pub(crate) async fn count_of(&mut self, rule: &str) -> u64 {
-        let page = self.operate(&self.admin(), Method::GET, "/metrics", None).await;
+        let page = self.metrics().await;
         let label = format!("rule=\"{rule}\"");
-        let rows = page
-            .text()
-            .lines()
-            .filter(|l| l.starts_with("muster_refusals_total{") && l.contains(&label));
+        let rows =
+            page.lines().filter(|l| l.starts_with("muster_refusals_total{") && l.contains(&label));
         rows.filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 }

@@ -239,6 +239,8 @@ mod tests {
             class: "join".to_owned(),
             digest: String::new(),
             verb: Some("join.issued".to_owned()),
+            event: None,
+            severity: None,
             payload: Some(serde_json::json!({
                 "authority": "ab".repeat(20), "by": "ada", "device": "0190", "ends": 0, "reason": "two words", "spki": "00".repeat(32),
                 "verb": "join.issued",

@@ -1,0 +1,195 @@
+//! The events: what an entry's verb means to the people who watch a fleet.
+//!
+//! Each verb that a payload may have stands once in the table of [`EVENTS`], with a number that
+//! never changes, how grave it is, what its members say, and what to do. Everything that is told
+//! outward is told from here: the members of the REST interface, the lines of a SIEM, and
+//! `docs/events.md`, which [`document`] writes.
+
+mod table;
+
+pub use table::{EVENTS, FIELDS};
+
+use crate::Class;
+use std::fmt;
+
+/// How grave an event is for the one who watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// The daily life of a fleet.
+    Info,
+    /// Somebody changed what holds, or what is rare.
+    Notice,
+    /// Something was refused or taken away: look when you have time.
+    Warning,
+    /// An identity is in doubt, or an authority ended: look now.
+    Critical,
+}
+
+impl Severity {
+    /// Every one, the mildest first.
+    pub const ALL: [Self; 4] = [Self::Info, Self::Notice, Self::Warning, Self::Critical];
+
+    /// The word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// Reads the word; `None` for any other.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.as_str() == text)
+    }
+
+    /// The number of syslog (RFC 5424 §6.2.1): 1 is an alert, 6 is informational.
+    #[must_use]
+    pub const fn syslog(self) -> u8 {
+        match self {
+            Self::Info => 6,
+            Self::Notice => 5,
+            Self::Warning => 4,
+            Self::Critical => 1,
+        }
+    }
+
+    /// The number of ArcSight's Common Event Format, from 0 to 10.
+    #[must_use]
+    pub const fn cef(self) -> u8 {
+        match self {
+            Self::Info => 1,
+            Self::Notice => 4,
+            Self::Warning => 7,
+            Self::Critical => 10,
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A kind of event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its number: the class's hundred and a number within. Never given to another event.
+    pub id: u16,
+    /// The verb in the payload.
+    pub verb: &'static str,
+    /// The class of its entry.
+    pub class: Class,
+    /// How grave it is.
+    pub severity: Severity,
+    /// What happened, in one sentence.
+    pub meaning: &'static str,
+    /// The members that its payload may have beside the verb; [`FIELDS`] says what each means.
+    pub fields: &'static [&'static str],
+    /// What the one who watches does; empty where there is nothing to do.
+    pub todo: &'static str,
+}
+
+impl Event {
+    /// The event with this verb; `None` for a verb of a newer Muster.
+    #[must_use]
+    pub fn of(verb: &str) -> Option<&'static Self> {
+        EVENTS.iter().find(|event| event.verb == verb)
+    }
+}
+
+/// What a member means; `None` where no event has one of this name.
+#[must_use]
+pub fn field(name: &str) -> Option<&'static str> {
+    FIELDS.iter().find(|(known, _)| *known == name).map(|(_, meaning)| *meaning)
+}
+
+/// `docs/events.md`, whole.
+#[must_use]
+pub fn document() -> String {
+    let mut text = String::from(
+        "# Events\n\n\
+         Every entry of the ledger is an event. This page is written from the types \
+         (`ledger/src/event/table.rs`), so it is\nwhat the binary tells: to `muster ledger tail`, to \
+         `/api/v1/events`, and to the receivers of `muster sink`.\n\n\
+         The number is stable; so are verbs and the names of members. A later release may add \
+         events and members.\n\n\
+         | severity | syslog | CEF | meaning |\n|---|---|---|---|\n\
+         | info | 6 | 1 | the daily life of a fleet |\n\
+         | notice | 5 | 4 | somebody changed what holds, or what is rare |\n\
+         | warning | 4 | 7 | something was refused or taken away: look when you have time |\n\
+         | critical | 1 | 10 | an identity is in doubt, or an authority ended: look now |\n",
+    );
+    for class in Class::ALL {
+        let mut of_class = EVENTS.iter().filter(|event| event.class == *class).peekable();
+        if of_class.peek().is_some() {
+            text.push_str(&format!("\n## Class {}, `{class}`\n", class.number()));
+        }
+        for event in of_class {
+            text.push_str(&format!(
+                "\n### {} `{}` ({})\n\n{}\n",
+                event.id, event.verb, event.severity, event.meaning
+            ));
+            if !event.fields.is_empty() {
+                let names: Vec<String> =
+                    event.fields.iter().map(|name| format!("`{name}`")).collect();
+                text.push_str(&format!("\nMembers: {}.\n", names.join(", ")));
+            }
+            if !event.todo.is_empty() {
+                text.push_str(&format!("\nTo do: {}\n", event.todo));
+            }
+        }
+    }
+    text.push_str("\n## Members\n\n| member | what it says |\n|---|---|\n");
+    for (name, meaning) in FIELDS {
+        text.push_str(&format!("| `{name}` | {meaning} |\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_verbs_are_given_once_and_numbers_begin_with_the_class() {
+        for (place, event) in EVENTS.iter().enumerate() {
+            assert_eq!(event.id / 100, u16::from(event.class.number()), "{}", event.verb);
+            for other in &EVENTS[place + 1..] {
+                assert!(event.id != other.id && event.verb != other.verb, "{}", other.verb);
+            }
+        }
+    }
+
+    #[test]
+    fn every_member_is_explained_and_no_explanation_is_idle() {
+        for event in EVENTS {
+            for name in event.fields {
+                assert!(field(name).is_some(), "`{name}` of `{}` is not explained", event.verb);
+            }
+        }
+        for (name, _) in FIELDS {
+            let used = EVENTS.iter().any(|event| event.fields.contains(name));
+            assert!(used, "no event has a member `{name}`");
+        }
+    }
+
+    #[test]
+    fn what_is_grave_says_what_to_do() {
+        for event in EVENTS.iter().filter(|event| event.severity >= Severity::Warning) {
+            assert!(!event.todo.is_empty(), "{}", event.verb);
+        }
+    }
+
+    #[test]
+    fn severities_are_read_as_they_are_written() {
+        for severity in Severity::ALL {
+            assert_eq!(Severity::parse(severity.as_str()), Some(severity));
+        }
+        assert_eq!(Severity::parse("CRITICAL"), None);
+    }
+}

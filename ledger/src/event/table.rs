@@ -1,0 +1,179 @@
+//! The table of events. Append-only: a number and a verb that were released stay what they are.
+
+use super::{Event, Severity};
+use crate::Class;
+
+/// One line for each event: number, class, severity, verb, its members, what happened, what to do.
+macro_rules! events {
+    ($($id:literal $class:ident $severity:ident $verb:literal [$($field:literal)*]
+        $meaning:literal $(=> $todo:literal)?;)+) => {
+        /// Every event, by class.
+        pub const EVENTS: &[Event] = &[$(Event {
+            id: $id,
+            verb: $verb,
+            class: Class::$class,
+            severity: Severity::$severity,
+            meaning: $meaning,
+            fields: &[$($field),*],
+            todo: concat!($($todo)?),
+        }),+];
+    };
+}
+
+events! {
+    101 Realm Notice "realm.founded"
+        ["realm" "origin" "operator" "root" "birth" "operations" "service"]
+        "A realm was founded: this is the first entry of its ledger.";
+
+    201 Authority Notice "authority.requested" ["authority" "role" "key_kind" "by" "from"]
+        "A key for a new authority was made, and its request was handed out for the root to sign."
+        => "Sign it with `muster ca sign`, or find out who asked.";
+    202 Authority Notice "authority.installed" ["authority" "role" "certificate" "by" "from"]
+        "An authority that the root signed was installed.";
+    203 Authority Critical "authority.changed" ["authority" "was" "state" "by" "from"]
+        "An authority was put to work, retired or barred."
+        => "Where it was barred: what it issued is refused from now on. Make the root's CRL with `muster ca crl --root`.";
+    204 Authority Notice "crl.installed" ["authority" "entries" "crl" "by" "from"]
+        "A CRL that was signed offline is published.";
+
+    301 Birth Info "birth.issued"
+        ["device" "serial" "spki" "issuer" "certificate" "model" "serial_number" "replace" "by" "from"]
+        "A birth certificate was issued.";
+
+    401 Join Info "join.issued"
+        ["device" "serial" "spki" "generation" "issuer" "ends" "certificate" "binding" "door" "token" "from"]
+        "A device joined, and received its first leaf or a new one by its birth certificate.";
+
+    501 Renewal Info "renew.issued"
+        ["device" "serial" "spki" "generation" "issuer" "ends" "certificate" "binding" "door" "token" "from"]
+        "A device renewed its leaf.";
+
+    601 Standing Warning "device.suspended" ["device" "was" "standing" "reason" "by" "from"]
+        "An operator set a device aside: its leaves are on hold."
+        => "Find out what is wrong with it, then `muster device resume` or `retire`.";
+    602 Standing Notice "device.resumed" ["device" "was" "standing" "reason" "by" "from"]
+        "A suspension ended: the hold on the device's leaves is lifted.";
+    603 Standing Warning "device.retired" ["device" "was" "standing" "reason" "by" "from"]
+        "A device was struck off for good: everything that it had is revoked."
+        => "Nothing, where it was planned. `muster device erase` destroys what is personal.";
+
+    701 Revocation Warning "certificate.revoked" ["device" "serials" "spki" "reason" "by" "from"]
+        "Certificates were revoked."
+        => "Where the reason is `keyCompromise`, look for what the key was used for before.";
+
+    801 Refusal Warning "join.denied" ["device" "rule" "reason" "door" "by" "from"]
+        "A known device was refused when it wanted to join."
+        => "The rule says whose move is next: see `reason`.";
+    802 Refusal Warning "renew.denied" ["device" "rule" "reason" "door" "by" "from"]
+        "A known device was refused when it wanted to renew."
+        => "The rule says whose move is next: see `reason`.";
+    803 Refusal Warning "request.denied" ["device" "rule" "reason" "door" "by" "from"]
+        "A request of a known device was refused before it was clear what it wanted."
+        => "The rule says whose move is next: see `reason`.";
+    804 Refusal Warning "birth.denied" ["device" "rule" "reason" "door" "by" "from"]
+        "A birth of a device that is already known was refused."
+        => "A second birth for one serial number is rework (`--replace`) or a fraud: ask the line.";
+    805 Refusal Notice "strangers.refused" ["rule" "hour" "count" "last_from"]
+        "So many strangers that proved nothing were refused by one rule within an hour.";
+
+    901 Token Notice "token.made" ["token" "uses" "ends" "groups" "serial_number" "by" "from"]
+        "A join token was made.";
+    902 Token Notice "token.revoked" ["token" "by" "from"]
+        "A join token was revoked.";
+
+    1001 Door Notice "door.set"
+        ["door" "kind" "open" "groups" "profile" "assurance" "binding" "anchors" "place" "pattern" "model" "allowed" "by" "from"]
+        "A door was made or changed.";
+    1002 Door Notice "door.opened"
+        ["door" "kind" "open" "groups" "profile" "assurance" "binding" "anchors" "place" "pattern" "model" "allowed" "by" "from"]
+        "A door was opened.";
+    1003 Door Notice "door.closed"
+        ["door" "kind" "open" "groups" "profile" "assurance" "binding" "anchors" "place" "pattern" "model" "allowed" "by" "from"]
+        "A door was closed: nobody joins by it until it is opened again.";
+    1004 Door Notice "door.removed" ["door" "by" "from"]
+        "A door was removed.";
+
+    1101 Profile Notice "profile.set"
+        ["profile" "lifetime_s" "keys" "organization" "usages" "server_key" "by" "from"]
+        "A certificate profile was made or changed.";
+
+    1201 Operator Notice "operator.added" ["name" "role" "id" "by" "from"]
+        "An operator's credential was made."
+        => "Find out who got it, if nobody told you.";
+    1202 Operator Notice "operator.removed" ["name" "role" "id" "by" "from"]
+        "An operator's credential was taken away.";
+
+    1301 Setting Notice "setting.set" ["key" "group" "value" "by" "from"]
+        "A setting of the realm or of a group was changed.";
+
+    1401 Group Info "group.added" ["device" "group" "by" "from"]
+        "A device was put into a group.";
+    1402 Group Info "group.removed" ["device" "group" "by" "from"]
+        "A device was taken out of a group.";
+
+    1501 Use Info "leaf.used" ["device" "serial" "generation" "from"]
+        "A handshake with a leaf completed for the first time: its predecessors end.";
+}
+
+/// What the members of payloads say. Octets are in hex where they are shown as text.
+pub const FIELDS: &[(&str, &str)] = &[
+    ("allowed", "how many serial numbers the door's allow-list has"),
+    ("anchors", "SHA-256 of each trust anchor of the door"),
+    ("assurance", "the assurance that the door gives"),
+    ("authority", "the key identifier of the authority"),
+    ("binding", "whether the request was bound to its TLS channel (RFC 9266), or must be"),
+    ("birth", "SHA-256 of the SPKI of the birth authority"),
+    ("by", "the operator or station whose credential did it"),
+    ("certificate", "SHA-256 of the certificate"),
+    ("count", "how many"),
+    ("crl", "SHA-256 of the CRL"),
+    ("device", "the device's UUID"),
+    ("door", "the door's name"),
+    ("ends", "when it ends, in seconds since 1970"),
+    ("entries", "how many certificates the CRL lists"),
+    ("from", "the address that the request came from"),
+    ("generation", "the order of the device's leaves, from 1"),
+    ("group", "the group's name"),
+    ("groups", "the groups that it gives"),
+    ("hour", "which hour, counted since 1970"),
+    ("id", "the public half of the credential"),
+    ("issuer", "the key identifier of the authority that signed"),
+    ("key", "the name of the setting"),
+    ("key_kind", "the kind of key"),
+    ("keys", "the kinds of keys that the profile takes"),
+    ("kind", "the kind of door"),
+    ("last_from", "the address of the last of them"),
+    ("lifetime_s", "seconds for which a certificate of the profile is good"),
+    ("model", "the model, as it was said at birth or as the door sets it"),
+    ("name", "the operator's name"),
+    ("open", "whether the door is open"),
+    ("operations", "SHA-256 of the SPKI of the operations authority"),
+    ("operator", "the name of the first operator"),
+    ("organization", "the organization in certificates of the profile"),
+    ("origin", "the origin line of the ledger's checkpoints"),
+    ("pattern", "where in a maker's certificate the serial number stands, as a pattern"),
+    ("place", "where in a maker's certificate the serial number stands"),
+    ("profile", "the profile's name"),
+    ("realm", "the realm's name"),
+    (
+        "reason",
+        "why, in the operator's words, as a reason of RFC 5280, or as the sentence of the rule",
+    ),
+    ("replace", "why a second birth certificate was made"),
+    ("role", "the role of an authority or of an operator"),
+    ("root", "SHA-256 of the SPKI of the root"),
+    ("rule", "the stable name of the rule that refused"),
+    ("serial", "the serial number of the certificate"),
+    ("serial_number", "the serial number of the unit"),
+    ("serials", "the serial numbers of the certificates"),
+    ("server_key", "whether the server may make keys for devices of this profile"),
+    ("service", "SHA-256 of the SPKI of the service authority"),
+    ("spki", "SHA-256 of the public key (SPKI)"),
+    ("standing", "where the device stands from now on"),
+    ("state", "the state of the authority from now on"),
+    ("token", "the public half of the join token"),
+    ("usages", "the extended key usages of the profile"),
+    ("uses", "how often the token may be used"),
+    ("value", "the value from now on"),
+    ("was", "what it was before"),
+];
