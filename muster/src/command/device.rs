@@ -1,6 +1,6 @@
 //! Devices: who there is, and where each stands.
 
-use super::words::{device, word};
+use super::words::{device, selector, word};
 use crate::failure::Outcome;
 use crate::output::Paint;
 use crate::rest::{Query, Rest};
@@ -54,7 +54,7 @@ pub(crate) struct List {
     #[arg(long)]
     serial: Option<String>,
     /// Only those for which this holds, over the members of `device list --json`.
-    #[arg(long = "where", value_name = "SELECTOR")]
+    #[arg(long = "where", value_name = "SELECTOR", value_parser = selector)]
     selector: Option<String>,
     /// At most so many [default: all].
     #[arg(long, value_name = "N")]

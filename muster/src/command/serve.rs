@@ -114,7 +114,7 @@ fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
 fn start(options: ServeOptions, level: Option<Level>, session: &Session) -> Outcome {
     let config = server::serve::log_of(&options).map_err(Failure::new)?;
     // Somebody else logs already where two servers live in one process, which this one does not.
-    let _begun = server::log::begin(level.unwrap_or(config.level), config.format);
+    let _begun = server::log::begin(level, &config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

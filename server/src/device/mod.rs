@@ -80,6 +80,10 @@ fn barred(stranger: bool, connection: &Connection, headers: &HeaderMap) -> Optio
             "send the body as it is: a small request that unfolds into a large one is not read";
         return Some(Refusal::Malformed(Defect::new("content-encoding", sentence)));
     }
+    if headers.get_all(header::CONTENT_TYPE).iter().nth(1).is_some() {
+        let sentence = "two `Content-Type` headers say two things of one body: send one";
+        return Some(Refusal::Malformed(Defect::new("content-type-twice", sentence)));
+    }
     (stranger && !connection.stranger_may_ask()).then_some(Refusal::Denied(RuleId::RATE))
 }
 

@@ -27,8 +27,8 @@ use rustls::ServerConfig;
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
@@ -114,7 +114,7 @@ pub struct Gate {
     /// TLS, or plain HTTP.
     pub tls: Option<Arc<ServerConfig>>,
     /// Who may speak for others with a PROXY header.
-    pub proxies: Arc<[Cidr]>,
+    pub proxies: Proxies,
     /// Who has not proved anything yet.
     pub strangers: Arc<Strangers>,
     /// Its open connections, by the key that their client proved.
@@ -125,9 +125,31 @@ pub struct Gate {
     pub stop: Stop,
 }
 
+/// Networks of balancers, which may change while we listen; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies(Arc<RwLock<Vec<Cidr>>>);
+
+impl Proxies {
+    /// These networks.
+    #[must_use]
+    pub fn new(nets: Vec<Cidr>) -> Self {
+        Self(Arc::new(RwLock::new(nets)))
+    }
+
+    /// These networks and no others, for connections that come from now on.
+    pub fn set(&self, nets: Vec<Cidr>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = nets;
+    }
+
+    fn contain(&self, ip: IpAddr) -> bool {
+        let nets = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        nets.iter().any(|net| net.contains(ip))
+    }
+}
+
 impl Gate {
     fn trusts(&self, ip: IpAddr) -> bool {
-        self.proxies.iter().any(|net| net.contains(ip))
+        self.proxies.contain(ip)
     }
 }
 

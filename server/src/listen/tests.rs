@@ -30,7 +30,7 @@ fn start(limits: Limits, tls: bool, proxies: &[Cidr]) -> Server {
     let gate = Gate {
         limits,
         tls: config,
-        proxies: proxies.into(),
+        proxies: Proxies::new(proxies.to_vec()),
         strangers: Arc::default(),
         sessions: Arc::default(),
         tally: Arc::default(),
@@ -247,6 +247,12 @@ async fn a_trusted_balancer_speaks_for_others_and_nobody_else_does() {
     let mut without = connect(&trusting).await;
     without.write_all(GET).await.unwrap();
     assert_eq!(hear(&mut without).await, "");
+
+    // Whoever is no longer named is believed no longer.
+    trusting.gate.proxies.set(Vec::new());
+    let mut direct = connect(&trusting).await;
+    direct.write_all(GET).await.unwrap();
+    assert!(hear(&mut direct).await.ends_with("hello"));
 
     let wary = start(Limits::PUBLIC, false, &[]);
     let mut stream = connect(&wary).await;

@@ -19,6 +19,7 @@ mod door;
 mod events;
 mod figures;
 mod ledger;
+mod members;
 mod once;
 mod openapi;
 mod operators;
