@@ -23,8 +23,8 @@ use server::log::Level;
 /// --root-recipient or to a passphrase that you type, or else to a random one that lies beside it
 /// in HOME/offline/: carry both away.
 ///
-/// SIGTERM stops it gracefully. SIGHUP reads the operator port's own certificate again; what else
-/// changes in muster.toml needs a new start.
+/// SIGTERM stops it gracefully. SIGHUP reads again the operator port's own certificate, the level of
+/// the log and the balancers that are believed; what else changes in muster.toml needs a new start.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   muster serve --home ./muster-home
