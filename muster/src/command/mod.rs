@@ -14,9 +14,12 @@ mod man;
 mod operator;
 mod profile;
 mod realm;
+mod receipt;
 mod root;
 mod serve;
+mod sink;
 mod token;
+mod witness;
 mod words;
 
 use crate::failure::{Failure, Outcome};
@@ -27,8 +30,9 @@ use clap::{ArgMatches, ColorChoice, Command, CommandFactory, FromArgMatches, Par
 ///
 /// `muster serve` on an empty directory makes a complete, safe system and runs it. All other verbs
 /// ask a running one over REST, with the operator credential that they find by `--as FILE`, in the
-/// home of a typed `--home DIR`, by `$MUSTER_OPERATOR`, or as `HOME/operator.toml`. Only `ledger verify FILES` and what the root's key
-/// signs (`ca sign`, `ca crl`) work without a server.
+/// home of a typed `--home DIR`, by `$MUSTER_OPERATOR`, or as `HOME/operator.toml`. What others
+/// check without us works without a server (`receipt verify`, `ledger verify FILES` or `--url`), and
+/// so does what the root's key signs (`ca sign`, `ca crl`).
 ///
 /// HOME is `--home DIR`, or `$MUSTER_HOME`, or `/var/lib/muster` where there is one that you may
 /// read, or `./muster-home`.
@@ -66,6 +70,12 @@ enum Noun {
     Operator(operator::Operator),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    #[command(subcommand)]
+    Receipt(receipt::Receipt),
+    #[command(subcommand)]
+    Witness(witness::Witness),
+    #[command(subcommand)]
+    Sink(sink::Sink),
     Completion(completion::Completion),
     Man(man::Man),
     Demo(crate::demo::Demo),
@@ -93,6 +103,8 @@ impl Typed {
             Noun::Serve(serve) => serve::run(serve, &session),
             Noun::Completion(completion) => completion::run(&completion),
             Noun::Man(man) => man::run(&man),
+            Noun::Receipt(receipt) => receipt::run(&receipt, &session),
+            Noun::Witness(witness) => witness::run(&witness, &session),
             Noun::Demo(demo) => many()?.block_on(crate::demo::run(demo, &session)),
             Noun::Bench(bench) => many()?.block_on(crate::bench::run(bench, &session)),
             noun => tokio::runtime::Builder::new_current_thread()
@@ -122,9 +134,14 @@ async fn ask(noun: Noun, session: &Session) -> Outcome {
         Noun::Realm(realm) => realm::run(realm, session).await,
         Noun::Operator(operator) => operator::run(operator, session).await,
         Noun::Ledger(ledger) => ledger::run(ledger, session).await,
-        Noun::Serve(_) | Noun::Completion(_) | Noun::Man(_) | Noun::Demo(_) | Noun::Bench(_) => {
-            Ok(())
-        }
+        Noun::Sink(sink) => sink::run(sink, session).await,
+        Noun::Serve(_)
+        | Noun::Completion(_)
+        | Noun::Man(_)
+        | Noun::Receipt(_)
+        | Noun::Witness(_)
+        | Noun::Demo(_)
+        | Noun::Bench(_) => Ok(()),
     }
 }
 

@@ -4,10 +4,12 @@
 use super::sessions::{Session, Sessions};
 use super::strangers::Line;
 use crate::limits::CHAIN_MAX;
+use crate::tls::Print;
 use identity::{Certificate, Defect};
 use rustls::{ProtocolVersion, ServerConnection};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// RFC 9266 §2.
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
@@ -34,12 +36,15 @@ pub struct Connection {
     pub exporter: Option<[u8; 32]>,
     /// The version of TLS; `None` on the public port.
     pub version: Option<TlsVersion>,
+    /// What the ClientHello looked like; `None` on the public port.
+    pub print: Option<Print>,
+    began: Instant,
     line: Line,
     session: Option<Session>,
 }
 
 impl Connection {
-    pub(super) fn plain(line: Line) -> Self {
+    pub(super) fn plain(line: Line, began: Instant) -> Self {
         let peer = line.peer();
         Self {
             peer,
@@ -47,12 +52,19 @@ impl Connection {
             defect: None,
             exporter: None,
             version: None,
+            print: None,
+            began,
             line,
             session: None,
         }
     }
 
-    pub(super) fn tls(line: Line, session: &ServerConnection, open: &Arc<Sessions>) -> Self {
+    pub(super) fn tls(
+        line: Line,
+        session: &ServerConnection,
+        (print, began): (Print, Instant),
+        open: &Arc<Sessions>,
+    ) -> Self {
         let (chain, defect) = match chain(session) {
             Ok(chain) => (chain, None),
             Err(defect) => (Vec::new(), Some(defect)),
@@ -65,7 +77,15 @@ impl Connection {
             .then(|| session.export_keying_material([0; 32], EXPORTER_LABEL, Some(&[])).ok())
             .flatten();
         let session = chain.first().map(|shown| open.enter(shown.spki_hash()));
-        Self { chain, defect, exporter, version: Some(version), session, ..Self::plain(line) }
+        let (version, print) = (Some(version), Some(print));
+        let plain = Self::plain(line, began);
+        Self { chain, defect, exporter, version, print, session, ..plain }
+    }
+
+    /// How long ago the connection was accepted, before its handshake.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Says that this client is no stranger: its credential was found valid. The limits of its

@@ -27,6 +27,7 @@ use rustls::ServerConfig;
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -106,6 +107,10 @@ pub struct Tally {
     pub cut: AtomicU64,
 }
 
+/// Told of each completed handshake, before the first request of its connection is read.
+pub type Met =
+    Arc<dyn Fn(Arc<Connection>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
 /// A listener's door frame: everything that `serve` needs besides the socket.
 #[derive(Clone)]
 pub struct Gate {
@@ -121,6 +126,8 @@ pub struct Gate {
     pub sessions: Arc<Sessions>,
     /// What became of its connections.
     pub tally: Arc<Tally>,
+    /// Who hears of completed handshakes.
+    pub met: Option<Met>,
     /// When to stop.
     pub stop: Stop,
 }
@@ -148,6 +155,21 @@ impl Proxies {
 }
 
 impl Gate {
+    /// A gate for plain HTTP, where everybody is a stranger and nobody is counted.
+    #[must_use]
+    pub fn plain(limits: Limits, stop: Stop) -> Self {
+        Self {
+            limits: descriptors().map_or(limits, |n| limits.within(n)),
+            tls: None,
+            proxies: Proxies::default(),
+            strangers: Arc::default(),
+            sessions: Arc::default(),
+            tally: Arc::default(),
+            met: None,
+            stop,
+        }
+    }
+
     fn trusts(&self, ip: IpAddr) -> bool {
         self.proxies.contain(ip)
     }

@@ -34,6 +34,7 @@ fn start(limits: Limits, tls: bool, proxies: &[Cidr]) -> Server {
         strangers: Arc::default(),
         sessions: Arc::default(),
         tally: Arc::default(),
+        met: None,
         stop,
     };
     let (tell, seen) = mpsc::unbounded_channel();

@@ -147,7 +147,7 @@ fn of_key(state: &State, who: &Who, named: &Credential) -> Result<Vec<Credential
 }
 
 /// The certificate of that name; of a key, the newest.
-fn newest(state: &State, who: &Who, name: &str) -> Result<Credential, Refused> {
+pub(super) fn newest(state: &State, who: &Who, name: &str) -> Result<Credential, Refused> {
     let wrong = || {
         let sentence = "a certificate is named `cert:HEX` (serial number) or `spki:HEX` (SHA-256 \
             of its public key)";

@@ -77,6 +77,7 @@ async fn over_http(requests: &str) -> String {
         strangers: Arc::default(),
         sessions: Arc::default(),
         tally: Arc::default(),
+        met: None,
         stop,
     };
     let server = tokio::spawn(listen(listener, gate, handler(Arc::new(view()))));

@@ -38,6 +38,7 @@ pub(super) fn begin(desk: &Desk, beside: &mut JoinSet<()>) {
         }
     });
 
+    beside.spawn(crate::tell::keep(house.clone()));
     beside.spawn(crate::writing::keep_trying(house.clone()));
 
     let (registry, health) = (house.registry.clone(), health.clone());

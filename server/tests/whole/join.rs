@@ -283,12 +283,12 @@ async fn a_renewal_waits_for_the_door_that_it_belongs_to() {
     let (device, leaf) = world.enrolled("pump-7").await;
     let realm = world.running().house().realm(&default_realm()).unwrap();
     let birth = realm.door("birth").unwrap().clone();
-    world.rule(Change::DoorRemoved("birth".to_owned())).await;
+    world.rule(Change::DoorRemoved("birth".to_owned()), "door.removed").await;
 
     let heard = world.renew(&leaf, &Key::new()).await;
     world.denied(&heard, &RuleId::DOOR_REMOVED, About::Device(&device.id)).await;
 
-    world.rule(Change::DoorSet(birth)).await;
+    world.rule(Change::DoorSet(birth), "door.set").await;
     let key = Key::new();
     world.renew(&leaf, &key).await.leaf(&key);
     world.end().await;

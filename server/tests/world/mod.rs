@@ -118,6 +118,11 @@ impl World {
         UnixTime::from_millis(self.clock.load(Ordering::Relaxed))
     }
 
+    /// The clock, for somebody who runs beside this test.
+    pub(crate) fn clock(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.clock)
+    }
+
     /// Time passes.
     pub(crate) fn later(&self, secs: u64) {
         self.clock.fetch_add(secs * 1000, Ordering::Relaxed);
@@ -300,6 +305,12 @@ impl World {
         self.put("/api/v1/settings", json!({"key": key, "value": value})).await;
     }
 
+    /// Sets for the devices of one group.
+    pub(crate) async fn set_for(&mut self, group: &str, key: &str, value: &str) {
+        let request = json!({"key": key, "value": value, "group": group});
+        self.put("/api/v1/settings", request).await;
+    }
+
     pub(crate) async fn token(&mut self, request: Value) -> ShownToken {
         let made = self.post("/api/v1/tokens", request).await;
         shown(&made)
@@ -316,9 +327,9 @@ impl World {
 /// What no interface lets anybody do, and what may have happened all the same.
 impl World {
     /// Commits a change of what the realm wants, past the operators' interface.
-    pub(crate) async fn rule(&self, change: registry::Change) {
+    pub(crate) async fn rule(&self, change: registry::Change, verb: &str) {
         let (house, key) = (self.running().house(), RealmKey(self.realm_key()));
-        let payload = Payload::new("test.rule");
+        let payload = Payload::new(verb);
         house.commit(key, change, ledger::Class::Door, payload).await.unwrap();
         house.reload(&default_realm()).unwrap();
     }
@@ -397,6 +408,19 @@ impl World {
         self.dial(shows).await.say(say).await
     }
 
+    /// Says something of our own device interface: a report, or a farewell.
+    pub(crate) async fn say_own(
+        &self,
+        shows: Option<&Shows>,
+        method: &'static str,
+        operation: &str,
+        body: &str,
+    ) -> Heard {
+        let headers = vec![("Content-Type", "application/json".to_owned())];
+        let path = format!("/device/v1/{operation}");
+        self.say(shows, Outgoing { method, path, headers, body: body.as_bytes().to_vec() }).await
+    }
+
     /// Joins with a request that claims nothing.
     pub(crate) async fn join(&self, shows: &Shows, key: &Key) -> Heard {
         self.say(Some(shows), simpleenroll(&key.csr(""))).await
@@ -414,13 +438,23 @@ impl World {
 
     /// Contact: the leaf is used from now on.
     pub(crate) async fn contact(&self, leaf: &Shows) {
-        let heard = self.say(Some(leaf), client::cacerts(&default_realm())).await;
+        let heard = self.say(Some(leaf), cacerts()).await;
         assert_eq!(heard.status(), 200);
+    }
+
+    /// Contact that may be cut; `false` where there was no answer.
+    pub(crate) async fn knock(&self, shows: &Shows) -> bool {
+        let mut line = self.dial(Some(shows)).await;
+        line.try_send(line::request(&cacerts())).await.is_ok()
     }
 }
 
 pub(crate) fn default_realm() -> RealmName {
     RealmName::default_realm()
+}
+
+pub(crate) fn cacerts() -> Outgoing {
+    client::cacerts(&default_realm())
 }
 
 pub(crate) fn simpleenroll(csr: &[u8]) -> Outgoing {
