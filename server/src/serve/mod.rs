@@ -13,6 +13,7 @@ use crate::found::{self, FoundError};
 use crate::home::{Config, Home, HomeError, Lock, Ports, ServeOptions, Settings};
 use crate::house::House;
 use crate::listen::{Proxies, Stopper};
+use crate::operator::Workshop;
 use crate::public::PublicView;
 use crate::sd::{self, State};
 use crate::tls::ServedError;
@@ -112,6 +113,7 @@ pub struct Running {
     stopper: Stopper,
     serving: JoinSet<()>,
     beside: JoinSet<()>,
+    hands: Arc<dyn Workshop>,
     own: Option<ports::Own>,
     _lock: Lock,
 }
@@ -149,6 +151,7 @@ pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, St
         health: Arc::new(health),
         workshop: Arc::new(HomeWorkshop::new(home.clone(), house.clone(), view.clone())),
     };
+    let hands: Arc<dyn Workshop> = desk.workshop.clone();
     let mut opened = ports::open(&desk, &settings, &stop, &mut serving)?;
     let mut beside = JoinSet::new();
     beside::begin(&desk, &mut beside);
@@ -174,6 +177,7 @@ pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, St
         stopper,
         serving,
         beside,
+        hands,
         own: opened.own(),
         _lock: lock,
     })
@@ -214,6 +218,11 @@ impl Running {
         &self.view
     }
 
+    /// Looks at the dates of authorities now, as it happens by itself within the hour.
+    pub async fn settle_authorities(&self) {
+        crate::authorities::settle(&self.house, &self.hands).await;
+    }
+
     /// Reads what may change while it runs: of `muster.toml` the level of the log and the balancers
     /// that are believed; realms; and the operators' own certificate. What cannot be read stays as
     /// it was.
@@ -243,7 +252,11 @@ impl Running {
     pub async fn stop(mut self) {
         self.stopper.stop();
         while self.serving.join_next().await.is_some() {}
+        // What an authority's date brought about is told whole, and stands before the last
+        // checkpoint.
+        let turn = self.house.settling.lock().await;
         self.beside.shutdown().await;
+        drop(turn);
         self.house.summarize_strangers(true).await;
         crate::checkpoint::sign_all(&self.house, &self.view).await;
         self.house.registry.close();
