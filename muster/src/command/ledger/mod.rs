@@ -2,25 +2,25 @@
 
 mod consistency;
 mod prove;
+mod tail;
 pub(crate) mod verify;
 mod watch;
 mod witness;
 
 use crate::failure::Outcome;
-use crate::output::{self, Paint, plain};
+use crate::output::Paint;
 use crate::rest::{Query, Rest};
 use crate::session::Session;
-use api::path::{ENTRIES, HEAD, ROWS};
-use api::{EntryRow, EntryView, HeadView, Page};
+use api::path::{HEAD, ROWS};
+use api::{EntryRow, HeadView, Page};
 use clap::{Args, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// The ledger: read it, export it, prove what is in it, compute it again.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
-    Tail(Tail),
+    Tail(tail::Tail),
     Head(Head),
     Export(Export),
     Prove(prove::Prove),
@@ -28,20 +28,6 @@ pub(crate) enum Ledger {
     Consistency(consistency::Consistency),
     #[command(subcommand)]
     Witness(witness::Witness),
-}
-
-/// Show the newest entries; with --follow, those that come too.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:
-  muster ledger tail
-  muster ledger tail --lines 100 --follow --json | jq .verb")]
-pub(crate) struct Tail {
-    /// How many.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
-    lines: u64,
-    /// Go on with what comes, until interrupted; with --json, one value a line.
-    #[arg(short, long)]
-    follow: bool,
 }
 
 /// Print a fresh checkpoint: origin, size, root and signature; with --json, the ledger's key too.
@@ -102,7 +88,7 @@ pub(crate) struct Verify {
 /// Does what was typed.
 pub(super) async fn run(typed: Ledger, session: &Session) -> Outcome {
     match typed {
-        Ledger::Tail(tail) => self::tail(&tail, &session.rest()?, session).await,
+        Ledger::Tail(typed) => tail::run(&typed, &session.rest()?, session).await,
         Ledger::Head(Head {}) => head(&session.rest()?, session).await,
         Ledger::Export(Export {}) => export(&session.rest()?).await,
         Ledger::Prove(prove) => prove::run(&prove, &session.rest()?, session).await,
@@ -115,43 +101,6 @@ pub(super) async fn run(typed: Ledger, session: &Session) -> Outcome {
     }
 }
 
-async fn tail(typed: &Tail, rest: &Rest, session: &Session) -> Outcome {
-    let head: HeadView = rest.get(HEAD).await?;
-    let from = head.size.saturating_sub(typed.lines);
-    let rows = stretch(rest, from).await?;
-    if !typed.follow {
-        return session.show(&rows, |rows, _| lines(rows));
-    }
-    // With `--lines 0` the last entry is known all the same: a ledger is never empty.
-    let last = rows.last().map_or(head.size.saturating_sub(1), |row| row.index);
-    rows.iter().try_for_each(|row| told(row, session))?;
-    follow(rest, last, session).await
-}
-
-/// Tells what comes behind entry `last`, until interrupted. A stream ends with a restart of the
-/// server, or where its reader was too slow; the next one goes on where it was.
-async fn follow(rest: &Rest, mut last: u64, session: &Session) -> Outcome {
-    loop {
-        let mut events = rest.events(last).await?;
-        while let Some(row) = events.next::<EntryView>().await? {
-            last = row.index;
-            told(&row, session)?;
-        }
-        tokio::time::sleep(AGAIN).await;
-    }
-}
-
-/// The wait before the next stream: a server that restarts needs as long.
-const AGAIN: Duration = Duration::from_secs(1);
-
-/// One entry that came by itself: a line for a person, or one JSON value.
-fn told(row: &EntryView, session: &Session) -> Outcome {
-    if !session.json {
-        return output::text(&line(row));
-    }
-    output::text(&serde_json::to_string(row).map_err(crate::failure::Failure::new)?)
-}
-
 async fn head(rest: &Rest, session: &Session) -> Outcome {
     let head: HeadView = rest.get(HEAD).await?;
     session.show(&head, |head, _| checkpoint(head))
@@ -161,21 +110,6 @@ async fn head(rest: &Rest, session: &Session) -> Outcome {
 fn checkpoint(head: &HeadView) -> String {
     let unsigned = || format!("{}\n{}\n{} (not signed)", head.origin, head.size, head.root);
     head.checkpoint.as_deref().map_or_else(unsigned, |signed| signed.trim_end().to_owned())
-}
-
-/// All entries from number `from` on.
-async fn stretch(rest: &Rest, from: u64) -> Outcome<Vec<EntryView>> {
-    let mut rows: Vec<EntryView> = Vec::new();
-    loop {
-        let next = rows.last().map_or(from, |row| row.index + 1);
-        let query = Query::default().with("from", Some(next));
-        let page: Page<EntryView> = rest.page(ENTRIES, &query, u32::MAX, None).await?;
-        let more = page.next.is_some() && !page.items.is_empty();
-        rows.extend(page.items);
-        if !more {
-            return Ok(rows);
-        }
-    }
 }
 
 /// Rows for a verifier from number `from` on: one page.
@@ -207,48 +141,6 @@ async fn export(rest: &Rest) -> Outcome {
     Ok(out.flush()?)
 }
 
-fn lines(rows: &[EntryView]) -> String {
-    let lines: Vec<String> = rows.iter().map(line).collect();
-    lines.join("\n")
-}
-
-/// Members that stand elsewhere for people; `--json` has them.
-const UNTOLD: [&str; 5] = ["verb", "device", "certificate", "issuer", "spki"];
-/// Hex digits of the shortest digest, an authority's key identifier; nobody reads them all.
-const DIGEST_DIGITS: usize = 40;
-
-/// An entry in one line: whom it is about comes first, then what is said of them.
-fn line(row: &EntryView) -> String {
-    let at = row.at.clone().unwrap_or_else(|| format!("hour {}", row.hours));
-    let verb = row.verb.as_deref().unwrap_or("(erased)");
-    let mut text = format!("{:>6}  {at}  {verb:<19}", row.index);
-    if let Some(serde_json::Value::Object(members)) = &row.payload {
-        let whom = members.iter().filter(|(key, _)| *key == "device");
-        let rest = members.iter().filter(|(key, _)| !UNTOLD.contains(&key.as_str()));
-        for (key, value) in whom.chain(rest) {
-            text.push_str(&format!(" {key}={}", word(key, value)));
-        }
-    }
-    plain(text.trim_end())
-}
-
-fn is_digest(text: &str) -> bool {
-    text.len() >= DIGEST_DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit())
-}
-
-/// A value for a person: moments as moments, digests by their first digits, and what has blanks in
-/// quotes.
-fn word(key: &str, value: &serde_json::Value) -> String {
-    let moment = value.as_i64().filter(|_| key == "ends").map(jiff::Timestamp::from_second);
-    match (moment, value.as_str()) {
-        (Some(Ok(at)), _) => at.to_string(),
-        (_, Some(text)) if is_digest(text) => text.chars().take(12).chain(['…']).collect(),
-        (_, Some(text)) if text.contains(' ') => format!("\"{text}\""),
-        (_, Some(text)) => text.to_owned(),
-        (_, None) => value.to_string(),
-    }
-}
-
 /// What a proof says, for a person.
 fn proven(proof: &verify::Proof, paint: Paint) -> String {
     let erased = match proof.erased {
@@ -265,29 +157,4 @@ fn proven(proof: &verify::Proof, paint: Paint) -> String {
         proof.size,
         proof.root
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_entry_in_one_line_names_the_device_first_and_no_digest() {
-        let row = EntryView {
-            index: 7,
-            hours: 0,
-            at: Some("2026-11-22T17:44:56Z".to_owned()),
-            class: "join".to_owned(),
-            digest: String::new(),
-            verb: Some("join.issued".to_owned()),
-            event: None,
-            severity: None,
-            payload: Some(serde_json::json!({
-                "authority": "ab".repeat(20), "by": "ada", "device": "0190", "ends": 0, "reason": "two words", "spki": "00".repeat(32),
-                "verb": "join.issued",
-            })),
-        };
-        let said = "device=0190 authority=abababababab… by=ada ends=1970-01-01T00:00:00Z reason=\"two words\"";
-        assert_eq!(line(&row), format!("     7  2026-11-22T17:44:56Z  join.issued         {said}"));
-    }
 }
