@@ -28,6 +28,16 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     out
 }
 
+/// SHA-1, where a format names something by it: an OCSP CertID names an issuer so, and a response
+/// its responder (RFC 6960 §4.1.1, §4.2.1). It is no signature's digest, and nobody gains by a
+/// collision among names that we made.
+#[must_use]
+pub fn sha1_of_a_name(octets: &[u8]) -> [u8; 20] {
+    let mut out = [0; 20];
+    out.copy_from_slice(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, octets).as_ref());
+    out
+}
+
 /// The SHA-256 of a SubjectPublicKeyInfo in DER: how the roll, the ledger and people name a key.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SpkiHash([u8; 32]);
