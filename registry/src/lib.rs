@@ -24,15 +24,16 @@ mod writer;
 pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Fate, Report, Told};
 pub use fault::{OpenError, ReadError};
 pub use integrity::Finding;
-pub use read::{DeviceFilter, EntryRow, Head, Overdue, RevokedRow, Stretch};
+pub use read::{DeviceFilter, EntryRow, Head, Overdue, RevokedRow, StatusRow, Stretch};
 pub use realm::{Operator, Realm, RealmKey, Role};
 pub use roll::{Counts, Roll, Seen};
 pub use sink::{Sink, SinkFormat, SinkKind};
 
-use identity::credential::Reason;
+use identity::credential::{Reason, Serial};
 use read::Pool;
 use rusqlite::Connection;
 use schema::Place;
+pub use shared::OnStatus;
 use shared::Shared;
 use std::fmt;
 use std::path::Path;
@@ -176,6 +177,12 @@ impl Registry {
     /// [`Registry::on_cut`] is.
     pub fn on_revocation(&self, told: Box<dyn Fn() + Send + Sync>) {
         self.0.shared.on_revocation(told);
+    }
+
+    /// Adds one to be told of which certificates the status has changed: revoked, on hold, good
+    /// again, or revoked for another reason; once for each commit, as [`Registry::on_cut`] is.
+    pub fn on_status(&self, told: OnStatus) {
+        self.0.shared.on_status(told);
     }
 
     /// Adds one to be told how many credentials a commit revoked or put on hold, by realm and

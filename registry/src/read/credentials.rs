@@ -2,7 +2,7 @@
 
 use super::{Reader, rows_max};
 use crate::realm::RealmKey;
-use crate::rows::{self, CREDENTIAL_COLUMNS, moment, revocation, serial, torn};
+use crate::rows::{self, CREDENTIAL_COLUMNS, key_id, moment, revocation, serial, torn};
 use crate::{ReadError, Registry};
 use identity::authority::KeyId;
 use identity::credential::{Credential, Revocation, Serial};
@@ -19,6 +19,15 @@ pub struct RevokedRow {
     pub revocation: Revocation,
     /// Its `notAfter`: a CRL leaves out what has ended.
     pub not_after: UnixTime,
+}
+
+/// Whether a certificate counts, as a responder tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusRow {
+    /// Who signed it.
+    pub issuer: KeyId,
+    /// When and why it was revoked or put on hold, if it was.
+    pub revoked: Option<Revocation>,
 }
 
 const JOINED: &str = "credential JOIN certificate ON certificate.realm = credential.realm \
@@ -107,6 +116,29 @@ impl Registry {
         let after = after.map_or_else(Vec::new, |serial| serial.octets().to_vec());
         let rest = "AND credential.serial > ?2 ORDER BY credential.serial LIMIT ?3";
         self.pool().read(|db| ask(db, rest, (realm.0, after, rows_max(limit))))
+    }
+
+    /// Whether certificates count, in the order asked for; `None` for one that is not on record.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn statuses(
+        &self,
+        realm: RealmKey,
+        serials: &[Serial],
+    ) -> Result<Vec<Option<StatusRow>>, ReadError> {
+        let sql = "SELECT issuer, revoked, reason FROM credential WHERE realm = ?1 AND serial = ?2";
+        self.pool().read(|db| {
+            let status = |serial: &Serial| {
+                db.first(sql, (realm.0, serial.octets()), |row| {
+                    Ok(StatusRow {
+                        issuer: key_id(row, 0, "credential")?,
+                        revoked: revocation(row, 1)?,
+                    })
+                })
+            };
+            serials.iter().map(status).collect()
+        })
     }
 
     /// What an authority must name on its CRL: everything revoked or on hold, of one shard or of

@@ -11,7 +11,7 @@ mod ledger;
 mod rules;
 
 pub use ::ledger::tree::Head;
-pub use credentials::RevokedRow;
+pub use credentials::{RevokedRow, StatusRow};
 pub use devices::{DeviceFilter, Overdue};
 pub use ledger::{EntryRow, StoredHashes, Stretch};
 

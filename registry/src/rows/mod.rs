@@ -181,7 +181,7 @@ pub(crate) fn revocation(row: &Row<'_>, at: usize) -> Result<Option<Revocation>>
     Ok(Some(Revocation { at: moment, reason: word(row, at + 1, "credential", Reason::parse)? }))
 }
 
-fn key_id(row: &Row<'_>, at: usize, table: &'static str) -> Result<KeyId> {
+pub(crate) fn key_id(row: &Row<'_>, at: usize, table: &'static str) -> Result<KeyId> {
     row.get_ref(at)?.as_blob().ok().and_then(KeyId::from_octets).ok_or_else(|| torn(table))
 }
 

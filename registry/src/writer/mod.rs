@@ -161,8 +161,15 @@ impl Writer {
         self.shared.roll.turn(&turns);
         self.shared.founded(founded);
         self.shared.cut(&cuts);
-        if turns.iter().any(|turn| matches!(turn, Turn::Revoked(..))) {
-            self.shared.revoked();
+        let changed: Vec<_> = turns
+            .iter()
+            .filter_map(|turn| match turn {
+                Turn::Revoked(which, _) => Some((which.realm, which.serial)),
+                _ => None,
+            })
+            .collect();
+        if !changed.is_empty() {
+            self.shared.revoked(&changed);
         }
         self.shared.counted(&revoked);
         for (realm, frontier) in ledgers {
