@@ -17,6 +17,7 @@ mod clone;
 mod connections;
 mod crossing;
 mod join;
+mod ocsp;
 mod proof;
 mod public;
 mod renew;
