@@ -30,7 +30,7 @@ mod refuse;
 mod said;
 mod sink;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod token;
 mod view;
 mod who;
