@@ -24,9 +24,10 @@ mod word;
 
 pub use birth::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResults};
 pub use certificate::{
-    AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRole, AuthorityState,
-    AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView, CrlInstall, KeyKind,
-    Reason, ReleaseResult, RevocationRequest, RevocationResult, RevocationView,
+    AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRevocation, AuthorityRole,
+    AuthorityState, AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView,
+    CrlInstall, KeyKind, Reason, ReleaseResult, RevocationRequest, RevocationResult,
+    RevocationView, RootRoll, RootsView,
 };
 pub use device::{
     Assurance, CloneView, ContactView, DeviceView, GroupView, HolderView, ReportView, Standing,

@@ -29,7 +29,7 @@ pub use realm::{Operator, Realm, RealmKey, Role};
 pub use roll::{Counts, Roll, Seen};
 pub use sink::{Sink, SinkFormat, SinkKind};
 
-use identity::credential::{Reason, Serial};
+use identity::credential::Reason;
 use read::Pool;
 use rusqlite::Connection;
 use schema::Place;

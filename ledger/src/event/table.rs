@@ -28,13 +28,27 @@ events! {
     201 Authority Notice "authority.requested" ["authority" "role" "key_kind" "by" "from"]
         "A key for a new authority was made, and its request was handed out for the root to sign."
         => "Sign it with `muster ca sign`, or find out who asked.";
-    202 Authority Notice "authority.installed" ["authority" "role" "certificate" "by" "from"]
-        "An authority that the root signed was installed.";
-    203 Authority Critical "authority.changed" ["authority" "was" "state" "by" "from"]
-        "An authority was put to work, retired or barred."
-        => "Where it was barred: what it issued is refused from now on. Make the root's CRL with `muster ca crl --root`.";
+    202 Authority Notice "authority.installed"
+        ["authority" "role" "certificate" "retiring" "until" "by" "from"]
+        "An authority that the root signed was installed. One of its role that signed before retires after the overlap.";
+    203 Authority Critical "authority.changed" ["authority" "was" "state" "until" "by" "from"]
+        "An authority was put to work again, or signs no more."
+        => "Nothing, where it was meant. Where it was not: `muster ca state` takes a retiring one back.";
     204 Authority Notice "crl.installed" ["authority" "entries" "crl" "by" "from"]
         "A CRL that was signed offline is published.";
+    205 Authority Notice "authority.abandoned" ["authority" "role" "by" "from"]
+        "A request for a new authority was given up, and its key destroyed.";
+    206 Authority Critical "authority.revoked" ["authority" "role" "was" "reason" "by" "from"]
+        "An authority was barred: it signs nothing, and nothing that it signed opens a door."
+        => "Give it a successor with `muster ca roll`, and make the root's CRL with `muster ca crl --root`.";
+    207 Authority Notice "authority.retired" ["authority" "role" "leaves"]
+        "The overlap of an authority with its successor is over: a leaf of it opens no door.";
+    208 Authority Notice "authority.wiped" ["authority" "role" "destroyed"]
+        "The last certificate of an authority has ended, and its key was destroyed.";
+    209 Authority Critical "root.rolled"
+        ["authority" "was" "certificate" "certified" "until" "by" "from"]
+        "The root has a successor: both are believed, and the authorities have certificates of the new one."
+        => "`muster operator refresh` for each credential; `muster ca state ID retired` once nobody needs the old one.";
 
     301 Birth Info "birth.issued"
         ["device" "serial" "spki" "issuer" "certificate" "model" "serial_number" "replace" "by" "from"]
@@ -167,8 +181,10 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("birth", "SHA-256 of the SPKI of the birth authority"),
     ("by", "the operator or station whose credential did it"),
     ("certificate", "SHA-256 of the certificate"),
+    ("certified", "the key identifiers of the authorities that the new root certified"),
     ("count", "how many"),
     ("crl", "SHA-256 of the CRL"),
+    ("destroyed", "whether the key was destroyed; not where systemd delivers it"),
     ("device", "the device's UUID"),
     ("door", "the door's name"),
     ("ek_digest", "SHA-256 of the TPM's endorsement key"),
@@ -189,6 +205,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("keys", "the kinds of keys that the profile takes"),
     ("kind", "the kind of door"),
     ("last_from", "the address of the last of them"),
+    ("leaves", "devices that still had a leaf of it"),
     ("lifetime_s", "seconds for which a certificate of the profile is good"),
     ("mac", "the MAC addresses"),
     ("model", "the model, as it was said at birth or as the door sets it"),
@@ -211,6 +228,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ),
     ("replace", "why a second birth certificate was made"),
     ("response", "what was done about a clone: alarm, hold-newcomer or quarantine"),
+    ("retiring", "the key identifiers of the authorities that signed before"),
     ("role", "the role of an authority or of an operator"),
     ("root", "SHA-256 of the SPKI of the root"),
     ("rule", "the stable name of the rule that refused"),
@@ -227,6 +245,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("standing", "where the device stands from now on"),
     ("state", "the state of the authority from now on"),
     ("token", "the public half of the join token"),
+    ("until", "until when an older authority counts, in seconds since 1970"),
     ("url", "where the receiver or the witness is"),
     ("usages", "the extended key usages of the profile"),
     ("uses", "how often the token may be used"),
