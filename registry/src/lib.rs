@@ -97,7 +97,7 @@ impl Registry {
         let keeper = schema::keep_out_others(place)?;
         let db = schema::open_writer(place)?;
         let (realms, ledgers) = schema::load_ledgers(&db)?;
-        let roll = schema::load_roll(&db)?;
+        let roll = schema::load_roll(place, &db)?;
         let shared = Arc::new(Shared::new(roll, realms));
         let pool = Pool::open(place, options.readers.max(1))?;
         let (queue, jobs) = sync_channel(options.queue.max(1));

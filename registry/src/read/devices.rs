@@ -48,7 +48,7 @@ impl Registry {
     /// [`ReadError`].
     pub fn device(&self, realm: RealmKey, id: &DeviceId) -> Result<Option<Device>, ReadError> {
         let sql = format!("SELECT {DEVICE_COLUMNS} FROM device WHERE realm = ?1 AND id = ?2");
-        self.pool().read(|db| db.first(&sql, (realm.0, id.octets()), rows::device))
+        self.pool().once(|db| db.first(&sql, (realm.0, id.octets()), rows::device))
     }
 
     /// The devices that a person's name for one can mean, at most 10; more than one says that it is
@@ -96,7 +96,7 @@ impl Registry {
             "SELECT {DEVICE_COLUMNS} FROM device WHERE realm = ?1 AND serial = ?2 AND model = ?3 \
              AND maker = ?4 AND serial <> ''"
         );
-        self.pool().read(|db| db.first(&sql, (realm.0, serial, model, maker), rows::device))
+        self.pool().once(|db| db.first(&sql, (realm.0, serial, model, maker), rows::device))
     }
 
     /// Devices in the order of their UUIDs, which is that of their births, after the one named; at

@@ -3,14 +3,33 @@
 
 use crate::house::{House, RealmState};
 use crate::listen::Connection;
-use identity::{CredentialKind, DeviceId};
+use identity::{Certificate, CredentialKind, Defect, DeviceId};
 use ledger::{Class, Payload};
 use registry::{Change, Clash, CommitError, Seen};
 
 /// What the roll says of the key that this connection proved.
 pub(super) fn proven(house: &House, realm: &RealmState, connection: &Connection) -> Option<Seen> {
-    let shown = connection.chain.first()?;
+    let shown = connection.holder.as_ref()?;
     house.registry.roll().lookup(realm.key, &shown.spki_hash())
+}
+
+/// What was shown, as far as a judge wants to see it: the rest of a chain only where none of our
+/// own authorities signed the holder's certificate, as far as that says.
+///
+/// # Errors
+/// Why a certificate could not be read.
+pub(super) fn shown(
+    realm: &RealmState,
+    connection: &Connection,
+) -> Result<Vec<Certificate>, Defect> {
+    let is_ours = |holder: &&Certificate| {
+        let signer = holder.authority_key_id();
+        realm.authorities.iter().any(|authority| Some(authority.id) == signer)
+    };
+    match connection.holder.as_ref().filter(is_ours) {
+        Some(holder) => Ok(vec![holder.clone()]),
+        None => connection.chain(),
+    }
 }
 
 /// Whether the key that this connection proved is of a device in good standing.
@@ -40,7 +59,7 @@ pub(super) async fn note(house: &House, realm: &RealmState, connection: &Connect
 }
 
 async fn first_use(house: &House, realm: &RealmState, connection: &Connection, device: DeviceId) {
-    let Some(shown) = connection.chain.first() else { return };
+    let Some(shown) = &connection.holder else { return };
     let Some(serial) = shown.serial() else { return };
     // A device that keeps its key over renewals may still show the older certificate of it.
     let leaf = match house.registry.credential(realm.key, &serial) {

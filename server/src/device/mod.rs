@@ -22,7 +22,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use identity::ask::Shown;
-use identity::{Defect, RealmName, Refusal, RuleId};
+use identity::{Certificate, Defect, RealmName, Refusal, RuleId};
 use std::sync::Arc;
 
 /// Answers one request of a device.
@@ -40,9 +40,10 @@ pub async fn answer(
     };
     contact::note(&house, &realm, &connection).await;
     let stranger = !contact::is_in_good_standing(&house, &realm, &connection);
-    if let Some(refusal) = barred(stranger, &connection, &head.headers) {
-        return write(refuse(&house, &realm, &connection, &refusal).await);
-    }
+    let chain = match barred(stranger, (&realm, &connection), &head.headers) {
+        Ok(chain) => chain,
+        Err(refusal) => return write(refuse(&house, &realm, &connection, &refusal).await),
+    };
     let body = match read_body(body, BODY_OCTETS_MAX, limits::BODY).await {
         Ok(body) => body,
         Err(error) => return write(unread(&house, &realm, &connection, error).await),
@@ -53,7 +54,7 @@ pub async fn answer(
         content_type: text(&head.headers, header::CONTENT_TYPE),
         authorization: text(&head.headers, header::AUTHORIZATION),
         body: &body,
-        chain: connection.chain.clone(),
+        chain,
         exporter: connection.exporter,
         from: connection.peer,
     };
@@ -70,17 +71,22 @@ pub async fn answer(
 }
 
 /// What is refused before the body is read: a certificate that cannot be read, a compressed body, a
-/// stranger that asks too often.
-fn barred(stranger: bool, connection: &Connection, headers: &HeaderMap) -> Option<Refusal> {
-    if let Some(defect) = &connection.defect {
-        return Some(Refusal::Malformed(defect.clone()));
-    }
+/// stranger that asks too often. Else the certificates that were shown.
+fn barred(
+    stranger: bool,
+    (realm, connection): (&RealmState, &Connection),
+    headers: &HeaderMap,
+) -> Result<Vec<Certificate>, Refusal> {
+    let chain = contact::shown(realm, connection).map_err(Refusal::Malformed)?;
     if headers.contains_key(header::CONTENT_ENCODING) {
         let sentence =
             "send the body as it is: a small request that unfolds into a large one is not read";
-        return Some(Refusal::Malformed(Defect::new("content-encoding", sentence)));
+        return Err(Refusal::Malformed(Defect::new("content-encoding", sentence)));
     }
-    (stranger && !connection.stranger_may_ask()).then_some(Refusal::Denied(RuleId::RATE))
+    if stranger && !connection.stranger_may_ask() {
+        return Err(Refusal::Denied(RuleId::RATE));
+    }
+    Ok(chain)
 }
 
 async fn act(house: &House, realm: &RealmState, connection: &Connection, action: Action) -> Answer {
