@@ -88,12 +88,19 @@ pub struct RevocationView {
     pub reason: Reason,
 }
 
-/// Why a certificate is revoked. A hold is not asked for here: suspend the device.
+/// Why a certificate is revoked. `certificateHold` can be lifted again; every other reason is final.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RevocationRequest {
     /// Why; `keyCompromise` also keeps the key out for good.
     pub reason: Reason,
+}
+
+/// What came off hold: every leaf of the same key.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ReleaseResult {
+    /// The certificates, newest first.
+    pub released: Vec<CertificateView>,
 }
 
 /// What was revoked: every certificate of the same key.

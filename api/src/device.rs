@@ -75,8 +75,74 @@ pub struct DeviceView {
     pub version: u64,
     /// Its newest leaf; without the PEM in a list.
     pub leaf: Option<CertificateView>,
+    /// What it last said of itself; of one device only, and never in a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<ReportView>,
     /// Its client keeps its key over renewals, so a copied key is found late or never.
     pub weak_detection: bool,
+    /// The last time that two parties were found to hold its identity; not in a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone: Option<CloneView>,
+}
+
+/// Two parties that were found to hold one identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CloneView {
+    /// When.
+    pub at: String,
+    /// The number of the entry that tells of it.
+    pub entry: u64,
+    /// What was done: `alarm`, `hold-newcomer` or `quarantine`.
+    pub response: String,
+    /// What the realm wanted done, where its bound for an hour made that an alarm.
+    pub wanted: Option<String>,
+    /// Who came with the leaf that is spent.
+    pub newcomer: HolderView,
+    /// Who uses the newest leaf; `null` where nobody does.
+    pub present: Option<HolderView>,
+}
+
+/// One of two parties that hold one identity. Which of them is the device, only a person can say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HolderView {
+    /// The serial number of its leaf, in hex.
+    pub serial: String,
+    /// The generation of its leaf.
+    pub generation: u64,
+    /// Its newest contact at that moment.
+    pub last: Option<ContactView>,
+    /// The first use of its leaf.
+    pub first: Option<ContactView>,
+}
+
+/// One handshake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ContactView {
+    /// The address that it came from.
+    pub from: String,
+    /// When.
+    pub at: String,
+    /// What the TLS hello looked like, 16 hex digits: the same for devices of one make.
+    pub print: Option<String>,
+}
+
+/// What a device last said of itself. Nobody vouches for it; what contradicts the birth was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReportView {
+    /// When.
+    pub at: String,
+    /// The version of what it runs.
+    pub firmware: Option<String>,
+    /// Model, empty where none was said.
+    pub model: String,
+    /// Serial number, empty where none was said.
+    pub serial: String,
+    /// MAC addresses.
+    pub mac: Vec<String>,
+    /// IMEI.
+    pub imei: Option<String>,
+    /// SHA-256 of the TPM's endorsement key.
+    pub ek_digest: Option<String>,
 }
 
 /// Why a device is suspended, resumed, quarantined, released or retired.

@@ -54,6 +54,47 @@ pub struct EntryRow {
     pub salt: Option<String>,
 }
 
+/// That the ledger only grew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GrowthView {
+    /// The size of the earlier ledger.
+    pub from: u64,
+    /// The consistency proof (RFC 6962 §2.1.2), each hash in base64.
+    pub proof: Vec<String>,
+    /// The later ledger: its checkpoint, signed just now.
+    pub checkpoint: String,
+}
+
+/// A witness of the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WitnessView {
+    /// What the operator calls it.
+    pub name: String,
+    /// Its submission prefix (C2SP tlog-witness).
+    pub url: String,
+    /// What it signs with, as a C2SP verifier key.
+    pub key: String,
+    /// The size that it cosigned last; `null` where it has not since this server began.
+    pub cosigned_size: Option<u64>,
+    /// When it did, by its own clock.
+    pub cosigned_at: Option<String>,
+    /// How many entries it has not seen.
+    pub lag: Option<u64>,
+    /// Why it does not cosign; `null` where it does.
+    pub trouble: Option<String>,
+}
+
+/// A witness as it shall be.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessRequest {
+    /// Its submission prefix, `http://` or `https://`.
+    #[schema(max_length = 1024)]
+    pub url: String,
+    /// What it signs with, as a C2SP verifier key.
+    pub key: String,
+}
+
 /// Where the ledger stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HeadView {

@@ -18,6 +18,7 @@ pub mod page;
 pub mod path;
 pub mod problem;
 pub mod realm;
+pub mod sink;
 pub mod token;
 mod word;
 
@@ -25,13 +26,21 @@ pub use birth::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResult
 pub use certificate::{
     AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRole, AuthorityState,
     AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView, CrlInstall, KeyKind,
-    Reason, RevocationRequest, RevocationResult, RevocationView,
+    Reason, ReleaseResult, RevocationRequest, RevocationResult, RevocationView,
 };
-pub use device::{Assurance, DeviceView, GroupView, Standing, StandingRequest};
+pub use device::{
+    Assurance, CloneView, ContactView, DeviceView, GroupView, HolderView, ReportView, Standing,
+    StandingRequest,
+};
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};
-pub use ledger::{EntryRow, EntryView, HeadView, Severity};
+pub use ledger::{
+    EntryRow, EntryView, GrowthView, HeadView, Severity, WitnessRequest, WitnessView,
+};
 pub use operator::{OperatorMade, OperatorRequest, OperatorView, Role};
 pub use page::Page;
 pub use problem::Problem;
 pub use realm::{Check, Health, Ready, RealmView, SettingRequest, SettingView};
+pub use sink::{
+    DeadLetter, SinkDropped, SinkFormat, SinkKind, SinkMade, SinkRequest, SinkTold, SinkView,
+};
 pub use token::{TokenMade, TokenRequest, TokenView};

@@ -22,6 +22,8 @@ pub const DEVICE_RETIRE: &str = "/api/v1/devices/{id}/retire";
 pub const DEVICE_GROUP: &str = "/api/v1/devices/{id}/groups/{group}";
 /// GET: the certificates of one device, newest first.
 pub const DEVICE_CERTIFICATES: &str = "/api/v1/devices/{id}/certificates";
+/// GET: the receipt of its current leaf, a C2SP tlog-proof.
+pub const DEVICE_RECEIPT: &str = "/api/v1/devices/{id}/receipt";
 
 /// POST: a batch of births.
 pub const BIRTHS: &str = "/api/v1/births";
@@ -32,6 +34,11 @@ pub const CERTIFICATES: &str = "/api/v1/certificates";
 pub const CERTIFICATE: &str = "/api/v1/certificates/{name}";
 /// POST: revoke it, and every certificate of the same key.
 pub const CERTIFICATE_REVOKE: &str = "/api/v1/certificates/{name}/revoke";
+/// GET: the receipt of its issuance, a C2SP tlog-proof.
+pub const CERTIFICATE_RECEIPT: &str = "/api/v1/certificates/{name}/receipt";
+
+/// POST: take it off hold, and every leaf of the same key.
+pub const CERTIFICATE_RELEASE: &str = "/api/v1/certificates/{name}/release";
 
 /// GET: the authorities; POST: install one that the root signed.
 pub const AUTHORITIES: &str = "/api/v1/authorities";
@@ -79,6 +86,24 @@ pub const ROWS: &str = "/api/v1/rows";
 pub const EVENTS: &str = "/api/v1/events";
 /// GET: size, root and checkpoint of the ledger.
 pub const HEAD: &str = "/api/v1/head";
+/// GET: the proof that the ledger only grew between two sizes.
+pub const CONSISTENCY: &str = "/api/v1/consistency";
+
+/// GET: the witnesses of the ledger.
+pub const WITNESSES: &str = "/api/v1/witnesses";
+/// PUT: name or change one; DELETE: ask it no more.
+pub const WITNESS: &str = "/api/v1/witnesses/{name}";
+
+/// GET: the receivers of events.
+pub const SINKS: &str = "/api/v1/sinks";
+/// GET: one receiver; PUT: make or change it; DELETE: remove it.
+pub const SINK: &str = "/api/v1/sinks/{name}";
+/// POST: tell it the newest entry once.
+pub const SINK_TEST: &str = "/api/v1/sinks/{name}/test";
+/// GET: the entries that it did not take; DELETE: give them up.
+pub const SINK_DEAD: &str = "/api/v1/sinks/{name}/dead";
+/// POST: tell it those entries once more.
+pub const SINK_RETRY: &str = "/api/v1/sinks/{name}/retry";
 
 /// GET: the realm.
 pub const REALM: &str = "/api/v1/realm";

@@ -226,7 +226,7 @@ rules! {
         "the profile does not let the server make keys: make the key on the device, or ask the \
          operator to allow it";
     NOT_ENROLLED = "not-enrolled",
-        "a renewal needs a leaf: show the one to be renewed";
+        "this is for devices that are in: join first, and show the leaf";
     RATE = "rate",
         "too many requests from this device: wait and try again";
     NO_AUTHORITY = "no-authority",

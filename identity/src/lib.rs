@@ -3,7 +3,8 @@
 //! clock or rolls a die.
 //!
 //! Read on in [`device`] for the two identifiers of a device, in [`ask`] for the value that travels
-//! from a door to a decision, and in [`key`] for the one place that touches cryptography.
+//! from a door to a decision, in [`signal`] for what an alarm is, and in [`key`] for the one place
+//! that touches cryptography.
 
 pub mod ask;
 pub mod authority;
@@ -19,6 +20,7 @@ pub mod outside;
 pub mod profile;
 pub mod realm;
 pub mod selector;
+pub mod signal;
 pub mod text;
 pub mod token;
 
@@ -31,3 +33,4 @@ pub use key::{KeyError, KeyKind, PublicKey, Signer, SpkiHash};
 pub use outside::{Dice, Outside, UnixTime};
 pub use realm::RealmName;
 pub use selector::Selector;
+pub use signal::{Response, Severity, Signal};

@@ -168,6 +168,10 @@ classes! {
     Use = 15, "use";
     /// A certificate of another kind was issued: for a server, or for an authority.
     Certificate = 16, "certificate";
+    /// A sign that an identity is misused: a clone, a key that knocks.
+    Signal = 17, "signal";
+    /// A device said what it runs, and what is printed on it.
+    Report = 18, "report";
 }
 
 impl Class {
@@ -191,7 +195,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn entries() -> impl Strategy<Value = Entry> {
-        let class = (1..=16_u8).prop_map(|n| Class::from_number(n).unwrap());
+        let class = (1..=17_u8).prop_map(|n| Class::from_number(n).unwrap());
         (any::<u64>(), any::<u64>(), class, any::<Hash>())
             .prop_map(|(index, hours, class, digest)| Entry { index, hours, class, digest })
     }
@@ -247,7 +251,7 @@ mod tests {
             assert_eq!(Class::parse(class.as_str()), Some(*class));
         }
         assert_eq!(Class::from_number(0), None);
-        assert_eq!(Class::from_number(17), None);
+        assert_eq!(Class::from_number(19), None);
     }
 
     #[test]

@@ -8,9 +8,10 @@
 //! [`crate::Registry::commit`].
 
 use crate::realm::{Operator, Realm};
+use crate::sink::Sink;
 use identity::authority::{Authority, AuthorityState, KeyId};
 use identity::credential::{Credential, Reason, Serial};
-use identity::device::{Device, DeviceId, GroupName, Standing};
+use identity::device::{Device, DeviceId, GroupName, Identifiers, Standing};
 use identity::door::Door;
 use identity::profile::Profile;
 use identity::token::{Token, TokenId};
@@ -99,6 +100,12 @@ pub enum Change {
         /// Why.
         reason: Reason,
     },
+    /// Credentials are off hold, and with each of them every leaf of the same key; what was revoked
+    /// for good stays so. Clashes where none of them is on hold.
+    Released {
+        /// Which credentials.
+        serials: Vec<Serial>,
+    },
     /// A device is in these groups and no others.
     Grouped {
         /// Which device.
@@ -110,6 +117,21 @@ pub enum Change {
     },
     /// Something contradicted what is known of a device.
     Marked {
+        /// Which device.
+        device: DeviceId,
+        /// One sentence.
+        mark: String,
+    },
+    /// What a device says of itself, in place of what it said before.
+    Reported {
+        /// Which device.
+        device: DeviceId,
+        /// What it says.
+        report: Report,
+    },
+    /// Two parties were found to hold the identity of a device: the entry of this change tells of
+    /// both, and [`crate::Registry::caught`] finds it.
+    Caught {
         /// Which device.
         device: DeviceId,
         /// One sentence.
@@ -143,8 +165,23 @@ pub enum Change {
     OperatorSet(Operator),
     /// An operator goes, by its name.
     OperatorRemoved(String),
+    /// A sink as it shall be, new or not; the name names it.
+    SinkSet(Sink),
+    /// A sink goes, by its name.
+    SinkRemoved(String),
     /// Several at once, under one entry: all of them or none, each seeing those before it.
     Batch(Vec<Change>),
+}
+
+/// What a device last said of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// When.
+    pub at: UnixTime,
+    /// The version of what it runs.
+    pub firmware: Option<String>,
+    /// What is printed on it; nobody's word but its own.
+    pub identifiers: Identifiers,
 }
 
 /// What becomes of a device's credentials when its standing changes.
@@ -152,7 +189,7 @@ pub enum Change {
 pub enum Fate {
     /// Its leaves that are not revoked go on hold.
     Hold,
-    /// What is on hold is good again.
+    /// Its leaves that are on hold are good again.
     Unhold,
     /// Its leaves are revoked for good, also those on hold; with [`Standing::Retired`] the birth
     /// certificate too.

@@ -107,7 +107,7 @@ fn chain(db: &Reader<'_>, realm: &Realm) -> Result<Option<String>, ReadError> {
             Ok(Head { size: crate::rows::uint(row, 0)?, root: row.get(1)? })
         })?
         .ok_or(ReadError::Damaged("realm"))?;
-    let stored = crate::read::StoredHashes { db, realm: realm.key };
+    let stored = crate::read::StoredHashes::new(db, realm.key);
     let mut verifier = Verifier::new();
     let sql = "SELECT entry, payload, salt FROM entry WHERE realm = ?1 ORDER BY number";
     let broken = db.each(sql, [realm.key.0], |row| {

@@ -18,15 +18,18 @@ pub mod roll;
 mod rows;
 mod schema;
 mod shared;
+mod sink;
 mod writer;
 
-pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Fate, Told};
+pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Fate, Report, Told};
 pub use fault::{OpenError, ReadError};
 pub use integrity::Finding;
-pub use read::{DeviceFilter, EntryRow, Head, Overdue, RevokedRow};
+pub use read::{DeviceFilter, EntryRow, Head, Overdue, RevokedRow, Stretch};
 pub use realm::{Operator, Realm, RealmKey, Role};
 pub use roll::{Counts, Roll, Seen};
+pub use sink::{Sink, SinkFormat, SinkKind};
 
+use identity::credential::Reason;
 use read::Pool;
 use rusqlite::Connection;
 use schema::Place;
@@ -173,6 +176,12 @@ impl Registry {
     /// [`Registry::on_cut`] is.
     pub fn on_revocation(&self, told: Box<dyn Fn() + Send + Sync>) {
         self.0.shared.on_revocation(told);
+    }
+
+    /// Adds one to be told how many credentials a commit revoked or put on hold, by realm and
+    /// reason, as [`Registry::on_cut`] is.
+    pub fn on_revoked(&self, told: Box<dyn Fn(RealmKey, Reason, u64) + Send + Sync>) {
+        self.0.shared.on_revoked(told);
     }
 
     /// Adds one to be told the new size of a ledger, once for each commit that grew it, as

@@ -4,10 +4,13 @@
 use crate::change::Cut;
 use crate::realm::{Realm, RealmKey};
 use crate::roll::Roll;
+use identity::credential::Reason;
+use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
 type OnCut = Box<dyn Fn(&Cut) + Send + Sync>;
 type OnRevocation = Box<dyn Fn() + Send + Sync>;
+type OnRevoked = Box<dyn Fn(RealmKey, Reason, u64) + Send + Sync>;
 type OnEntry = Box<dyn Fn(RealmKey, u64) + Send + Sync>;
 
 pub(crate) struct Shared {
@@ -15,6 +18,7 @@ pub(crate) struct Shared {
     realms: RwLock<Vec<Realm>>,
     on_cut: RwLock<Vec<OnCut>>,
     on_revocation: RwLock<Vec<OnRevocation>>,
+    on_revoked: RwLock<Vec<OnRevoked>>,
     on_entry: RwLock<Vec<OnEntry>>,
 }
 
@@ -25,6 +29,7 @@ impl Shared {
             realms: RwLock::new(realms),
             on_cut: RwLock::default(),
             on_revocation: RwLock::default(),
+            on_revoked: RwLock::default(),
             on_entry: RwLock::default(),
         }
     }
@@ -47,6 +52,10 @@ impl Shared {
         self.on_revocation.write().unwrap_or_else(PoisonError::into_inner).push(told);
     }
 
+    pub(crate) fn on_revoked(&self, told: OnRevoked) {
+        self.on_revoked.write().unwrap_or_else(PoisonError::into_inner).push(told);
+    }
+
     pub(crate) fn on_entry(&self, told: OnEntry) {
         self.on_entry.write().unwrap_or_else(PoisonError::into_inner).push(told);
     }
@@ -59,6 +68,13 @@ impl Shared {
     pub(crate) fn revoked(&self) {
         let listeners = self.on_revocation.read().unwrap_or_else(PoisonError::into_inner);
         listeners.iter().for_each(|told| told());
+    }
+
+    pub(crate) fn counted(&self, revoked: &BTreeMap<(RealmKey, Reason), u64>) {
+        let listeners = self.on_revoked.read().unwrap_or_else(PoisonError::into_inner);
+        for ((realm, reason), count) in revoked {
+            listeners.iter().for_each(|told| told(*realm, *reason, *count));
+        }
     }
 
     pub(crate) fn grown(&self, realm: RealmKey, size: u64) {

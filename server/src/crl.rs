@@ -16,6 +16,10 @@ use tokio::sync::Notify;
 /// The number of the newest CRL of an authority, among the notes of the registry.
 const SPACE: &str = "crl-number";
 
+/// Which entries of an authority's lists are gone, and since when the others are listed, among the
+/// notes of the registry.
+const LISTED: &str = "crl-listed";
+
 /// How long a CRL is good: a verifier without a network survives a weekend, and no longer.
 const GOOD_S: u64 = 3 * 86_400;
 
@@ -82,6 +86,8 @@ fn publish(
     key: &dyn Signer,
 ) -> Result<UnixTime, Unpublished> {
     let now = house.clock.now();
+    let listed = Listed::read(house, realm, authority)?;
+    let ended = listed.left_out(now);
     let number = next_number(house, realm, authority)?;
     let mut files = vec![(None, Scope::Complete)];
     for shard in 0..SHARDS {
@@ -92,7 +98,8 @@ fn publish(
     }
     for (shard, scope) in files {
         let revoked = house.registry.revoked(realm.key, &authority.id, shard)?;
-        let entries = revoked.into_iter().map(|row| Revoked {
+        let stays = revoked.into_iter().filter(|row| row.not_after >= ended);
+        let entries = stays.map(|row| Revoked {
             serial: row.serial,
             at: row.revocation.at,
             reason: row.revocation.reason,
@@ -104,7 +111,64 @@ fn publish(
         let path = format!("/crl/{}/{}{shard}.crl", realm.name(), authority.id);
         view.show(&path, PublicFile::new(Kind::Crl, der, now));
     }
+    listed.shown(now).keep(house, realm, authority)?;
     Ok(now)
+}
+
+/// What has been listed for how long. An entry may leave only after a scheduled list that was made
+/// past the end of its certificate has named it (RFC 5280 §3.3): whoever fetched the last list
+/// before that end would otherwise never see it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Listed {
+    /// What ended before this is on no list any more.
+    gone: UnixTime,
+    /// What ended before this, and is not gone, has been listed since then.
+    since: UnixTime,
+}
+
+impl Listed {
+    fn read(house: &House, realm: &RealmState, authority: &Authority) -> Result<Self, Unpublished> {
+        let stored = house.registry.noted(realm.key, LISTED, authority.id.octets())?;
+        let Some(octets) = stored.and_then(|s| <[u8; 16]>::try_from(s).ok()) else {
+            return Ok(Self::default());
+        };
+        let both = u128::from_be_bytes(octets);
+        let moment =
+            |millis: u128| UnixTime::from_millis(u64::try_from(millis).unwrap_or_default());
+        Ok(Self { gone: moment(both >> 64), since: moment(both & u128::from(u64::MAX)) })
+    }
+
+    /// A list stands for as long as the schedule has it before what it named may leave: lists that
+    /// follow each other within a second, after revocations, count as one.
+    fn is_due(self, now: UnixTime) -> bool {
+        now >= self.since.plus_secs(SCHEDULE.as_secs())
+    }
+
+    /// What a list that is made now leaves out: what ended before this.
+    fn left_out(self, now: UnixTime) -> UnixTime {
+        if self.is_due(now) { self.since } else { self.gone }
+    }
+
+    /// What is so once that list is shown.
+    fn shown(self, now: UnixTime) -> Self {
+        if self.is_due(now) { Self { gone: self.since, since: now } } else { self }
+    }
+
+    /// Durable only behind the list: if we crash in between, the next list names once more what
+    /// this one had left out, which harms nobody.
+    fn keep(
+        self,
+        house: &House,
+        realm: &RealmState,
+        authority: &Authority,
+    ) -> Result<(), Unpublished> {
+        if self == Self::read(house, realm, authority)? {
+            return Ok(());
+        }
+        let both = u128::from(self.gone.millis()) << 64 | u128::from(self.since.millis());
+        let value = both.to_be_bytes().to_vec();
+        Ok(house.registry.note_wait(realm.key, LISTED, authority.id.octets(), Some(value))?)
+    }
 }
 
 /// A number that was never used before, durable before a CRL carries it (RFC 5280 §5.2.3: it only
@@ -158,5 +222,37 @@ impl From<CommitError> for Unpublished {
 impl From<KeyError> for Unpublished {
     fn from(error: KeyError) -> Self {
         Self::Key(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_leaves_only_after_a_list_made_past_its_end_has_stood_for_a_schedule() {
+        let at = |secs: u64| UnixTime::from_secs(1_800_000_000 + secs);
+        let hour = SCHEDULE.as_secs();
+        let mut listed = Listed::default().shown(at(0));
+        let ends = at(10);
+        // On every list up to the one that is a schedule younger than the first past its end.
+        for now in [at(0), at(5), at(11), at(hour - 1), at(hour), at(hour + 5), at(2 * hour - 1)] {
+            assert!(ends >= listed.left_out(now), "still listed at {now:?}");
+            listed = listed.shown(now);
+        }
+        assert!(ends < listed.left_out(at(2 * hour)), "and then no more");
+        listed = listed.shown(at(2 * hour));
+        assert!(ends < listed.left_out(at(2 * hour + 1)), "for good");
+    }
+
+    #[test]
+    fn after_a_long_stop_what_ended_meanwhile_is_named_once_more() {
+        let at = |secs: u64| UnixTime::from_secs(1_800_000_000 + secs);
+        let listed = Listed::default().shown(at(0));
+        let (ends, back) = (at(1000), at(1_000_000));
+        assert!(ends >= listed.left_out(back));
+        let listed = listed.shown(back);
+        assert!(ends >= listed.left_out(back.plus_secs(1)));
+        assert!(ends < listed.left_out(back.plus_secs(SCHEDULE.as_secs())));
     }
 }

@@ -3,10 +3,13 @@
 //! change of one of them.
 
 use crate::clock::{Clock, SystemDice};
+use crate::contacts::Contacts;
 use crate::metrics::Metrics;
 use crate::rate::Rates;
 use crate::record::Strangers;
 use crate::settings::Settings;
+use crate::tell::health::Sinks;
+use crate::witness::ask::Witnessing;
 use crate::writing::Writing;
 use ca::{Addresses, Issuer};
 use identity::authority::{Authority, AuthorityState, KeyId, Role};
@@ -37,12 +40,18 @@ pub struct House {
     pub metrics: Arc<Metrics>,
     /// Whether the registry can be written.
     pub writing: Arc<Writing>,
+    /// Who was in contact, and who was set aside for it.
+    pub contacts: Contacts,
     /// How often each device asks.
     pub rates: Rates,
     /// Refusals of those who proved nothing.
     pub strangers: Strangers,
+    /// How the receivers of events are.
+    pub sinks: Sinks,
     /// Signs checkpoints.
     pub ledger_key: Arc<dyn Signer>,
+    /// What is known of the ledger's witnesses.
+    pub witnessing: Witnessing,
     public_url: Option<String>,
     keyring: RwLock<Keyring>,
     realms: RwLock<BTreeMap<RealmName, Arc<RealmState>>>,
@@ -130,9 +139,12 @@ impl House {
             clock: furniture.clock,
             metrics: Arc::default(),
             writing: Arc::default(),
+            contacts: Contacts::default(),
             rates: Rates::default(),
             strangers: Strangers::default(),
+            sinks: Sinks::default(),
             ledger_key: furniture.ledger_key,
+            witnessing: Witnessing::default(),
             public_url: furniture.public_url,
             keyring: RwLock::new(furniture.keyring),
             realms: RwLock::default(),
@@ -140,6 +152,7 @@ impl House {
         };
         for realm in house.registry.realms() {
             house.reload(&realm.name)?;
+            house.contacts.recall(&house.registry, realm.key, house.clock.now())?;
         }
         Ok(Arc::new(house))
     }

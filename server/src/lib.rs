@@ -2,8 +2,10 @@
 //! below.
 
 pub mod births;
+pub mod caller;
 pub mod checkpoint;
 pub mod clock;
+pub mod contacts;
 pub mod crl;
 pub mod device;
 pub mod found;
@@ -17,12 +19,15 @@ pub mod metrics;
 pub mod operator;
 pub mod public;
 pub mod rate;
+pub mod receipt;
 pub mod record;
 pub mod sd;
 pub mod serve;
 pub mod settings;
 pub mod standing;
+pub mod tell;
 pub mod tls;
+pub mod witness;
 pub mod writing;
 
 pub use home::ServeOptions;

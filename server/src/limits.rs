@@ -74,6 +74,10 @@ pub const BODY: Duration = Duration::from_secs(20);
 /// and enough for the slowest body above.
 pub const DRAIN: Duration = Duration::from_secs(25);
 
+/// How long a request in flight may take to end after the key of its connection did. It will be
+/// refused, and the sentence says why; who sends its body slower is cut without one.
+pub const CUT_DRAIN: Duration = Duration::from_secs(2);
+
 /// Certificates of a client chain that are read: one more than the six that EST takes, so that a
 /// longer chain is refused with a sentence, and not cut where its root would be.
 pub const CHAIN_MAX: usize = 7;

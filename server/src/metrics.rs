@@ -25,10 +25,15 @@ const COMMIT_BOUNDS_US: [u64; 11] =
 pub struct Metrics {
     enrollments: Counters,
     refusals: Counters,
+    signals: Counters,
     births: Counters,
+    revocations: Counters,
     requests: Counters,
+    tellings: Counters,
     listeners: Mutex<BTreeMap<&'static str, Arc<Tally>>>,
     published: Gauges,
+    witness_lag: Gauges,
+    witness_seen: Gauges,
     commits: Histogram,
 }
 
@@ -45,14 +50,29 @@ impl Metrics {
         self.refusals.add(&[("realm", realm), ("door", door), ("rule", rule)]);
     }
 
+    /// Something says that an identity is misused; the names are `identity::Signal`'s.
+    pub fn signal(&self, realm: &str, signal: &str) {
+        self.signals.add(&[("realm", realm), ("signal", signal)]);
+    }
+
     /// A station asked for a birth: `result` is `issued`, `again` or `refused`.
     pub fn birth(&self, realm: &str, result: &str) {
         self.births.add(&[("realm", realm), ("result", result)]);
     }
 
+    /// Certificates were revoked or put on hold, for `reason` (RFC 5280).
+    pub fn revoked(&self, realm: &str, reason: &str, count: u64) {
+        self.revocations.add_many(&[("realm", realm), ("reason", reason)], count);
+    }
+
     /// The operators' interface answered.
     pub fn request(&self, realm: &str, method: &str, status: u16) {
         self.requests.add(&[("realm", realm), ("method", method), ("status", &status.to_string())]);
+    }
+
+    /// A receiver of events was told an entry: `result` is `delivered`, `failed` or `dead`.
+    pub fn told(&self, realm: &str, sink: &str, result: &str) {
+        self.tellings.add(&[("realm", realm), ("sink", sink), ("result", result)]);
     }
 
     /// Where the connections of `listener` are counted.
@@ -73,16 +93,44 @@ impl Metrics {
         self.published.change(&[("realm", realm)], |_| secs);
     }
 
+    /// A witness was shown a ledger of `size` entries; what it cosigned last had so many, at so many
+    /// seconds since 1970.
+    pub fn witnessed(&self, realm: &str, witness: &str, size: u64, cosigned: Option<(u64, u64)>) {
+        let labels = [("realm", realm), ("witness", witness)];
+        let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        let lag = size.saturating_sub(cosigned.map_or(0, |(size, _)| size));
+        self.witness_lag.change(&labels, |_| number(lag));
+        self.witness_seen.change(&labels, |_| number(cosigned.map_or(0, |(_, at)| at)));
+    }
+
     /// Writes what was counted for `realm`, and what belongs to none.
     pub(crate) fn write(&self, realm: &str, page: &mut Page) {
         page.counters("muster_enrollments_total", "Leaves asked for.", realm, &self.enrollments);
         page.counters("muster_refusals_total", "Requests turned away.", realm, &self.refusals);
+        page.counters(
+            "muster_signals_total",
+            "Signs that an identity is misused.",
+            realm,
+            &self.signals,
+        );
         page.counters("muster_births_total", "Births asked for.", realm, &self.births);
+        page.counters(
+            "muster_revocations_total",
+            "Certificates revoked or put on hold.",
+            realm,
+            &self.revocations,
+        );
         page.counters(
             "muster_operator_requests_total",
             "Requests to the operators' interface.",
             realm,
             &self.requests,
+        );
+        page.counters(
+            "muster_sink_deliveries_total",
+            "Attempts to tell a receiver of an event.",
+            realm,
+            &self.tellings,
         );
         self.write_listeners(page);
         page.gauges(
@@ -90,6 +138,18 @@ impl Metrics {
             "When the newest CRL was published.",
             realm,
             &self.published,
+        );
+        page.gauges(
+            "muster_witness_lag_entries",
+            "Entries that a witness has not cosigned.",
+            realm,
+            &self.witness_lag,
+        );
+        page.gauges(
+            "muster_witness_cosigned_timestamp_seconds",
+            "When a witness cosigned last, by its clock; 0 where it never did.",
+            realm,
+            &self.witness_seen,
         );
         page.histogram("muster_commit_seconds", "Durable commits.", &self.commits);
     }
@@ -131,16 +191,20 @@ struct Counters(RwLock<HashMap<String, AtomicU64>>);
 
 impl Counters {
     fn add(&self, labels: &[(&str, &str)]) {
+        self.add_many(labels, 1);
+    }
+
+    fn add_many(&self, labels: &[(&str, &str)], more: u64) {
         let key = written(labels);
         if let Ok(series) = self.0.read()
             && let Some(count) = series.get(&key)
         {
-            count.fetch_add(1, Ordering::Relaxed);
+            count.fetch_add(more, Ordering::Relaxed);
             return;
         }
         if let Ok(mut series) = self.0.write() {
             let key = if series.len() < SERIES_MAX { key } else { String::new() };
-            series.entry(key).or_default().fetch_add(1, Ordering::Relaxed);
+            series.entry(key).or_default().fetch_add(more, Ordering::Relaxed);
         }
     }
 

@@ -3,7 +3,7 @@
 //! summary entry per reason and hour.
 
 use crate::house::{House, RealmState};
-use identity::{Defect, DeviceId, Refusal, UnixTime};
+use identity::{Defect, DeviceId, Refusal, Signal, UnixTime};
 use ledger::{Class, Payload};
 use registry::{Change, RealmKey};
 use std::collections::BTreeMap;
@@ -48,7 +48,20 @@ impl House {
     /// Leaves the trace of a refusal. An outage of our own is logged and counted, and is no entry:
     /// the ledger may be what is out of order.
     pub async fn refused(&self, realm: &RealmState, what: Refused<'_>) {
+        let signal = match what.refusal {
+            Refusal::Denied(rule) => Signal::of_rule(rule),
+            Refusal::Malformed(_) | Refusal::Outage(_) => None,
+        };
+        self.refused_as(realm, what, signal).await;
+    }
+
+    /// As [`House::refused`], where the facts said more than the rule: whether the refusal is a
+    /// sign that an identity is misused.
+    pub async fn refused_as(&self, realm: &RealmState, what: Refused<'_>, signal: Option<Signal>) {
         let rule = rule_name(what.refusal);
+        if let Some(signal) = signal {
+            self.metrics.signal(realm.name().as_str(), signal.as_str());
+        }
         self.metrics.refusal(realm.name().as_str(), what.door.unwrap_or("none"), rule);
         if let Refusal::Outage(cause) = what.refusal {
             tracing::error!(realm = %realm.name(), want = what.want, "outage: {cause}");
@@ -56,8 +69,8 @@ impl House {
         }
         let now = self.clock.now();
         match what.device.or(what.mark.as_ref().map(|(device, _)| *device)) {
-            Some(device) => self.refused_device(realm, &what, device, now).await,
-            None => self.strangers.refused(realm.key, rule, what.from, now),
+            Some(device) => self.refused_device(realm, &what, (device, signal), now).await,
+            None => self.strangers.refused((realm.key, rule, signal), what.from, now),
         }
     }
 
@@ -65,7 +78,7 @@ impl House {
         &self,
         realm: &RealmState,
         what: &Refused<'_>,
-        device: DeviceId,
+        (device, signal): (DeviceId, Option<Signal>),
         now: UnixTime,
     ) {
         // A first mark changes the device, so its entry is not rationed; who is marked already is
@@ -85,6 +98,7 @@ impl House {
         if let Some(door) = what.door {
             payload = payload.with("door", door);
         }
+        payload = signed(payload, signal);
         if let Some(by) = what.by {
             payload = payload.with("by", by);
         }
@@ -106,7 +120,7 @@ impl House {
     /// (at a stop).
     pub async fn summarize_strangers(&self, all: bool) {
         let now = self.clock.now();
-        for ((realm, rule, hour), tally) in
+        for ((realm, rule, signal, hour), tally) in
             self.strangers.ended(if all { u64::MAX } else { now.hours() })
         {
             let payload = Payload::new("strangers.refused")
@@ -114,6 +128,7 @@ impl House {
                 .with("hour", hour)
                 .with("count", tally.count)
                 .with("last_from", tally.last_from.to_string());
+            let payload = signed(payload, signal);
             if let Err(error) = self.commit(realm, Change::Nothing, Class::Refusal, payload).await {
                 tracing::error!(
                     rule,
@@ -124,13 +139,26 @@ impl House {
     }
 }
 
+/// What a signal says of itself in an entry.
+fn signed(payload: Payload, signal: Option<Signal>) -> Payload {
+    match signal {
+        Some(signal) => {
+            payload.with("signal", signal.as_str()).with("severity", signal.severity().as_str())
+        }
+        None => payload,
+    }
+}
+
 /// Tallies of strangers, by realm, reason and hour.
 #[derive(Default)]
 pub struct Strangers {
-    tallies: Mutex<BTreeMap<(RealmKey, String, u64), Tally>>,
+    tallies: Mutex<BTreeMap<Summed, Tally>>,
     lines: Mutex<(u64, u32)>,
     ration: crate::rate::Rates,
 }
+
+/// What one summary is about: realm, rule, signal, hour.
+type Summed = (RealmKey, String, Option<Signal>, u64);
 
 struct Tally {
     count: u64,
@@ -138,8 +166,13 @@ struct Tally {
 }
 
 impl Strangers {
-    fn refused(&self, realm: RealmKey, rule: &str, from: IpAddr, now: UnixTime) {
-        let key = (realm, rule.to_owned(), now.hours());
+    fn refused(
+        &self,
+        (realm, rule, signal): (RealmKey, &str, Option<Signal>),
+        from: IpAddr,
+        now: UnixTime,
+    ) {
+        let key = (realm, rule.to_owned(), signal, now.hours());
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         let tally = tallies.entry(key).or_insert(Tally { count: 0, last_from: from });
         tally.count += 1;
@@ -161,7 +194,7 @@ impl Strangers {
     }
 
     /// Takes out the tallies of hours before `hour`.
-    fn ended(&self, hour: u64) -> Vec<((RealmKey, String, u64), Tally)> {
+    fn ended(&self, hour: u64) -> Vec<(Summed, Tally)> {
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         let (ended, open) =
             std::mem::take(&mut *tallies).into_iter().partition(|((.., h), _)| *h < hour);

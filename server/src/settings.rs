@@ -1,8 +1,10 @@
 //! The settings of a realm: few, named, bounded; kept as text in the registry, read here.
 
+use crate::witness::Named;
 use ca::Rules;
+use ca::contact::Caps;
 use const_oid::ObjectIdentifier;
-use identity::{Credential, Device, GroupName, UnixTime};
+use identity::{Credential, Device, GroupName, Response, UnixTime};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One setting that a realm may have.
@@ -17,7 +19,7 @@ pub struct Known {
 }
 
 /// Every setting.
-pub const KNOWN: [Known; 5] = [
+pub const KNOWN: [Known; 8] = [
     Known {
         key: "hw_type",
         meaning: "OID of the maker's hardware type; births then carry a HardwareModuleName (none)",
@@ -52,6 +54,30 @@ pub const KNOWN: [Known; 5] = [
         by_group: true,
         check: |v| within(v, 1, 1_000_000),
     },
+    Known {
+        key: "witness_quorum",
+        meaning: "how many witnesses must have cosigned a checkpoint before it is published, where \
+                  there are any (1)",
+        by_group: false,
+        check: |v| within(v, 0, 16),
+    },
+    Known {
+        key: "clone",
+        meaning: "what is done where two parties hold one identity: alarm, hold-newcomer or \
+                  quarantine; of several groups the mildest (quarantine)",
+        by_group: true,
+        check: |v| match Response::parse(v) {
+            Some(_) => Ok(()),
+            None => Err(format!("`{v}` is none of alarm, hold-newcomer and quarantine")),
+        },
+    },
+    Known {
+        key: "clone_quarantines_per_hour",
+        meaning: "devices that are quarantined for a clone within an hour, beyond which it is only \
+                  an alarm; a group's value bounds that group besides (20)",
+        by_group: true,
+        check: |v| within(v, 0, 10_000),
+    },
 ];
 
 /// Half of its life is when our agent renews.
@@ -60,6 +86,13 @@ const RENEW_AFTER_PERCENT_DEFAULT: u64 = 50;
 /// Certificates that one device may ask for in an hour: a device that renews on every start and
 /// crashes every minute still gets through.
 const DEVICE_RATE_DEFAULT: u32 = 60;
+
+/// One witness that sees everything already keeps a past from being rewritten.
+const WITNESS_QUORUM_DEFAULT: usize = 1;
+
+/// Devices of a realm that are quarantined for a clone within an hour: a copied device is one, a
+/// site restored from an old image some dozen; more in an hour is somebody who plays old keys.
+const CLONE_QUARANTINES_DEFAULT: u32 = 20;
 
 fn within(value: &str, least: u64, most: u64) -> Result<(), String> {
     match value.parse::<u64>() {
@@ -132,6 +165,43 @@ impl Settings {
         leaf.issued.plus_secs(life_s.saturating_mul(percent) / 100)
     }
 
+    /// The witnesses of the ledger, by name.
+    #[must_use]
+    pub fn witnesses(&self) -> Vec<Named> {
+        self.values.iter().filter_map(|((key, _), value)| Named::read(key, value)).collect()
+    }
+
+    /// How many of them must have cosigned a checkpoint before it is published.
+    #[must_use]
+    pub fn witness_quorum(&self) -> usize {
+        let number = self.number("witness_quorum", &BTreeSet::new());
+        number.and_then(|n| usize::try_from(n).ok()).unwrap_or(WITNESS_QUORUM_DEFAULT)
+    }
+
+    /// What is done about a clone of a device in `groups`: the mildest that one of them wants, since
+    /// a cut can do harm too; else what the realm wants.
+    #[must_use]
+    pub fn clone_response(&self, groups: &BTreeSet<GroupName>) -> Response {
+        let of = |group: Option<&GroupName>| {
+            let key = ("clone".to_owned(), group.cloned());
+            self.values.get(&key).and_then(|v| Response::parse(v))
+        };
+        let mildest = groups.iter().filter_map(|g| of(Some(g))).min();
+        mildest.or_else(|| of(None)).unwrap_or(Response::Quarantine)
+    }
+
+    /// How many devices may be quarantined for a clone within an hour: in the realm, and in each of
+    /// `groups` that has a bound of its own.
+    #[must_use]
+    pub fn clone_caps(&self, groups: &BTreeSet<GroupName>) -> Caps {
+        let of = |group: Option<&GroupName>| {
+            let key = ("clone_quarantines_per_hour".to_owned(), group.cloned());
+            self.values.get(&key).and_then(|v| v.parse().ok())
+        };
+        let capped = groups.iter().filter_map(|g| Some((g.clone(), of(Some(g))?)));
+        Caps { realm: of(None).unwrap_or(CLONE_QUARANTINES_DEFAULT), groups: capped.collect() }
+    }
+
     /// Certificates that a device in `groups` may ask for in an hour.
     #[must_use]
     pub fn device_rate_per_hour(&self, groups: &BTreeSet<GroupName>) -> u32 {
@@ -155,6 +225,29 @@ mod tests {
 
         assert_eq!(settings.value("overlap_s", &[north].into()), Some("7"));
         assert_eq!(settings.value("overlap_s", &BTreeSet::new()), Some("100"));
+    }
+
+    #[test]
+    fn of_several_groups_the_mildest_response_to_a_clone_holds_and_every_bound() {
+        let group = |name: &str| GroupName::parse(name).unwrap();
+        let row = |key: &str, of: Option<&str>, value: &str| {
+            (key.to_owned(), of.map(group), value.to_owned())
+        };
+        let settings = Settings::read(&[
+            row("clone", None, "quarantine"),
+            row("clone", Some("all"), "quarantine"),
+            row("clone", Some("ward"), "alarm"),
+            row("clone_quarantines_per_hour", None, "9"),
+            row("clone_quarantines_per_hour", Some("ward"), "2"),
+        ]);
+
+        let both = [group("all"), group("ward")].into();
+        assert_eq!(settings.clone_response(&both), Response::Alarm);
+        assert_eq!(settings.clone_response(&[group("all")].into()), Response::Quarantine);
+        assert_eq!(Settings::default().clone_response(&both), Response::Quarantine);
+        let caps = settings.clone_caps(&both);
+        assert_eq!((caps.realm, caps.groups), (9, [(group("ward"), 2)].into()));
+        assert!(check("clone", "shrug", true).unwrap_err().contains("hold-newcomer"));
     }
 
     #[test]

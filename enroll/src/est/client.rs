@@ -213,8 +213,14 @@ fn read<T>(
     match incoming.status {
         200 => body(incoming).map(Reply::Done),
         202 => Ok(Reply::Later { after_s: after_s.unwrap_or(LATER_DEFAULT_S) }),
-        status => Ok(Reply::Refused { status, sentence: sentence(incoming.body), after_s }),
+        _ => Ok(refused(incoming)),
     }
+}
+
+/// What an answer says that is a no.
+pub(crate) fn refused<T>(incoming: &Incoming<'_>) -> Reply<T> {
+    let after_s = incoming.retry_after.and_then(retry_after);
+    Reply::Refused { status: incoming.status, sentence: sentence(incoming.body), after_s }
 }
 
 /// Seconds of a `Retry-After`. The form with a date needs a clock, which a device may not have: it

@@ -9,71 +9,10 @@ mod table;
 
 pub use table::{EVENTS, FIELDS};
 
+pub use identity::Severity;
+
 use crate::Class;
-use std::fmt;
-
-/// How grave an event is for the one who watches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// The daily life of a fleet.
-    Info,
-    /// Somebody changed what holds, or what is rare.
-    Notice,
-    /// Something was refused or taken away: look when you have time.
-    Warning,
-    /// An identity is in doubt, or an authority ended: look now.
-    Critical,
-}
-
-impl Severity {
-    /// Every one, the mildest first.
-    pub const ALL: [Self; 4] = [Self::Info, Self::Notice, Self::Warning, Self::Critical];
-
-    /// The word.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Notice => "notice",
-            Self::Warning => "warning",
-            Self::Critical => "critical",
-        }
-    }
-
-    /// Reads the word; `None` for any other.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|severity| severity.as_str() == text)
-    }
-
-    /// The number of syslog (RFC 5424 §6.2.1): 1 is an alert, 6 is informational.
-    #[must_use]
-    pub const fn syslog(self) -> u8 {
-        match self {
-            Self::Info => 6,
-            Self::Notice => 5,
-            Self::Warning => 4,
-            Self::Critical => 1,
-        }
-    }
-
-    /// The number of ArcSight's Common Event Format, from 0 to 10.
-    #[must_use]
-    pub const fn cef(self) -> u8 {
-        match self {
-            Self::Info => 1,
-            Self::Notice => 4,
-            Self::Warning => 7,
-            Self::Critical => 10,
-        }
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use identity::Signal;
 
 /// A kind of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +83,15 @@ pub fn document() -> String {
             }
         }
     }
+    text.push_str(
+        "\n## Signals\n\nSigns that an identity is misused, as the members `signal` and `severity` \
+         tell them and\n`muster_signals_total` counts them.\n\n\
+         | signal | severity | what it says | what to do |\n|---|---|---|---|\n",
+    );
+    for signal in Signal::ALL {
+        let (severity, said, next) = (signal.severity(), signal.sentence(), signal.next());
+        text.push_str(&format!("| `{signal}` | {severity} | {said} | {next} |\n"));
+    }
     text.push_str("\n## Members\n\n| member | what it says |\n|---|---|\n");
     for (name, meaning) in FIELDS {
         text.push_str(&format!("| `{name}` | {meaning} |\n"));
@@ -188,7 +136,7 @@ mod tests {
     #[test]
     fn severities_are_read_as_they_are_written() {
         for severity in Severity::ALL {
-            assert_eq!(Severity::parse(severity.as_str()), Some(severity));
+            assert_eq!(Severity::parse(severity.as_str()), Some(*severity));
         }
         assert_eq!(Severity::parse("CRITICAL"), None);
     }

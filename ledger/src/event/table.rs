@@ -41,11 +41,11 @@ events! {
         "A birth certificate was issued.";
 
     401 Join Info "join.issued"
-        ["device" "serial" "spki" "generation" "issuer" "ends" "certificate" "binding" "door" "token" "from"]
+        ["device" "serial" "spki" "generation" "issuer" "ends" "certificate" "binding" "door" "token" "signal" "severity" "from"]
         "A device joined, and received its first leaf or a new one by its birth certificate.";
 
     501 Renewal Info "renew.issued"
-        ["device" "serial" "spki" "generation" "issuer" "ends" "certificate" "binding" "door" "token" "from"]
+        ["device" "serial" "spki" "generation" "issuer" "ends" "certificate" "binding" "door" "token" "signal" "severity" "from"]
         "A device renewed its leaf.";
 
     601 Standing Warning "device.suspended" ["device" "was" "standing" "reason" "by" "from"]
@@ -56,24 +56,38 @@ events! {
     603 Standing Warning "device.retired" ["device" "was" "standing" "reason" "by" "from"]
         "A device was struck off for good: everything that it had is revoked."
         => "Nothing, where it was planned. `muster device erase` destroys what is personal.";
+    604 Standing Warning "device.quarantined" ["device" "was" "standing" "reason" "by" "from"]
+        "A device was quarantined: its leaves are on hold, and it is let in nowhere."
+        => "Find out why, then `muster device release` (it must come with a new key) or `retire`.";
+    605 Standing Notice "device.released" ["device" "was" "standing" "reason" "by" "from"]
+        "A quarantine ended: the held leaves are revoked, and the device may join with a new key.";
 
     701 Revocation Warning "certificate.revoked" ["device" "serials" "spki" "reason" "by" "from"]
         "Certificates were revoked."
         => "Where the reason is `keyCompromise`, look for what the key was used for before.";
 
-    801 Refusal Warning "join.denied" ["device" "rule" "reason" "door" "by" "from"]
+    704 Revocation Notice "device.left" ["device" "serials" "spki" "reason" "from"]
+        "A device left by itself: its leaves are revoked, and it joins again only with what it joined with before.";
+
+    801 Refusal Warning "join.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
         "A known device was refused when it wanted to join."
         => "The rule says whose move is next: see `reason`.";
-    802 Refusal Warning "renew.denied" ["device" "rule" "reason" "door" "by" "from"]
+    802 Refusal Warning "renew.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
         "A known device was refused when it wanted to renew."
         => "The rule says whose move is next: see `reason`.";
-    803 Refusal Warning "request.denied" ["device" "rule" "reason" "door" "by" "from"]
+    803 Refusal Warning "request.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
         "A request of a known device was refused before it was clear what it wanted."
         => "The rule says whose move is next: see `reason`.";
-    804 Refusal Warning "birth.denied" ["device" "rule" "reason" "door" "by" "from"]
+    804 Refusal Warning "birth.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
         "A birth of a device that is already known was refused."
         => "A second birth for one serial number is rework (`--replace`) or a fraud: ask the line.";
-    805 Refusal Notice "strangers.refused" ["rule" "hour" "count" "last_from"]
+    806 Refusal Warning "report.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
+        "What a device said of itself was refused, or it had no right to say it."
+        => "Where the rule is `contradiction`, the identifiers are not those of its birth: see the mark in `muster device show`.";
+    807 Refusal Warning "leave.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
+        "A device that may not speak wanted to leave."
+        => "Nothing: it is refused already.";
+    805 Refusal Notice "strangers.refused" ["rule" "signal" "severity" "hour" "count" "last_from"]
         "So many strangers that proved nothing were refused by one rule within an hour.";
 
     901 Token Notice "token.made" ["token" "uses" "ends" "groups" "serial_number" "by" "from"]
@@ -105,19 +119,47 @@ events! {
 
     1301 Setting Notice "setting.set" ["key" "group" "value" "by" "from"]
         "A setting of the realm or of a group was changed.";
+    1302 Setting Notice "sink.set" ["sink" "kind" "url" "format" "severity" "verbs" "anchored" "by" "from"]
+        "A receiver of events was made or changed."
+        => "Find out who reads your events now, if nobody told you.";
+    1303 Setting Notice "sink.removed" ["sink" "by" "from"]
+        "A receiver of events was removed: it hears nothing from now on.";
+    1304 Setting Notice "sink.dropped" ["sink" "count" "by" "from"]
+        "Events that a receiver never took were given up by an operator; they stay in the ledger.";
+    1305 Setting Notice "witness.set" ["witness" "url" "verifier" "by" "from"]
+        "A witness of the ledger was named, or its address or key was changed."
+        => "Tell those who check receipts, if its key is one that they shall demand.";
+    1306 Setting Warning "witness.removed" ["witness" "verifier" "by" "from"]
+        "A witness of the ledger is asked no more."
+        => "Find out why: receipts that demand its cosignature will not hold any more.";
+
 
     1401 Group Info "group.added" ["device" "group" "by" "from"]
         "A device was put into a group.";
     1402 Group Info "group.removed" ["device" "group" "by" "from"]
         "A device was taken out of a group.";
 
-    1501 Use Info "leaf.used" ["device" "serial" "generation" "from"]
+    1501 Use Info "leaf.used" ["device" "serial" "generation" "print" "from"]
         "A handshake with a leaf completed for the first time: its predecessors end.";
+
+    1701 Signal Critical "clone.caught"
+        ["device" "signal" "severity" "reason" "response" "wanted" "was" "standing" "groups" "spki" "spent" "newcomer" "present"]
+        "Two parties hold one identity: a leaf completed a handshake after it was spent."
+        => "Find both holders in `muster device show`, and follow docs/jobs/cloned-device.md.";
+    1702 Signal Warning "key.knocked"
+        ["device" "spki" "signal" "severity" "reason" "print" "from"]
+        "A key that has ended (revoked, compromised, spent meanwhile) completed a handshake."
+        => "The signal says what it means: docs/jobs/cloned-device.md lists them.";
+
+    1801 Report Info "device.reported"
+        ["device" "firmware" "model" "serial_number" "mac" "imei" "ek_digest" "from"]
+        "A device said that it runs another firmware, or what is printed on it.";
 }
 
 /// What the members of payloads say. Octets are in hex where they are shown as text.
 pub const FIELDS: &[(&str, &str)] = &[
     ("allowed", "how many serial numbers the door's allow-list has"),
+    ("anchored", "whether the receiver is trusted by certificates of its own"),
     ("anchors", "SHA-256 of each trust anchor of the door"),
     ("assurance", "the assurance that the door gives"),
     ("authority", "the key identifier of the authority"),
@@ -129,14 +171,18 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("crl", "SHA-256 of the CRL"),
     ("device", "the device's UUID"),
     ("door", "the door's name"),
+    ("ek_digest", "SHA-256 of the TPM's endorsement key"),
     ("ends", "when it ends, in seconds since 1970"),
     ("entries", "how many certificates the CRL lists"),
+    ("firmware", "the version of what the device runs"),
+    ("format", "how an event is written for the receiver"),
     ("from", "the address that the request came from"),
     ("generation", "the order of the device's leaves, from 1"),
     ("group", "the group's name"),
-    ("groups", "the groups that it gives"),
+    ("groups", "the groups that it gives, or that the device is in"),
     ("hour", "which hour, counted since 1970"),
     ("id", "the public half of the credential"),
+    ("imei", "the IMEI"),
     ("issuer", "the key identifier of the authority that signed"),
     ("key", "the name of the setting"),
     ("key_kind", "the kind of key"),
@@ -144,8 +190,10 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("kind", "the kind of door"),
     ("last_from", "the address of the last of them"),
     ("lifetime_s", "seconds for which a certificate of the profile is good"),
+    ("mac", "the MAC addresses"),
     ("model", "the model, as it was said at birth or as the door sets it"),
     ("name", "the operator's name"),
+    ("newcomer", "the holder who came with the spent leaf: a map, see docs/contracts.md"),
     ("open", "whether the door is open"),
     ("operations", "SHA-256 of the SPKI of the operations authority"),
     ("operator", "the name of the first operator"),
@@ -153,6 +201,8 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("origin", "the origin line of the ledger's checkpoints"),
     ("pattern", "where in a maker's certificate the serial number stands, as a pattern"),
     ("place", "where in a maker's certificate the serial number stands"),
+    ("present", "the holder of the newest leaf in use: a map, see docs/contracts.md"),
+    ("print", "what the TLS hello looked like, see docs/contracts.md"),
     ("profile", "the profile's name"),
     ("realm", "the realm's name"),
     (
@@ -160,6 +210,7 @@ pub const FIELDS: &[(&str, &str)] = &[
         "why, in the operator's words, as a reason of RFC 5280, or as the sentence of the rule",
     ),
     ("replace", "why a second birth certificate was made"),
+    ("response", "what was done about a clone: alarm, hold-newcomer or quarantine"),
     ("role", "the role of an authority or of an operator"),
     ("root", "SHA-256 of the SPKI of the root"),
     ("rule", "the stable name of the rule that refused"),
@@ -168,12 +219,21 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("serials", "the serial numbers of the certificates"),
     ("server_key", "whether the server may make keys for devices of this profile"),
     ("service", "SHA-256 of the SPKI of the service authority"),
+    ("severity", "how grave the signal is, or the mildest events that a receiver is told of"),
+    ("signal", "the stable name of a sign that an identity is misused"),
+    ("sink", "the name of the receiver"),
+    ("spent", "since when the leaf is spent, in seconds since 1970"),
     ("spki", "SHA-256 of the public key (SPKI)"),
     ("standing", "where the device stands from now on"),
     ("state", "the state of the authority from now on"),
     ("token", "the public half of the join token"),
+    ("url", "where the receiver or the witness is"),
     ("usages", "the extended key usages of the profile"),
     ("uses", "how often the token may be used"),
     ("value", "the value from now on"),
+    ("verbs", "fronts of the verbs that the receiver is told of"),
+    ("verifier", "the key of a witness, as a C2SP verifier key"),
+    ("wanted", "the response that the hourly bound turned into an alarm"),
     ("was", "what it was before"),
+    ("witness", "what the operator calls the witness"),
 ];

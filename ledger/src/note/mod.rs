@@ -2,13 +2,16 @@
 //!
 //! A C2SP signed note whose text is a C2SP tlog-checkpoint, three lines of origin, size and root,
 //! signed with Ed25519. [`sign`] makes one, [`open`] believes one. The name of the key is the
-//! origin, so that one [`Origin`] serves for both.
+//! origin, so that one [`Origin`] serves for both. What witnesses add to it stands in [`cosign`].
+
+pub mod cosign;
 
 use crate::tree::Head;
+pub use cosign::Cosigned;
 use data_encoding::{BASE64, HEXLOWER};
 use identity::key::{Scheme, sha256};
 use identity::text::{base64, hex};
-use identity::{Defect, KeyError, KeyKind, PublicKey, Signer};
+use identity::{Defect, KeyError, KeyKind, PublicKey, Signer, UnixTime};
 use std::fmt;
 
 /// The octets that a note may have: sixteen signatures must be taken, and post-quantum ones have
@@ -100,26 +103,46 @@ impl Checkpoint {
     }
 }
 
+/// What a key signs: it stands in front of the key in a `vkey`, and in its id, so that a witness's
+/// word never passes for the log's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A note as it is (C2SP signed-note, Signature types).
+    Note = 1,
+    /// That a checkpoint was seen, and when (C2SP tlog-cosignature).
+    Cosignature = 4,
+}
+
 /// An Ed25519 key that signs notes, and the name that it signs under. It is written as a `vkey`,
 /// `name+id+key`, which is how witnesses and verifiers are told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifierKey {
     name: Origin,
+    kind: Kind,
     id: [u8; 4],
     key: PublicKey,
 }
 
-/// The type of Ed25519 signatures (C2SP signed-note, Signature types).
-const ED25519: u8 = 1;
 /// A SubjectPublicKeyInfo of an Ed25519 key (RFC 8410 §4) up to its 32 octets.
 const SPKI_FRONT: [u8; 12] = [0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
 
 impl VerifierKey {
-    /// The key under a name; `None` where it is not Ed25519.
+    /// The key of a log under its name; `None` where it is not Ed25519.
     #[must_use]
     pub fn new(name: &Origin, key: &PublicKey) -> Option<Self> {
+        Self::of(name, Kind::Note, key)
+    }
+
+    /// The key of a witness under its name; `None` where it is not Ed25519.
+    #[must_use]
+    pub fn cosigner(name: &Origin, key: &PublicKey) -> Option<Self> {
+        Self::of(name, Kind::Cosignature, key)
+    }
+
+    fn of(name: &Origin, kind: Kind, key: &PublicKey) -> Option<Self> {
+        let id = key_id(name, kind, key);
         let ed25519 = key.kind() == KeyKind::Ed25519;
-        ed25519.then(|| Self { name: name.clone(), id: key_id(name, key), key: key.clone() })
+        ed25519.then(|| Self { name: name.clone(), kind, id, key: key.clone() })
     }
 
     /// Reads a `vkey`.
@@ -138,12 +161,16 @@ impl VerifierKey {
         let name = Origin::parse(part()?).ok_or_else(broken)?;
         let id = HEXLOWER.decode(part()?.as_bytes()).map_err(|_| broken())?;
         let octets = BASE64.decode(part()?.as_bytes()).map_err(|_| broken())?;
-        let Some((&ED25519, raw @ [_, ..])) = octets.split_first() else { return Err(broken()) };
+        let (kind, raw) = match octets.split_first() {
+            Some((1, raw)) => (Kind::Note, raw),
+            Some((4, raw)) => (Kind::Cosignature, raw),
+            _ => return Err(broken()),
+        };
         if raw.len() != 32 {
             return Err(broken());
         }
         let key = PublicKey::parse(&[&SPKI_FRONT, raw].concat())?;
-        let made = Self::new(&name, &key).ok_or_else(broken)?;
+        let made = Self::of(&name, kind, &key).ok_or_else(broken)?;
         if made.id.as_slice() != id {
             return Err(Defect::new(
                 "vkey-id",
@@ -164,18 +191,24 @@ impl VerifierKey {
     pub const fn key(&self) -> &PublicKey {
         &self.key
     }
+
+    /// Whether it is a witness's, whose word is a cosignature.
+    #[must_use]
+    pub fn is_cosigner(&self) -> bool {
+        self.kind == Kind::Cosignature
+    }
 }
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = base64(&[&[ED25519], self.key.raw()].concat());
+        let key = base64(&[&[self.kind as u8], self.key.raw()].concat());
         write!(f, "{}+{}+{key}", self.name, hex(&self.id))
     }
 }
 
-/// The first four octets of `SHA-256(name ‖ "\n" ‖ 0x01 ‖ key)`: a short name, not a proof.
-fn key_id(name: &Origin, key: &PublicKey) -> [u8; 4] {
-    let hash = sha256(&[name.as_str().as_bytes(), b"\n", &[ED25519], key.raw()]);
+/// The first four octets of `SHA-256(name ‖ "\n" ‖ kind ‖ key)`: a short name, not a proof.
+fn key_id(name: &Origin, kind: Kind, key: &PublicKey) -> [u8; 4] {
+    let hash = sha256(&[name.as_str().as_bytes(), b"\n", &[kind as u8], key.raw()]);
     hash.first_chunk().copied().unwrap_or_default()
 }
 
@@ -194,6 +227,17 @@ pub fn sign(checkpoint: &Checkpoint, signer: &dyn Signer) -> Result<String, KeyE
 /// What a signature line begins with: an em dash and a space.
 const DASH: &str = "\u{2014} ";
 
+/// A note that was believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened<'a> {
+    /// What was signed, extension lines included, with its last newline.
+    pub text: &'a str,
+    /// What it says.
+    pub checkpoint: Checkpoint,
+    /// Which of the known witnesses saw it, each once.
+    pub cosigned: Vec<Cosigned>,
+}
+
 /// Reads a signed checkpoint and believes it: at least one of `keys` signed it under the name of
 /// its origin, and no signature of any of them is false. Signatures of unknown keys are not read,
 /// so that witnesses may add theirs.
@@ -202,21 +246,84 @@ const DASH: &str = "\u{2014} ";
 /// A [`Defect`]: `note-form`, `checkpoint-form`, `note-signature` (false) or `note-unsigned` (none
 /// that counts).
 pub fn open(note: &str, keys: &[VerifierKey]) -> Result<Checkpoint, Defect> {
-    let (text, signers) = open_note(note, keys)?;
-    let checkpoint = Checkpoint::parse(text)?;
-    if signers.contains(&&checkpoint.origin) {
-        return Ok(checkpoint);
-    }
-    let sentence =
-        format!("the checkpoint of `{}` is not signed under that name", checkpoint.origin);
-    Err(Defect::new("note-unsigned", sentence))
+    open_whole(note, keys).map(|opened| opened.checkpoint)
 }
 
-/// The text of a note, and under which names the keys that are known signed it: one at least.
+/// As [`open`]; `keys` are those of the log and of witnesses, and the answer also says which of the
+/// witnesses cosigned. One key under two names is one witness.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_whole<'a>(note: &'a str, keys: &[VerifierKey]) -> Result<Opened<'a>, Defect> {
+    open_where(note, keys, |key, origin| key.name == *origin)
+}
+
+/// As [`open_whole`], where the name of the log's key may be another than its origin: `keys` are
+/// those that count for the origin that the note says.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_of<'a>(note: &'a str, keys: &[VerifierKey]) -> Result<Opened<'a>, Defect> {
+    open_where(note, keys, |_, _| true)
+}
+
+fn open_where<'a>(
+    note: &'a str,
+    keys: &[VerifierKey],
+    counts: impl Fn(&VerifierKey, &Origin) -> bool,
+) -> Result<Opened<'a>, Defect> {
+    let (text, signed) = open_note(note, keys)?;
+    let checkpoint = Checkpoint::parse(text)?;
+    let of_log = |s: &Signed<'_>| s.at.is_none() && counts(s.key, &checkpoint.origin);
+    if !signed.iter().any(of_log) {
+        let origin = &checkpoint.origin;
+        let sentence = format!("the checkpoint of `{origin}` is not signed under that name");
+        return Err(Defect::new("note-unsigned", sentence));
+    }
+    let mut seen: Vec<&PublicKey> = Vec::new();
+    let mut cosigned = Vec::new();
+    for (key, at) in signed.iter().filter_map(|s| Some((s.key, s.at?))) {
+        if !seen.contains(&&key.key) {
+            seen.push(&key.key);
+            cosigned.push(Cosigned { witness: key.name.clone(), at });
+        }
+    }
+    Ok(Opened { text, checkpoint, cosigned })
+}
+
+/// A signature that holds.
+#[derive(Debug)]
+struct Signed<'k> {
+    key: &'k VerifierKey,
+    /// When, where it is a cosignature.
+    at: Option<UnixTime>,
+}
+
+/// The text of a note, and which of the known keys signed it: one at least.
 fn open_note<'a, 'k>(
     note: &'a str,
     keys: &'k [VerifierKey],
-) -> Result<(&'a str, Vec<&'k Origin>), Defect> {
+) -> Result<(&'a str, Vec<Signed<'k>>), Defect> {
+    let (text, lines) = split(note)?;
+    let mut signed = Vec::new();
+    for line in lines.split('\n') {
+        let (name, id, signature) = signature_line(line).ok_or_else(|| {
+            Defect::new("note-form", "a signature line is not an em dash, a name and base64")
+        })?;
+        let Some(key) = keys.iter().find(|key| key.name == name && key.id == id) else { continue };
+        let at = check(key, text, &signature).ok_or_else(|| {
+            Defect::new("note-signature", format!("the signature of `{name}` does not hold"))
+        })?;
+        signed.push(Signed { key, at });
+    }
+    if signed.is_empty() {
+        return Err(Defect::new("note-unsigned", "the note is not signed by any known key"));
+    }
+    Ok((text, signed))
+}
+
+/// The text of a note with its last newline, and its signature lines without theirs.
+pub(crate) fn split(note: &str) -> Result<(&str, &str), Defect> {
     let broken = |what: &'static str| Defect::new("note-form", what);
     if note.len() > NOTE_OCTETS_MAX {
         return Err(broken("a note has at most 128 KiB"));
@@ -228,21 +335,30 @@ fn open_note<'a, 'k>(
     let blank = note.rfind("\n\n").ok_or_else(|| broken("the note has no signatures"))?;
     let (text, rest) = note.split_at(blank + 1);
     let lines = rest.strip_prefix('\n').and_then(|lines| lines.strip_suffix('\n'));
-    let lines = lines.ok_or_else(|| broken("the note does not end with a line"))?;
-    let mut signers = Vec::new();
-    for line in lines.split('\n') {
-        let (name, id, signature) = signature_line(line)
-            .ok_or_else(|| broken("a signature line is not an em dash, a name and base64"))?;
-        let Some(key) = keys.iter().find(|key| key.name == name && key.id == id) else { continue };
-        key.key.verify(Scheme::Ed25519, text.as_bytes(), &signature).map_err(|_| {
-            Defect::new("note-signature", format!("the signature of `{name}` does not hold"))
-        })?;
-        signers.push(&key.name);
+    Ok((text, lines.ok_or_else(|| broken("the note does not end with a line"))?))
+}
+
+/// Reads the checkpoint in a note without believing it: only to look up whose keys would count.
+///
+/// # Errors
+/// A [`Defect`]: `note-form` or `checkpoint-form`.
+pub fn unbelieved(note: &str) -> Result<Checkpoint, Defect> {
+    Checkpoint::parse(split(note)?.0)
+}
+
+/// Whether a signature of `key` holds: then, of a cosignature, when it was made.
+fn check(key: &VerifierKey, text: &str, signature: &[u8]) -> Option<Option<UnixTime>> {
+    let verify = |message: &[u8], signature: &[u8]| {
+        key.key.verify(Scheme::Ed25519, message, signature).is_ok()
+    };
+    match key.kind {
+        Kind::Note => verify(text.as_bytes(), signature).then_some(None),
+        Kind::Cosignature => {
+            let (at, signature) = cosign::timestamp(signature)?;
+            verify(cosign::message(text, at).as_bytes(), signature)
+                .then(|| Some(UnixTime::from_secs(at)))
+        }
     }
-    if signers.is_empty() {
-        return Err(Defect::new("note-unsigned", "the note is not signed by any known key"));
-    }
-    Ok((text, signers))
 }
 
 fn signature_line(line: &str) -> Option<(Origin, [u8; 4], Vec<u8>)> {

@@ -81,9 +81,9 @@ fn a_note_of_another_implementation_opens() {
                 \u{2014} PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZ\
                 SNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n";
     let keys = [VerifierKey::parse(vkey).unwrap()];
-    let (text, signers) = open_note(note, &keys).unwrap();
+    let (text, signed) = open_note(note, &keys).unwrap();
     assert!(text.ends_with("problem is.\n"));
-    assert_eq!(signers, [keys[0].name()]);
+    assert_eq!(signed[0].key, &keys[0]);
     assert_eq!(keys[0].to_string(), vkey);
 }
 

@@ -8,7 +8,7 @@
 
 mod proof;
 
-pub use proof::{NoProof, consistency, inclusion, verify_consistency, verify_inclusion};
+pub use proof::{NoProof, consistency, inclusion, root, verify_consistency, verify_inclusion};
 
 use crate::Hash;
 use identity::Defect;

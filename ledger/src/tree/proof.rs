@@ -87,6 +87,14 @@ pub fn consistency(old: u64, new: u64, hashes: &impl Hashes) -> Result<Vec<Hash>
     Ok(proof)
 }
 
+/// The hash over the first `size` leaves.
+///
+/// # Errors
+/// [`NoProof::Missing`].
+pub fn root(size: u64, hashes: &impl Hashes) -> Result<Hash, NoProof> {
+    if size == 0 { Ok(empty_root()) } else { range(0, size, hashes) }
+}
+
 /// The largest power of two below `count`, which is at least 2.
 const fn split(count: u64) -> u64 {
     1 << (63 - (count - 1).leading_zeros())

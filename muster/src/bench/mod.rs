@@ -2,12 +2,13 @@
 //! own, and what it paid comes from the kernel's accounting of that process.
 //!
 //! [`enroll`] measures fresh and kept-alive enrollment, [`birth`] a production run, [`start`] the
-//! start on an empty and on a full home. [`field`] prepares what a run needs before the clock
+//! start on an empty and on a full home, [`ledger`] the ledger alone. [`field`] prepares what a run needs before the clock
 //! starts: keys and requests are pre-made.
 
 mod birth;
 mod enroll;
 mod field;
+mod ledger;
 mod measure;
 mod start;
 mod subject;
@@ -19,7 +20,7 @@ use clap::Subcommand;
 use measure::Line;
 use serde::Serialize;
 
-/// Measures this machine: enrollment, births, starts.
+/// Measures this machine: enrollment, births, starts, the ledger.
 ///
 /// A server is started in a temporary home, loaded from this process over loopback, and ended.
 /// Requests and keys are made before the clock starts; there is no TLS resumption; the ledger and
@@ -29,6 +30,7 @@ pub(crate) enum Bench {
     Enroll(enroll::Enroll),
     Birth(birth::Birth),
     Start(start::Start),
+    Ledger(ledger::Ledger),
 }
 
 #[derive(Serialize)]
@@ -44,6 +46,7 @@ pub(crate) async fn run(bench: Bench, session: &Session) -> Outcome {
         Bench::Enroll(enroll) => enroll::run(&enroll).await?,
         Bench::Birth(birth) => birth::run(&birth).await?,
         Bench::Start(start) => start::run(&start).await?,
+        Bench::Ledger(typed) => ledger::run(&typed)?,
     };
     let report = Report { machine: machine(), version: env!("CARGO_PKG_VERSION"), lines };
     session.show(&report, |report, paint| {

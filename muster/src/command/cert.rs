@@ -6,11 +6,15 @@ use crate::output::Paint;
 use crate::rest::Query;
 use crate::session::Session;
 use crate::table::{Table, members};
-use api::path::{CERTIFICATE, CERTIFICATE_REVOKE, CERTIFICATES, DEVICE_CERTIFICATES, fill};
-use api::{CertificateKind, CertificateView, Reason, RevocationRequest, RevocationResult};
+use api::path::{
+    CERTIFICATE, CERTIFICATE_RELEASE, CERTIFICATE_REVOKE, CERTIFICATES, DEVICE_CERTIFICATES, fill,
+};
+use api::{
+    CertificateKind, CertificateView, Reason, ReleaseResult, RevocationRequest, RevocationResult,
+};
 use clap::{Args, Subcommand};
 
-/// Certificates that devices were given: list, look at, revoke.
+/// Certificates that devices were given: list, look at, revoke, take off hold.
 ///
 /// A certificate is named as `cert:HEX` (or just HEX), its serial number, or as `spki:HEX`, the
 /// SHA-256 of its public key, which is the newest with that key.
@@ -19,6 +23,7 @@ pub(crate) enum Cert {
     List(List),
     Show(Show),
     Revoke(Revoke),
+    Release(Release),
 }
 
 /// List certificates, all or those of one device.
@@ -49,10 +54,13 @@ pub(crate) struct Show {
 
 /// Revoke a certificate, and every certificate of the same key; they are listed.
 ///
-/// To cut a whole device off, suspend or retire it instead.
+/// The reasons are those of RFC 5280. `certificateHold` can be lifted with `cert release`; every
+/// other is final. `keyCompromise` keeps the key out for good. To cut a whole device off, suspend or
+/// retire it instead.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  muster cert revoke cert:0190a5b27c3d0123456789abcdef0123 --reason keyCompromise")]
+  muster cert revoke cert:0190a5b27c3d0123456789abcdef0123 --reason keyCompromise
+  muster cert revoke cert:0190a5b27c3d0123456789abcdef0123 --reason certificateHold")]
 pub(crate) struct Revoke {
     /// The certificate.
     #[arg(value_name = "CERTIFICATE")]
@@ -60,6 +68,19 @@ pub(crate) struct Revoke {
     /// Why; `keyCompromise` also keeps the key out for good.
     #[arg(long, default_value = "unspecified", value_parser = word!(Reason))]
     reason: Reason,
+}
+
+/// Take a certificate off hold, and every leaf of the same key; they are listed.
+///
+/// Only a hold of `cert revoke --reason certificateHold` is lifted here. The hold of a suspended
+/// device is lifted by `device resume`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster cert release cert:0190a5b27c3d0123456789abcdef0123")]
+pub(crate) struct Release {
+    /// The certificate.
+    #[arg(value_name = "CERTIFICATE")]
+    name: String,
 }
 
 /// Does what was typed.
@@ -85,6 +106,11 @@ pub(super) async fn run(typed: Cert, session: &Session) -> Outcome {
             let path = fill(CERTIFICATE_REVOKE, &[&name]);
             let done: RevocationResult = rest.post(path, &RevocationRequest { reason }).await?;
             session.show(&done, |done, paint| table(&done.revoked, paint))
+        }
+        Cert::Release(Release { name }) => {
+            let path = fill(CERTIFICATE_RELEASE, &[&name]);
+            let done: ReleaseResult = rest.post(path, &serde_json::json!({})).await?;
+            session.show(&done, |done, paint| table(&done.released, paint))
         }
     }
 }

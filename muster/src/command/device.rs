@@ -272,6 +272,8 @@ fn sheet(device: &DeviceView, paint: Paint) -> String {
             ("born", Some(device.born.clone())),
             ("enrolled", device.enrolled.clone()),
             ("generation", Some(device.generation.to_string())),
+            ("firmware", device.reported.as_ref().and_then(|r| r.firmware.clone())),
+            ("reported", device.reported.as_ref().map(|r| r.at.clone())),
             ("mark", device.mark.clone()),
             ("weak", device.weak_detection.then(|| keeps_key.to_owned())),
         ],

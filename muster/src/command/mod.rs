@@ -13,9 +13,12 @@ pub(crate) mod ledger;
 mod operator;
 mod profile;
 mod realm;
+mod receipt;
 mod root;
 mod serve;
+mod sink;
 mod token;
+mod witness;
 mod words;
 
 use crate::failure::{Failure, Outcome};
@@ -26,8 +29,9 @@ use clap::{ColorChoice, Command, CommandFactory, FromArgMatches, Parser, Subcomm
 ///
 /// `muster serve` on an empty directory makes a complete, safe system and runs it. All other verbs
 /// ask a running one over REST, with the operator credential that they find by `--as FILE`,
-/// `$MUSTER_OPERATOR`, or `HOME/operator.toml`. Only `ledger verify FILES` and what the root's key
-/// signs (`ca sign`, `ca crl`) work without a server.
+/// `$MUSTER_OPERATOR`, or `HOME/operator.toml`. What others check without us works without a server
+/// (`receipt verify`, `ledger verify FILES` or `--url`), and so does what the root's key signs (`ca
+/// sign`, `ca crl`).
 ///
 /// HOME is `--home DIR`, or `$MUSTER_HOME`, or `/var/lib/muster` where there is one that you may
 /// read, or `./muster-home`.
@@ -65,6 +69,12 @@ enum Noun {
     Operator(operator::Operator),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    #[command(subcommand)]
+    Receipt(receipt::Receipt),
+    #[command(subcommand)]
+    Witness(witness::Witness),
+    #[command(subcommand)]
+    Sink(sink::Sink),
     Completion(completion::Completion),
     Demo(crate::demo::Demo),
     #[command(subcommand)]
@@ -85,6 +95,8 @@ impl Typed {
             // These two bring their own runtime, or need none.
             Noun::Serve(serve) => serve::run(serve, &session),
             Noun::Completion(completion) => completion::run(&completion),
+            Noun::Receipt(receipt) => receipt::run(&receipt, &session),
+            Noun::Witness(witness) => witness::run(&witness, &session),
             Noun::Demo(demo) => many()?.block_on(crate::demo::run(demo, &session)),
             Noun::Bench(bench) => many()?.block_on(crate::bench::run(bench, &session)),
             noun => tokio::runtime::Builder::new_current_thread()
@@ -114,7 +126,13 @@ async fn ask(noun: Noun, session: &Session) -> Outcome {
         Noun::Realm(realm) => realm::run(realm, session).await,
         Noun::Operator(operator) => operator::run(operator, session).await,
         Noun::Ledger(ledger) => ledger::run(ledger, session).await,
-        Noun::Serve(_) | Noun::Completion(_) | Noun::Demo(_) | Noun::Bench(_) => Ok(()),
+        Noun::Sink(sink) => sink::run(sink, session).await,
+        Noun::Serve(_)
+        | Noun::Completion(_)
+        | Noun::Receipt(_)
+        | Noun::Witness(_)
+        | Noun::Demo(_)
+        | Noun::Bench(_) => Ok(()),
     }
 }
 

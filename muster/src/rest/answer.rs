@@ -63,6 +63,12 @@ impl Answer {
         })
     }
 
+    /// The text of it.
+    pub(crate) fn text(&self) -> Outcome<String> {
+        String::from_utf8(self.body.to_vec())
+            .map_err(|_| Failure::new("the server's answer is no text"))
+    }
+
     fn failure(&self) -> Failure {
         let problem: Problem = serde_json::from_slice(&self.body).unwrap_or_default();
         let said = [&problem.detail, &problem.title].into_iter().find(|s| !s.is_empty());

@@ -107,6 +107,11 @@ impl Rest {
         self.send(Call::new(Method::GET, path)).await?.value()
     }
 
+    /// Reads something that is text and not JSON.
+    pub(crate) async fn text(&self, path: impl Into<String>) -> Outcome<String> {
+        self.send(Call::new(Method::GET, path)).await?.text()
+    }
+
     /// Reads one thing, and the tag of the state that it was read in.
     pub(crate) async fn get_tagged<T: DeserializeOwned>(
         &self,

@@ -3,7 +3,8 @@
 
 use super::rows_max;
 use crate::realm::{Operator, RealmKey};
-use crate::rows::{self, DOOR_COLUMNS, OPERATOR_COLUMNS, TOKEN_COLUMNS};
+use crate::rows::{self, DOOR_COLUMNS, OPERATOR_COLUMNS, SINK_COLUMNS, TOKEN_COLUMNS};
+use crate::sink::Sink;
 use crate::{ReadError, Registry};
 use identity::Certificate;
 use identity::authority::Authority;
@@ -156,6 +157,15 @@ impl Registry {
             }
         }
         Ok(None)
+    }
+
+    /// Every sink, by name.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn sinks(&self, realm: RealmKey) -> Result<Vec<Sink>, ReadError> {
+        let sql = format!("SELECT {SINK_COLUMNS} FROM sink WHERE realm = ?1 ORDER BY name");
+        self.pool().read(|db| db.all(&sql, [realm.0], rows::sink))
     }
 
     /// A note.

@@ -3,7 +3,9 @@
 
 pub(crate) mod text;
 
+use crate::change::Report;
 use crate::realm::{Operator, Realm, RealmKey, Role};
+use crate::sink::{Sink, SinkFormat, SinkKind};
 use identity::authority::{Authority, AuthorityState, KeyId, Role as AuthorityRole};
 use identity::credential::{Credential, CredentialKind, Reason, Requester, Revocation, Serial};
 use identity::device::{Assurance, Device, DeviceId, GroupName, Identifiers, Standing};
@@ -11,6 +13,7 @@ use identity::door::{Door, DoorKind, MakerRule, SerialPlace};
 use identity::profile::Profile;
 use identity::token::{Token, TokenId};
 use identity::{Certificate, KeyKind, RealmName, SpkiHash, UnixTime};
+use ledger::Severity;
 use rusqlite::types::Type;
 use rusqlite::{Result, Row};
 use std::collections::BTreeSet;
@@ -125,6 +128,23 @@ pub(crate) fn device(row: &Row<'_>) -> Result<Device> {
         groups: groups(row, 14, "device")?,
         door: row.get(16)?,
         mark: row.get(15)?,
+    })
+}
+
+pub(crate) const REPORT_COLUMNS: &str = "at, firmware, model, serial, macs, imei, ek_digest";
+
+pub(crate) fn report(row: &Row<'_>) -> Result<Report> {
+    Ok(Report {
+        at: moment(row, 0)?,
+        firmware: row.get(1)?,
+        identifiers: Identifiers {
+            model: row.get(2)?,
+            serial: row.get(3)?,
+            macs: set(row, 4, "report")?,
+            imei: row.get(5)?,
+            ek_digest: row.get(6)?,
+            ..Identifiers::default()
+        },
     })
 }
 
@@ -257,5 +277,22 @@ pub(crate) fn operator(row: &Row<'_>) -> Result<Operator> {
         digest: row.get(2)?,
         made: moment(row, 3)?,
         id: word(row, 4, "operator", TokenId::parse)?,
+    })
+}
+
+pub(crate) const SINK_COLUMNS: &str =
+    "name, kind, url, format, severity, verbs, anchors, secret, made";
+
+pub(crate) fn sink(row: &Row<'_>) -> Result<Sink> {
+    Ok(Sink {
+        name: row.get(0)?,
+        kind: word(row, 1, "sink", SinkKind::parse)?,
+        url: row.get(2)?,
+        format: word(row, 3, "sink", SinkFormat::parse)?,
+        least: word(row, 4, "sink", Severity::parse)?,
+        verbs: text::unpack(&row.get::<_, String>(5)?).collect(),
+        anchors: row.get(6)?,
+        secret: row.get(7)?,
+        made: moment(row, 8)?,
     })
 }

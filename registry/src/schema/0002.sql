@@ -7,7 +7,42 @@ CREATE INDEX entry_device ON entry (realm, device, number) WHERE device IS NOT N
 -- The number of the entry that tells of its issuance: what a receipt is made from.
 ALTER TABLE credential ADD COLUMN entry INTEGER;
 
+-- Who is told of entries as they come.
+CREATE TABLE sink (
+    realm INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    url TEXT NOT NULL,
+    format TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    verbs TEXT NOT NULL,
+    anchors TEXT,
+    secret BLOB NOT NULL,
+    made INTEGER NOT NULL,
+    PRIMARY KEY (realm, name)
+) WITHOUT ROWID;
+
+-- The number of the entry that tells of the last time that two parties were found to hold its
+-- identity: who they were stands there, and goes with it where it is erased.
+ALTER TABLE device ADD COLUMN caught INTEGER;
+CREATE INDEX device_caught ON device (realm, caught) WHERE caught IS NOT NULL;
+
+-- What a device last said of itself, apart from its row: that is written at every renewal.
+CREATE TABLE report (
+    realm INTEGER NOT NULL,
+    device BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    firmware TEXT,
+    model TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    macs TEXT NOT NULL,
+    imei TEXT,
+    ek_digest TEXT,
+    PRIMARY KEY (realm, device)
+) WITHOUT ROWID;
+
 ANALYZE sqlite_schema;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
+    ('device', 'device_caught', '100 100 1'),
     ('entry', 'entry_device', '1000000 1000000 10 1');
 ANALYZE sqlite_schema;

@@ -30,10 +30,13 @@ impl Batch<'_> {
                 self.stand(scene, (device, *expected), *to, *credentials)
             }
             Change::Revoked { serials, reason } => self.revoke_all(scene, serials, *reason),
+            Change::Released { serials } => self.release_all(scene, serials),
             Change::Grouped { device, expected, groups } => {
                 self.group(scene, (device, *expected), groups)
             }
             Change::Marked { device, mark } => self.mark(scene, device, mark),
+            Change::Reported { device, report } => self.report(scene, device, report),
+            Change::Caught { device, mark } => self.catch(scene, device, mark),
             Change::TokenMade(token) => self.make_token(scene, token),
             Change::TokenRevoked { id, at } => self.revoke_token(scene, id, *at),
             Change::DoorSet(door) => self.set_door(scene, door),
@@ -44,6 +47,8 @@ impl Batch<'_> {
             }
             Change::OperatorSet(operator) => self.set_operator(scene, operator),
             Change::OperatorRemoved(name) => self.remove_operator(scene, name),
+            Change::SinkSet(sink) => self.set_sink(scene, sink),
+            Change::SinkRemoved(name) => self.remove_sink(scene, name),
             Change::Batch(changes) => self.apply_all(scene, changes),
         }
     }

@@ -9,6 +9,7 @@ use crate::roll::{Roll, Turn};
 use crate::rows::{int, millis};
 use identity::SpkiHash;
 use identity::UnixTime;
+use identity::credential::Reason;
 use identity::device::DeviceId;
 use ledger::tree::{Frontier, leaf_hash};
 use rusqlite::{Connection, Params};
@@ -50,6 +51,8 @@ pub(super) struct Scene {
 pub(super) struct Pending {
     pub(super) turns: Vec<Turn>,
     pub(super) cuts: Vec<Cut>,
+    /// How many credentials were revoked or put on hold, and why.
+    pub(super) revoked: BTreeMap<(RealmKey, Reason), u64>,
     pub(super) founded: Vec<Realm>,
     /// The edges of the trees that grew.
     pub(super) ledgers: BTreeMap<RealmKey, Frontier>,

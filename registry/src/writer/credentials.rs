@@ -172,6 +172,26 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Lifts the hold of credentials and of every leaf of their keys.
+    pub(super) fn release_all(&mut self, scene: Scene, serials: &[Serial]) -> Step {
+        let mut on_hold = Vec::new();
+        for serial in serials {
+            let named = self.one(scene.realm, serial)?.ok_or(Clash::Missing)?;
+            let held = self.held(scene.realm, &named.device)?.into_iter().filter(|held| {
+                let leaf = held.kind == CredentialKind::Leaf && held.spki == named.spki;
+                (leaf || held.serial == named.serial) && held.is_on_hold()
+            });
+            on_hold.extend(held);
+        }
+        if on_hold.is_empty() {
+            return Err(Clash::Missing.into());
+        }
+        for held in &on_hold {
+            self.unhold(scene, held)?;
+        }
+        Ok(())
+    }
+
     /// Revokes one, or puts it on hold, where that is not weaker than what is so already. A final
     /// reason keeps the moment of the hold before it: from then on nobody relied on the
     /// certificate.
@@ -195,13 +215,14 @@ impl Batch<'_> {
             "UPDATE credential SET revoked = ?3, reason = ?4 WHERE realm = ?1 AND serial = ?2",
             (scene.realm.0, held.serial.octets(), millis(at), reason.as_str()),
         )?;
+        *self.pending.revoked.entry((scene.realm, reason)).or_default() += 1;
         self.pending.turns.push(Turn::Revoked(held.which(scene.realm), true));
         Ok(())
     }
 
     /// Lifts a hold; any other revocation stays.
     pub(super) fn unhold(&mut self, scene: Scene, held: &Held) -> rusqlite::Result<()> {
-        if held.revoked.is_none_or(|revoked| revoked.reason != Reason::CertificateHold) {
+        if !held.is_on_hold() {
             return Ok(());
         }
         self.run(
@@ -227,6 +248,10 @@ impl Batch<'_> {
 }
 
 impl Held {
+    fn is_on_hold(&self) -> bool {
+        self.revoked.is_some_and(|revoked| revoked.reason == Reason::CertificateHold)
+    }
+
     fn which(&self, realm: RealmKey) -> Which {
         Which { realm, spki: self.spki, serial: self.serial }
     }

@@ -193,13 +193,14 @@ impl Writer {
 
     /// What became durable becomes visible.
     fn publish(&mut self, pending: Pending) {
-        let Pending { turns, cuts, founded, ledgers, .. } = pending;
+        let Pending { turns, cuts, founded, ledgers, revoked, .. } = pending;
         self.shared.roll.turn(&turns);
         self.shared.founded(founded);
         self.shared.cut(&cuts);
         if turns.iter().any(|turn| matches!(turn, Turn::Revoked(..))) {
             self.shared.revoked();
         }
+        self.shared.counted(&revoked);
         for (realm, frontier) in ledgers {
             self.shared.grown(realm, frontier.size());
             self.ledgers.insert(realm, frontier);

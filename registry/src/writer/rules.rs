@@ -5,6 +5,7 @@ use crate::change::Clash;
 use crate::realm::Operator;
 use crate::rows::text::pack;
 use crate::rows::{int, maybe_moment, millis, moment, pack_groups};
+use crate::sink::Sink;
 use identity::authority::{Authority, AuthorityState, KeyId};
 use identity::device::GroupName;
 use identity::door::{Door, DoorKind};
@@ -186,6 +187,33 @@ impl Batch<'_> {
             )?,
         };
         Ok(())
+    }
+
+    pub(super) fn set_sink(&self, scene: Scene, sink: &Sink) -> Step {
+        self.run(
+            "INSERT INTO sink (realm, name, kind, url, format, severity, verbs, anchors, secret, \
+             made) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             ON CONFLICT (realm, name) DO UPDATE SET kind = excluded.kind, url = excluded.url, \
+             format = excluded.format, severity = excluded.severity, verbs = excluded.verbs, \
+             anchors = excluded.anchors, secret = excluded.secret, made = excluded.made",
+            params![
+                scene.realm.0,
+                sink.name,
+                sink.kind.as_str(),
+                sink.url,
+                sink.format.as_str(),
+                sink.least.as_str(),
+                pack(sink.verbs.iter().map(String::as_str)),
+                sink.anchors,
+                sink.secret,
+                millis(sink.made),
+            ],
+        )?;
+        Ok(())
+    }
+
+    pub(super) fn remove_sink(&self, scene: Scene, name: &str) -> Step {
+        found(self.run("DELETE FROM sink WHERE realm = ?1 AND name = ?2", (scene.realm.0, name))?)
     }
 
     pub(super) fn set_operator(&self, scene: Scene, operator: &Operator) -> Step {

@@ -9,10 +9,13 @@ use crate::clock::SystemDice;
 use crate::house::{House, RealmState};
 use crate::keys::NewKey;
 use crate::record::Refused;
+use ca::contact::Hint;
 use ca::{Approved, Granted, Judgement, Trust};
 use enroll::est::server::{self, Answer};
 use identity::ask::{Cause, KeySource, Want};
-use identity::{Ask, Certificate, KeyKind, Outside, PublicKey, Refusal, RuleId, Signer, UnixTime};
+use identity::{
+    Ask, Certificate, KeyKind, Outside, PublicKey, Refusal, RuleId, Signal, Signer, UnixTime,
+};
 use ledger::{Class, Payload};
 use registry::{Change, CommitError, ReadError};
 
@@ -33,6 +36,7 @@ struct Trace {
     door: Option<String>,
     device: Option<identity::DeviceId>,
     mark: Option<(identity::DeviceId, String)>,
+    signal: Option<Signal>,
 }
 
 /// Carries one wish to its durable answer.
@@ -57,7 +61,7 @@ pub(super) async fn enroll(house: &House, realm: &RealmState, ask: &Ask) -> Answ
                 mark: trace.mark,
             };
             house.metrics.enrollment(realm.name().as_str(), ask.want.as_str(), "refused");
-            house.refused(realm, refused).await;
+            house.refused_as(realm, refused, trace.signal).await;
             server::refuse(&refusal)
         }
     }
@@ -72,7 +76,7 @@ async fn decide(
     let trust = Trust { authorities: &realm.authorities, doors: &realm.doors };
     for _ in 0..DECISIONS_MAX {
         let now = house.clock.now();
-        let record = recorded(house, realm, ask).map_err(unreadable)?;
+        let record = recorded(house, realm, &ask.shown).map_err(unreadable)?;
         let recognized = ca::recognize_recorded(&ask.shown, record.as_ref(), &trust, now)?;
         let claim = Claim { recognized, record };
         let gathered = gather(house, realm, ask, claim, now).map_err(unreadable)?;
@@ -104,7 +108,9 @@ async fn attempt(
     {
         return Err(Refusal::Denied(RuleId::RATE));
     }
+    let hint = Hint::of(&gathered.recognized, &gathered.facts);
     let judged = ca::judge(ask, &gathered.recognized, gathered.facts, &rules, now);
+    trace.signal = hint.signal(&judged);
     if let (Err(Refusal::Denied(rule)), Some(device)) = (&judged, proven)
         && *rule == RuleId::CONTRADICTION
     {
@@ -126,10 +132,13 @@ async fn attempt(
     // leaves.
     let (want, class) =
         if granted.leaf.closes { (Want::Join, Class::Join) } else { (Want::Renew, Class::Renewal) };
-    let payload = payload(ask, want, &granted, trace.door.as_deref());
+    let payload = payload(ask, want, &granted, trace);
     match house.commit(realm.key, change(realm, granted), class, payload).await {
         Ok(_) => {
             house.metrics.enrollment(realm.name().as_str(), ask.want.as_str(), "issued");
+            if let Some(signal) = trace.signal {
+                house.metrics.signal(realm.name().as_str(), signal.as_str());
+            }
             Ok(Some(Enrolled { leaf, key: made }))
         }
         Err(CommitError::Conflict(_)) => Ok(None),
@@ -176,7 +185,7 @@ fn change(realm: &RealmState, granted: Granted) -> Change {
     }
 }
 
-fn payload(ask: &Ask, want: Want, granted: &Granted, door: Option<&str>) -> Payload {
+fn payload(ask: &Ask, want: Want, granted: &Granted, trace: &Trace) -> Payload {
     let binding = match ask.binding {
         identity::ask::Binding::Absent => "absent",
         identity::ask::Binding::Held => "held",
@@ -192,8 +201,12 @@ fn payload(ask: &Ask, want: Want, granted: &Granted, door: Option<&str>) -> Payl
         .with("certificate", identity::key::sha256(&[&granted.leaf.der]).to_vec())
         .with("binding", binding)
         .with("from", ask.from.to_string());
-    if let Some(door) = door {
-        payload = payload.with("door", door);
+    if let Some(door) = &trace.door {
+        payload = payload.with("door", door.as_str());
+    }
+    if let Some(signal) = trace.signal {
+        payload =
+            payload.with("signal", signal.as_str()).with("severity", signal.severity().as_str());
     }
     if let Some(token) = &granted.token {
         payload = payload.with("token", token.as_str());

@@ -3,6 +3,7 @@
 use crate::clock::SystemDice;
 use crate::house::{House, RealmState};
 use ca::{Facts, KeyFacts, Recognized};
+use identity::ask::Shown;
 use identity::door::Door;
 use identity::name::DeviceName;
 use identity::token::Token;
@@ -78,9 +79,9 @@ pub(super) fn gather<'a>(
 pub(super) fn recorded(
     house: &House,
     realm: &RealmState,
-    ask: &Ask,
+    shown: &Shown,
 ) -> Result<Option<Credential>, ReadError> {
-    let Some(shown) = ask.shown.chain.first() else { return Ok(None) };
+    let Some(shown) = shown.chain.first() else { return Ok(None) };
     let known = house.registry.roll().lookup(realm.key, &shown.spki_hash()).is_some();
     match shown.serial().filter(|_| known) {
         Some(serial) => house.registry.credential(realm.key, &serial),

@@ -4,12 +4,15 @@ use super::farewell::Farewell;
 use super::strangers::Line;
 use super::{Connection, Gate, Tally, proxy};
 use crate::limits;
+use crate::tls::Print;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use rustls::server::Acceptor;
 use std::convert::Infallible;
 use std::error::Error;
 use std::io;
@@ -21,7 +24,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
 
 pub(super) async fn carry<A, R, B>(mut stream: TcpStream, peer: SocketAddr, gate: Gate, answer: A)
 where
@@ -35,13 +39,19 @@ where
         gate.tally.unshaken.fetch_add(1, Relaxed);
         return;
     };
-    let line = gate.strangers.enter(peer, gate.limits.strangers_max, Instant::now());
+    let began = Instant::now();
+    let line = gate.strangers.enter(peer, gate.limits.strangers_max, began);
     let Some(config) = gate.tls.clone() else {
-        return requests(stream, Arc::new(Connection::plain(line)), &gate, answer).await;
+        return requests(stream, Arc::new(Connection::plain(line, began)), &gate, answer).await;
     };
-    match shake(TlsAcceptor::from(config), stream, &line).await {
-        Ok(stream) => {
-            let connection = Arc::new(Connection::tls(line, stream.get_ref().1));
+    match shake(config, stream, &line).await {
+        Ok((stream, print)) => {
+            let session = stream.get_ref().1;
+            let connection = Connection::tls(line, session, (print, began), &gate.sessions);
+            let connection = Arc::new(connection);
+            if let Some(met) = &gate.met {
+                met(Arc::clone(&connection)).await;
+            }
             requests(stream, connection, &gate, answer).await;
         }
         Err(error) => {
@@ -62,15 +72,25 @@ async fn behind_proxy(stream: &mut TcpStream, peer: IpAddr, gate: &Gate) -> io::
 }
 
 async fn shake(
-    acceptor: TlsAcceptor,
+    config: Arc<ServerConfig>,
     stream: TcpStream,
     line: &Line,
-) -> io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+) -> io::Result<(TlsStream<TcpStream>, Print)> {
     tokio::select! {
         biased;
-        shaken = timeout(limits::HANDSHAKE, acceptor.accept(stream)) => shaken?,
+        shaken = timeout(limits::HANDSHAKE, accept(config, stream)) => shaken?,
         () = line.until_cut() => Err(io::ErrorKind::ConnectionAborted.into()),
     }
+}
+
+/// The hello is looked at on the way, which costs it no second reading.
+async fn accept(
+    config: Arc<ServerConfig>,
+    stream: TcpStream,
+) -> io::Result<(TlsStream<TcpStream>, Print)> {
+    let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let print = Print::of(&begun.client_hello());
+    Ok((begun.into_stream(config).await?, print))
 }
 
 async fn requests<S, A, R, B>(stream: S, connection: Arc<Connection>, gate: &Gate, answer: A)
@@ -94,12 +114,17 @@ where
         .max_buf_size(limits::HEADER_OCTETS_MAX);
     let mut served = pin!(http.serve_connection(TokioIo::new(Farewell::new(stream)), service));
     let mut stop = gate.stop.clone();
+    let mut drain = limits::DRAIN;
     tokio::select! {
         biased;
         ended = served.as_mut() => return log_end(&gate.tally, &connection, ended),
         () = Arc::clone(&connection).until_cut() => {
             gate.tally.count_end(&connection);
             return;
+        }
+        () = Arc::clone(&connection).until_ended() => {
+            gate.tally.count_end(&connection);
+            drain = limits::CUT_DRAIN;
         }
         () = stop.asked() => {}
         () = age(gate.limits.lifetime) => {}
@@ -108,7 +133,7 @@ where
     served.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
-        ended = timeout(limits::DRAIN, served) => {
+        ended = timeout(drain, served) => {
             if let Ok(ended) = ended { log_end(&gate.tally, &connection, ended); }
         }
         () = Arc::clone(&connection).until_cut() => gate.tally.count_end(&connection),

@@ -1,13 +1,16 @@
 //! Who is at the other end of a connection, as far as the handshake says. Possession of the key is
 //! proved; chain, dates and standing are judged on every request, by others.
 
+use super::sessions::{Session, Sessions};
 use super::strangers::Line;
 use crate::limits::CHAIN_MAX;
+use crate::tls::Print;
 use identity::{Certificate, Defect};
 use rustls::pki_types::CertificateDer;
 use rustls::{ProtocolVersion, ServerConnection};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// RFC 9266 §2.
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
@@ -36,17 +39,36 @@ pub struct Connection {
     pub exporter: Option<[u8; 32]>,
     /// The version of TLS; `None` on the public port.
     pub version: Option<TlsVersion>,
+    /// What the ClientHello looked like; `None` on the public port.
+    pub print: Option<Print>,
+    began: Instant,
     line: Line,
+    session: Option<Session>,
 }
 
 impl Connection {
-    pub(super) fn plain(line: Line) -> Self {
+    pub(super) fn plain(line: Line, began: Instant) -> Self {
         let peer = line.peer();
-        let above = Vec::new();
-        Self { peer, holder: None, defect: None, above, exporter: None, version: None, line }
+        Self {
+            peer,
+            holder: None,
+            defect: None,
+            above: Vec::new(),
+            exporter: None,
+            version: None,
+            print: None,
+            began,
+            line,
+            session: None,
+        }
     }
 
-    pub(super) fn tls(line: Line, session: &ServerConnection) -> Self {
+    pub(super) fn tls(
+        line: Line,
+        session: &ServerConnection,
+        (print, began): (Print, Instant),
+        open: &Arc<Sessions>,
+    ) -> Self {
         let mut shown = session.peer_certificates().unwrap_or_default().iter().take(CHAIN_MAX);
         let (holder, defect) = match shown.next().map(|der| Certificate::parse(der)) {
             Some(Err(defect)) => (None, Some(defect)),
@@ -60,7 +82,10 @@ impl Connection {
         let exporter = (version == TlsVersion::Tls13)
             .then(|| session.export_keying_material([0; 32], EXPORTER_LABEL, Some(&[])).ok())
             .flatten();
-        Self { holder, defect, above, exporter, version: Some(version), ..Self::plain(line) }
+        let session = holder.as_ref().map(|shown| open.enter(shown.spki_hash()));
+        let (version, print) = (Some(version), Some(print));
+        let plain = Self::plain(line, began);
+        Self { holder, defect, above, exporter, version, print, session, ..plain }
     }
 
     /// All that the client showed, its own certificate first.
@@ -73,6 +98,12 @@ impl Connection {
         }
         let above = self.above.iter().map(|der| Certificate::parse(der));
         self.holder.iter().cloned().map(Ok).chain(above).collect()
+    }
+
+    /// How long ago the connection was accepted, before its handshake.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
     }
 
     /// Says that this client is no stranger: its credential was found valid. The limits of its
@@ -102,6 +133,14 @@ impl Connection {
 
     pub(super) fn was_evicted(&self) -> bool {
         self.line.was_evicted()
+    }
+
+    /// Waits until the key that the client proved ends, which one without a key never does.
+    pub(super) async fn until_ended(self: Arc<Self>) {
+        match &self.session {
+            Some(session) => session.until_ended().await,
+            None => std::future::pending().await,
+        }
     }
 
     pub(super) async fn until_cut(self: Arc<Self>) {

@@ -11,10 +11,12 @@ mod carry;
 mod connection;
 mod farewell;
 mod proxy;
+mod sessions;
 mod strangers;
 
 pub use body::{BodyError, read_body};
 pub use connection::{Connection, TlsVersion};
+pub use sessions::Sessions;
 pub use strangers::Strangers;
 
 use crate::home::config::Cidr;
@@ -26,6 +28,7 @@ use rustls::ServerConfig;
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -102,9 +105,13 @@ pub struct Tally {
     pub malformed: AtomicU64,
     /// Connections that had to make room for another of their address.
     pub evicted: AtomicU64,
-    /// Connections that were cut.
+    /// Connections that were cut: their device was struck off, or their key ended.
     pub cut: AtomicU64,
 }
+
+/// Told of each completed handshake, before the first request of its connection is read.
+pub type Met =
+    Arc<dyn Fn(Arc<Connection>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// A listener's door frame: everything that `serve` needs besides the socket.
 #[derive(Clone)]
@@ -117,13 +124,32 @@ pub struct Gate {
     pub proxies: Arc<[Cidr]>,
     /// Who has not proved anything yet.
     pub strangers: Arc<Strangers>,
+    /// Its open connections, by the key that their client proved.
+    pub sessions: Arc<Sessions>,
     /// What became of its connections.
     pub tally: Arc<Tally>,
+    /// Who hears of completed handshakes.
+    pub met: Option<Met>,
     /// When to stop.
     pub stop: Stop,
 }
 
 impl Gate {
+    /// A gate for plain HTTP, where everybody is a stranger and nobody is counted.
+    #[must_use]
+    pub fn plain(limits: Limits, stop: Stop) -> Self {
+        Self {
+            limits: descriptors().map_or(limits, |n| limits.within(n)),
+            tls: None,
+            proxies: Arc::new([]),
+            strangers: Arc::default(),
+            sessions: Arc::default(),
+            tally: Arc::default(),
+            met: None,
+            stop,
+        }
+    }
+
     fn trusts(&self, ip: IpAddr) -> bool {
         self.proxies.iter().any(|net| net.contains(ip))
     }

@@ -32,7 +32,9 @@ fn start(limits: Limits, tls: bool, proxies: &[Cidr]) -> Server {
         tls: config,
         proxies: proxies.into(),
         strangers: Arc::default(),
+        sessions: Arc::default(),
         tally: Arc::default(),
+        met: None,
         stop,
     };
     let (tell, seen) = mpsc::unbounded_channel();

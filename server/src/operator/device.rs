@@ -187,7 +187,11 @@ pub(crate) fn resolve(state: &State, who: &Who, name: &str) -> Result<Device, Re
 
 pub(super) fn shown(state: &State, who: &Who, device: &Device) -> Result<Response, Refused> {
     let leaves = state.house.registry.credentials_of(who.realm.key, &device.id, 3)?;
-    let view = view::device(device, &leaves_of(leaves), true);
+    let mut view = view::device(device, &leaves_of(leaves), true);
+    view.clone =
+        state.house.registry.caught(who.realm.key, &device.id)?.as_ref().and_then(view::clone);
+    let reported = state.house.registry.report(who.realm.key, &device.id)?;
+    view.reported = reported.as_ref().map(view::report);
     Ok(([(ETAG, format!("\"{}\"", device.version))], axum::Json(view)).into_response())
 }
 

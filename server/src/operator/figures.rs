@@ -7,6 +7,7 @@ use super::who::Viewer;
 use super::{State, apart};
 use crate::house::RealmState;
 use crate::metrics::Page;
+use crate::tell::letters;
 use api::{Check, Health, Ready};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -116,6 +117,19 @@ fn fleet(state: &State, realm: &RealmState, page: &mut Page) -> Result<(), Refus
     page.family("muster_ledger_entries", "gauge", "Entries of the ledger.");
     let size = registry.head(realm.key)?.size;
     page.row("muster_ledger_entries", &[("realm", name)], size as f64);
+    page.family("muster_sink_behind_entries", "gauge", "Entries that a receiver has yet to hear.");
+    for sink in registry.sinks(realm.key)? {
+        let next = letters::next(registry, realm.key, &sink.name)?.unwrap_or_default();
+        let labels = [("realm", name), ("sink", sink.name.as_str())];
+        let behind = size.saturating_sub(next);
+        page.row("muster_sink_behind_entries", &labels, behind as f64);
+    }
+    page.family("muster_sink_dead_letters", "gauge", "Entries that a receiver did not take.");
+    for sink in registry.sinks(realm.key)? {
+        let dead = letters::dead(registry, realm.key, &sink.name)?.len();
+        let labels = [("realm", name), ("sink", sink.name.as_str())];
+        page.row("muster_sink_dead_letters", &labels, dead as f64);
+    }
     page.family("muster_roll_keys", "gauge", "Keys in the roll, of all realms.");
     page.row("muster_roll_keys", &[], registry.roll().len() as f64);
     page.family("muster_roll_bytes", "gauge", "Memory of the roll.");

@@ -25,15 +25,19 @@ mod operators;
 mod page;
 mod profile;
 mod realm;
+mod receipt;
 mod refuse;
 mod said;
+mod sink;
 #[cfg(test)]
 mod tests;
 mod token;
 mod view;
 mod who;
+mod witness;
 mod workshop;
 
+pub(crate) use self::ledger::shown;
 pub use workshop::Workshop;
 
 use crate::clock::SystemDice;
@@ -113,11 +117,14 @@ fn devices() -> Router<State> {
         .route(path::DEVICE_RELEASE, post(change::release))
         .route(path::DEVICE_RETIRE, post(change::retire))
         .route(path::DEVICE_GROUP, put(change::group_add).delete(change::group_remove))
+        .route(path::DEVICE_RECEIPT, get(receipt::of_device))
         .route(path::GROUPS, get(realm::groups))
         .route(path::BIRTHS, post(birth::births))
         .route(path::CERTIFICATES, get(certificate::list))
         .route(path::CERTIFICATE, get(certificate::show))
         .route(path::CERTIFICATE_REVOKE, post(certificate::revoke))
+        .route(path::CERTIFICATE_RECEIPT, get(receipt::of_certificate))
+        .route(path::CERTIFICATE_RELEASE, post(certificate::release))
         .route(path::TOKENS, get(token::list).post(token::make))
         .route(path::TOKEN, get(token::show).delete(token::revoke))
 }
@@ -138,6 +145,11 @@ fn rules() -> Router<State> {
         .route(path::OPERATOR, delete(operators::remove))
         .route(path::REALM, get(realm::show))
         .route(path::SETTINGS, get(realm::settings).put(realm::set))
+        .route(path::SINKS, get(sink::list))
+        .route(path::SINK, get(sink::show).put(sink::set).delete(sink::remove))
+        .route(path::SINK_TEST, post(sink::test))
+        .route(path::SINK_DEAD, get(sink::dead).delete(sink::give_up))
+        .route(path::SINK_RETRY, post(sink::retry))
 }
 
 fn records() -> Router<State> {
@@ -146,6 +158,9 @@ fn records() -> Router<State> {
         .route(path::ENTRY, get(ledger::entry))
         .route(path::ROWS, get(ledger::rows))
         .route(path::HEAD, get(ledger::head))
+        .route(path::CONSISTENCY, get(receipt::consistency))
+        .route(path::WITNESSES, get(witness::list))
+        .route(path::WITNESS, put(witness::set).delete(witness::remove))
         .route(path::EVENTS, get(events::events))
         .route(path::METRICS, get(figures::metrics))
 }

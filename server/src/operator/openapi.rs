@@ -2,7 +2,7 @@
 
 use super::{
     authority, birth, certificate, change, device, door, events, figures, ledger, operators,
-    profile, realm, token, workshop,
+    profile, realm, receipt, sink, token, witness, workshop,
 };
 use api::Problem;
 use std::collections::BTreeMap;
@@ -33,6 +33,7 @@ pub(crate) fn document() -> String {
         change::group_remove,
         birth::births,
         certificate::list, certificate::show, certificate::revoke,
+        certificate::release,
         authority::list, authority::show, authority::install, authority::change,
         workshop::request, workshop::publish,
         token::list, token::show, token::make, token::revoke,
@@ -41,7 +42,11 @@ pub(crate) fn document() -> String {
         realm::groups, realm::show, realm::settings, realm::set,
         operators::list, operators::add, operators::remove,
         ledger::entries, ledger::entry, ledger::rows, ledger::head,
+        receipt::of_device, receipt::of_certificate, receipt::consistency,
+        witness::list, witness::set, witness::remove,
         events::events,
+        sink::list, sink::show, sink::set, sink::remove, sink::test, sink::dead, sink::give_up,
+        sink::retry,
         figures::health, figures::ready, figures::metrics,
         served,
     ),

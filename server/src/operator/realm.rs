@@ -112,7 +112,9 @@ fn check(key: &str, value: Option<&str>, by_group: bool) -> Result<(), Refused> 
 
 fn stored(state: &State, who: &Who) -> Result<Vec<SettingView>, Refused> {
     let rows = state.house.registry.settings(who.realm.key)?;
-    Ok(rows.iter().map(view::setting).collect())
+    // Witnesses have an address of their own.
+    let own = rows.iter().filter(|(key, _, _)| !key.starts_with(crate::witness::SETTING));
+    Ok(own.map(view::setting).collect())
 }
 
 fn uuid(octets: &[u8; 16]) -> String {

@@ -3,6 +3,7 @@
 
 use crate::births::Birth;
 use crate::house::RealmState;
+use ::ledger::{Map, Payload, Value};
 use api::*;
 use identity::authority::Authority;
 use identity::certificate::pem;
@@ -13,16 +14,6 @@ use identity::profile::Profile;
 use identity::text::{hex, rfc3339};
 use identity::token::Token;
 use identity::{Certificate, UnixTime};
-
-/// How grave an event is.
-pub(crate) const fn severity(word: ::ledger::Severity) -> Severity {
-    match word {
-        ::ledger::Severity::Info => Severity::Info,
-        ::ledger::Severity::Notice => Severity::Notice,
-        ::ledger::Severity::Warning => Severity::Warning,
-        ::ledger::Severity::Critical => Severity::Critical,
-    }
-}
 
 /// Translates words in both directions.
 macro_rules! mirror {
@@ -41,6 +32,13 @@ mirror!(standing, standing_of: identity::Standing => Standing {
     Born = Born, Enrolled = Enrolled, Quarantined = Quarantined,
     Suspended = Suspended, Retired = Retired,
 });
+mirror!(severity, severity_of: ::ledger::Severity => Severity {
+    Info = Info, Notice = Notice, Warning = Warning, Critical = Critical,
+});
+mirror!(sink_kind, sink_kind_of: registry::SinkKind => SinkKind {
+    Webhook = Webhook, Syslog = Syslog,
+});
+mirror!(sink_format, sink_format_of: registry::SinkFormat => SinkFormat { Json = Json, Cef = Cef });
 mirror!(assurance, assurance_of: identity::Assurance => Assurance {
     Claimed = Claimed, Token = Token, Certified = Certified,
     Hardware = Hardware, Measured = Measured,
@@ -97,8 +95,58 @@ pub(crate) fn device(device: &Device, leaves: &[Credential], pem: bool) -> Devic
         mark: device.mark.clone(),
         version: device.version,
         leaf: leaves.first().map(|l| certificate(l, pem)),
+        reported: None,
         weak_detection: matches!(keys.as_slice(), [newest, before, ..] if newest == before),
+        clone: None,
     }
+}
+
+/// What a device last said of itself.
+pub(crate) fn report(report: &registry::Report) -> ReportView {
+    let said = &report.identifiers;
+    ReportView {
+        at: rfc3339(report.at),
+        firmware: report.firmware.clone(),
+        model: said.model.clone(),
+        serial: said.serial.clone(),
+        mac: said.macs.iter().cloned().collect(),
+        imei: said.imei.clone(),
+        ek_digest: said.ek_digest.clone(),
+    }
+}
+
+/// What an entry tells of two parties that hold one identity; `None` where it was erased.
+pub(crate) fn clone(row: &registry::EntryRow) -> Option<CloneView> {
+    let payload = Payload::decode(row.payload.as_ref()?).ok()?;
+    let text = |key: &str| payload.get(key).and_then(Value::as_text).map(str::to_owned);
+    let holder = |key: &str| match payload.get(key) {
+        Some(Value::Map(said)) => holder(said),
+        _ => None,
+    };
+    Some(CloneView {
+        at: rfc3339(row.at),
+        entry: row.index,
+        response: text("response")?,
+        wanted: text("wanted"),
+        newcomer: holder("newcomer")?,
+        present: holder("present"),
+    })
+}
+
+fn holder(said: &Map) -> Option<HolderView> {
+    let contact = |from: &str, at: &str, print: &str| {
+        Some(ContactView {
+            from: said.get(from)?.as_text()?.to_owned(),
+            at: rfc3339(UnixTime::from_secs(said.get(at)?.as_uint()?)),
+            print: said.get(print).and_then(Value::as_bytes).map(hex),
+        })
+    };
+    Some(HolderView {
+        serial: hex(said.get("serial")?.as_bytes()?),
+        generation: said.get("generation")?.as_uint()?,
+        last: contact("from", "at", "print"),
+        first: contact("first_from", "first_at", "first_print"),
+    })
 }
 
 pub(crate) fn certificate(credential: &Credential, pem: bool) -> CertificateView {
@@ -213,5 +261,29 @@ pub(crate) fn setting(row: &(String, Option<identity::GroupName>, String)) -> Se
         key: key.clone(),
         group: group.as_ref().map(ToString::to_string),
         value: value.clone(),
+    }
+}
+
+/// A sink, with how far it was told, how many entries it is behind and did not take, and what went
+/// wrong last.
+pub(crate) fn sink(
+    sink: &registry::Sink,
+    next: u64,
+    (behind, dead): (u64, u64),
+    trouble: Option<String>,
+) -> SinkView {
+    SinkView {
+        name: sink.name.clone(),
+        kind: sink_kind(sink.kind),
+        url: sink.url.clone(),
+        format: sink_format(sink.format),
+        severity: severity(sink.least),
+        verbs: sink.verbs.clone(),
+        anchored: sink.anchors.is_some(),
+        made: rfc3339(sink.made),
+        next,
+        behind,
+        dead,
+        trouble,
     }
 }

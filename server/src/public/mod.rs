@@ -10,7 +10,7 @@
 //! Most of it lies ready in a [`PublicView`] under its path; only tiles are read from the registry.
 
 mod conditional;
-mod date;
+pub(crate) mod date;
 mod file;
 
 pub use file::{Kind, PublicFile};

@@ -75,7 +75,9 @@ async fn over_http(requests: &str) -> String {
         tls: None,
         proxies: [].into(),
         strangers: Arc::default(),
+        sessions: Arc::default(),
         tally: Arc::default(),
+        met: None,
         stop,
     };
     let server = tokio::spawn(listen(listener, gate, handler(Arc::new(view()))));

@@ -2,6 +2,7 @@
 //! of the registry.
 
 use super::ports::Desk;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -20,6 +21,13 @@ pub(super) fn begin(desk: &Desk, beside: &mut JoinSet<()>) {
     let changed = Arc::new(Notify::new());
     let told = changed.clone();
     house.registry.on_revocation(Box::new(move || told.notify_one()));
+    let names: BTreeMap<_, _> =
+        house.realms().iter().map(|r| (r.key, r.name().as_str().to_owned())).collect();
+    let metrics = house.metrics.clone();
+    house.registry.on_revoked(Box::new(move |realm, reason, count| {
+        let name = names.get(&realm).map_or("", String::as_str);
+        metrics.revoked(name, reason.as_str(), count);
+    }));
     beside.spawn(crate::crl::keep(house.clone(), view.clone(), changed));
 
     let keeper = house.clone();
@@ -30,6 +38,7 @@ pub(super) fn begin(desk: &Desk, beside: &mut JoinSet<()>) {
         }
     });
 
+    beside.spawn(crate::tell::keep(house.clone()));
     beside.spawn(crate::writing::keep_trying(house.clone()));
 
     let (registry, health) = (house.registry.clone(), health.clone());

@@ -5,7 +5,7 @@ use super::health::Health;
 use super::workshop::HomeWorkshop;
 use crate::home::{Ports, Settings};
 use crate::house::House;
-use crate::listen::{self, Connection, Gate, Limits, Stop, Strangers};
+use crate::listen::{self, Connection, Gate, Limits, Met, Sessions, Stop, Strangers};
 use crate::operator::{Fittings, Peer};
 use crate::public::{self, PublicView};
 use crate::tls::{self, Served, Service};
@@ -80,11 +80,18 @@ pub(super) fn open(
         tls,
         proxies: settings.proxies.clone().into(),
         strangers: Arc::new(Strangers::default()),
+        sessions: Arc::new(Sessions::default()),
         tally: house.metrics.listener(name),
+        met: None,
         stop: stop.clone(),
     };
     let (listener, device) = listen::bind(&settings.device)?;
     let devices = gate("device", Limits::DEVICE, Some(tls::device(served.clone())?));
+    let devices = Gate { met: Some(hears(house.clone())), ..devices };
+    let sessions = devices.sessions.clone();
+    house.registry.on_cut(Box::new(move |cut| {
+        sessions.end(&cut.keys);
+    }));
     let keeper = house.clone();
     let answer =
         move |connection, request| crate::device::answer(keeper.clone(), connection, request);
@@ -119,6 +126,14 @@ pub(super) fn open(
         link: None,
     };
     Ok(Opened { ports, service, served, own })
+}
+
+/// What hears of the devices' handshakes.
+fn hears(house: Arc<House>) -> Met {
+    Arc::new(move |connection| {
+        let house = house.clone();
+        Box::pin(async move { crate::device::meet(&house, &connection).await })
+    })
 }
 
 /// The authority of our own server certificate: that of the first realm.

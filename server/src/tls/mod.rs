@@ -6,9 +6,11 @@
 //! KiB buffers.
 
 mod possession;
+mod print;
 mod served;
 pub mod service;
 
+pub use print::Print;
 pub use served::{Served, ServedError, own};
 pub use service::Service;
 

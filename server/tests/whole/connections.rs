@@ -1,13 +1,16 @@
 //! Connections: what ends them, how many requests strangers and devices have, and who speaks for
 //! others.
 
-use crate::world::pki::{Key, Maker};
+use crate::world::pki::{Key, Maker, Shows};
 use crate::world::{About, HOUR_S, World, default_realm, simpleenroll, simplereenroll};
 use agent::{Dialer, Exchange, Identity};
 use enroll::est::client::{self, Reply};
 use identity::{RuleId, Signer};
 use serde_json::json;
 use server::limits::STRANGER_BURST;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
 
 #[tokio::test]
 async fn a_device_that_is_served_keeps_its_connection_and_one_that_is_denied_does_not() {
@@ -23,6 +26,8 @@ async fn a_device_that_is_served_keeps_its_connection_and_one_that_is_denied_doe
     assert!(line.is_open().await, "bytes may be mended");
 
     world.suspend(&device.id).await;
+    assert!(!line.is_open().await, "who is struck off has no open connection");
+    let mut line = world.dial(Some(&leaf)).await;
     let heard = line.say(simplereenroll(&key.csr(""))).await;
     world.denied(&heard, &RuleId::SUSPENDED, About::Device(&device.id)).await;
     assert!(!line.is_open().await, "403 closes");
@@ -31,6 +36,61 @@ async fn a_device_that_is_served_keeps_its_connection_and_one_that_is_denied_doe
     let heard = line.say(simpleenroll(&key.csr(""))).await;
     world.denied(&heard, &RuleId::NO_CREDENTIAL, About::Stranger).await;
     assert!(!line.is_open().await, "401 closes");
+    world.end().await;
+}
+
+/// An idle connection that was kept alive after an answer, and the moment at which it ends.
+async fn idle(world: &World, shows: &Shows) -> JoinHandle<Instant> {
+    let mut stream = world.caller(Some(shows)).stream().await.unwrap();
+    let asked = b"GET /.well-known/est/cacerts HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    stream.write_all(asked).await.unwrap();
+    let mut heard = [0; 16 * 1024];
+    let count = stream.read(&mut heard).await.unwrap();
+    assert!(heard[..count].starts_with(b"HTTP/1.1 200"));
+    tokio::spawn(async move {
+        // What is left of the answer, and then the end, in order: `close_notify` and no reset.
+        while stream.read(&mut heard).await.unwrap() > 0 {}
+        Instant::now()
+    })
+}
+
+#[tokio::test]
+async fn the_open_connections_of_a_device_that_is_struck_off_end_at_once_and_no_others() {
+    let mut world = World::new().await;
+    let (device, leaf) = world.enrolled("pump-7").await;
+    let (_, other) = world.enrolled("pump-8").await;
+    let by_birth = idle(&world, &device.birth).await;
+    let by_leaf = idle(&world, &leaf).await;
+    let spared = idle(&world, &other).await;
+
+    let asked = Instant::now();
+    world.suspend(&device.id).await;
+    for ended in [by_birth, by_leaf] {
+        let ended = tokio::time::timeout(Duration::from_secs(5), ended).await;
+        let took = ended.expect("it ends").unwrap().duration_since(asked);
+        println!("from the operator's request to the end of the connection: {took:?}");
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+    assert!(!spared.is_finished());
+    spared.abort();
+    let metrics = world.metrics().await;
+    let cut = r#"muster_connections_lost_total{listener="device",why="cut"} 2"#;
+    assert!(metrics.contains(cut), "{metrics}");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn the_open_connections_of_a_revoked_key_end_and_those_of_its_devices_other_key_do_not() {
+    let mut world = World::new().await;
+    let (device, leaf) = world.enrolled("pump-7").await;
+    let by_birth = idle(&world, &device.birth).await;
+    let by_leaf = idle(&world, &leaf).await;
+
+    world.revoke(&format!("cert:{}", leaf.serial()), "keyCompromise").await;
+
+    tokio::time::timeout(Duration::from_secs(5), by_leaf).await.expect("it ends").unwrap();
+    assert!(!by_birth.is_finished(), "with it the device comes back, with a new key");
+    by_birth.abort();
     world.end().await;
 }
 

@@ -10,13 +10,18 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod agent;
 mod bad;
 mod birth;
+mod clone;
 mod connections;
 mod crossing;
 mod join;
+mod proof;
 mod public;
 mod renew;
 mod restart;
 mod shape;
 mod standing;
+mod tell;
+mod witness;

@@ -1,13 +1,14 @@
 //! The public port: what everybody may fetch agrees with what the server knows.
 
 use crate::world::pki::{Key, Shows};
-use crate::world::{World, simpleenroll};
+use crate::world::{HOUR_S, World, simpleenroll};
 use der::{Decode, Encode};
 use identity::Certificate;
 use ledger::note::{self, Checkpoint, VerifierKey};
 use ledger::tree::{leaf_hash, verify_consistency};
 use ledger::{Frontier, Head, tile};
 use serde_json::json;
+use std::time::{Duration, Instant};
 use x509_cert::crl::CertificateList;
 use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 use x509_cert::ext::pkix::{CrlDistributionPoints, IssuingDistributionPoint};
@@ -71,6 +72,46 @@ async fn a_revoked_leaf_is_on_its_shard_and_on_the_complete_list_and_nowhere_els
         let url = format!("http://muster.example:8080{path}");
         assert!(critical && said.windows(url.len()).any(|w| w == url.as_bytes()));
     }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_revocation_is_published_by_itself_within_five_seconds() {
+    let mut world = World::new().await;
+    let (_, leaf) = world.enrolled("pump-7").await;
+    let path = shard_of(&leaf);
+    let asked = Instant::now();
+    world.revoke(&format!("cert:{}", leaf.serial()), "keyCompromise").await;
+
+    let published = async {
+        while !names(&crl(&world, &path).await, &leaf) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), published).await.expect("within 5 s");
+    println!("from the operator's request to the list at the public port: {:?}", asked.elapsed());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_revoked_leaf_that_has_ended_leaves_the_lists_after_one_more_list() {
+    let mut world = World::new().await;
+    let (_, leaf) = world.enrolled("pump-7").await;
+    let path = shard_of(&leaf);
+    world.revoke(&format!("cert:{}", leaf.serial()), "superseded").await;
+    publish(&world).await;
+    assert!(names(&crl(&world, &path).await, &leaf));
+
+    let ends = leaf.certificate().not_after();
+    world.later(ends.secs() - world.now().secs() + 1);
+    // Of lists after each other none is the one more: nobody has to fetch every one.
+    for _ in 0..3 {
+        publish(&world).await;
+        assert!(names(&crl(&world, &path).await, &leaf), "named once more past its end");
+    }
+    world.later(HOUR_S);
+    publish(&world).await;
+    assert!(!names(&crl(&world, &path).await, &leaf));
     world.end().await;
 }
 

@@ -118,6 +118,7 @@ async fn another_key_supersedes_the_leaf_that_nobody_used() {
 #[tokio::test]
 async fn a_predecessor_is_good_for_the_overlap_and_then_spent() {
     let mut world = World::new().await;
+    world.set("clone", "alarm").await;
     let (device, leaf) = world.enrolled("pump-7").await;
     let key = Key::new();
     let next = world.renew(&leaf, &key).await.leaf(&key);
@@ -142,6 +143,7 @@ async fn a_predecessor_is_good_for_the_overlap_and_then_spent() {
 #[tokio::test]
 async fn the_overlap_is_a_setting() {
     let mut world = World::new().await;
+    world.set("clone", "alarm").await;
     world.set("overlap_s", "60").await;
     let (device, leaf) = world.enrolled("pump-7").await;
     let key = Key::new();
@@ -158,6 +160,7 @@ async fn the_overlap_is_a_setting() {
 #[tokio::test]
 async fn a_join_closes_the_earlier_leaves_at_its_first_use() {
     let mut world = World::new().await;
+    world.set("clone", "alarm").await;
     let (device, leaf) = world.enrolled("pump-7").await;
     world.contact(&leaf).await;
     let key = Key::new();

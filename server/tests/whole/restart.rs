@@ -54,7 +54,7 @@ async fn the_first_use_of_a_leaf_is_remembered() {
     world.later(86_401);
 
     let heard = world.renew(&leaf, &Key::new()).await;
-    world.denied(&heard, &RuleId::SPENT, About::Device(&device.id)).await;
+    world.denied(&heard, &RuleId::QUARANTINED, About::Device(&device.id)).await;
     world.end().await;
 }
 

@@ -277,6 +277,28 @@ async fn a_suspended_devices_leaf_is_on_hold_on_the_crl_and_off_again() {
 }
 
 #[tokio::test]
+async fn a_leaf_on_hold_is_refused_until_it_is_released() {
+    let mut world = World::new().await;
+    let (device, leaf) = world.enrolled("pump-7").await;
+    let name = format!("cert:{}", leaf.serial());
+    world.revoke(&name, "certificateHold").await;
+    let heard = world.renew(&leaf, &Key::new()).await;
+    world.denied(&heard, &RuleId::REVOKED, About::Device(&device.id)).await;
+    assert_eq!(on_the_crl(&world, &leaf).await, Some(CrlReason::CertificateHold));
+
+    let told = world.post(&format!("/api/v1/certificates/{name}/release"), json!({})).await;
+    assert_eq!(told["released"].as_array().unwrap().len(), 1, "{told}");
+
+    assert_eq!(on_the_crl(&world, &leaf).await, None, "it disappears, there being no deltas");
+    let key = Key::new();
+    world.renew(&leaf, &key).await.leaf(&key);
+    let metrics = world.metrics().await;
+    let held = r#"muster_revocations_total{realm="default",reason="certificateHold"} 1"#;
+    assert!(metrics.contains(held), "{metrics}");
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_barred_authority_vouches_for_nobody() {
     let mut world = World::new().await;
     let (device, leaf) = world.enrolled("pump-7").await;

@@ -167,7 +167,8 @@ impl Rows {
             let now = match entry.verb() {
                 "birth.issued" => enrolled.or(Some(Standing::Born)),
                 "join.issued" | "renew.issued" => Some(Standing::Enrolled),
-                "device.suspended" | "device.resumed" | "device.retired" => {
+                "clone.caught" if entry.get("standing").is_none() => None,
+                "clone.caught" | "device.suspended" | "device.resumed" | "device.retired" => {
                     entry.get("standing").and_then(|v| v.as_text()).and_then(Standing::parse)
                 }
                 _ => None,

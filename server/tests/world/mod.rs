@@ -118,6 +118,11 @@ impl World {
         UnixTime::from_millis(self.clock.load(Ordering::Relaxed))
     }
 
+    /// The clock, for somebody who runs beside this test.
+    pub(crate) fn clock(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.clock)
+    }
+
     /// Time passes.
     pub(crate) fn later(&self, secs: u64) {
         self.clock.fetch_add(secs * 1000, Ordering::Relaxed);
@@ -280,6 +285,12 @@ impl World {
         self.put("/api/v1/settings", json!({"key": key, "value": value})).await;
     }
 
+    /// Sets for the devices of one group.
+    pub(crate) async fn set_for(&mut self, group: &str, key: &str, value: &str) {
+        let request = json!({"key": key, "value": value, "group": group});
+        self.put("/api/v1/settings", request).await;
+    }
+
     pub(crate) async fn token(&mut self, request: Value) -> ShownToken {
         let made = self.post("/api/v1/tokens", request).await;
         shown(&made)
@@ -366,6 +377,19 @@ impl World {
         self.dial(shows).await.say(say).await
     }
 
+    /// Says something of our own device interface: a report, or a farewell.
+    pub(crate) async fn say_own(
+        &self,
+        shows: Option<&Shows>,
+        method: &'static str,
+        operation: &str,
+        body: &str,
+    ) -> Heard {
+        let headers = vec![("Content-Type", "application/json".to_owned())];
+        let path = format!("/device/v1/{operation}");
+        self.say(shows, Outgoing { method, path, headers, body: body.as_bytes().to_vec() }).await
+    }
+
     /// Joins with a request that claims nothing.
     pub(crate) async fn join(&self, shows: &Shows, key: &Key) -> Heard {
         self.say(Some(shows), simpleenroll(&key.csr(""))).await
@@ -383,13 +407,23 @@ impl World {
 
     /// Contact: the leaf is used from now on.
     pub(crate) async fn contact(&self, leaf: &Shows) {
-        let heard = self.say(Some(leaf), client::cacerts(&default_realm())).await;
+        let heard = self.say(Some(leaf), cacerts()).await;
         assert_eq!(heard.status(), 200);
+    }
+
+    /// Contact that may be cut; `false` where there was no answer.
+    pub(crate) async fn knock(&self, shows: &Shows) -> bool {
+        let mut line = self.dial(Some(shows)).await;
+        line.try_send(line::request(&cacerts())).await.is_ok()
     }
 }
 
 pub(crate) fn default_realm() -> RealmName {
     RealmName::default_realm()
+}
+
+pub(crate) fn cacerts() -> Outgoing {
+    client::cacerts(&default_realm())
 }
 
 pub(crate) fn simpleenroll(csr: &[u8]) -> Outgoing {
@@ -508,14 +542,17 @@ impl World {
         *self.told.entry(at).or_default() += 1;
     }
 
+    /// What Prometheus reads.
+    pub(crate) async fn metrics(&mut self) -> String {
+        self.operate(&self.admin(), Method::GET, "/metrics", None).await.text().to_owned()
+    }
+
     /// How often a rule said no, as Prometheus reads it.
     pub(crate) async fn count_of(&mut self, rule: &str) -> u64 {
-        let page = self.operate(&self.admin(), Method::GET, "/metrics", None).await;
+        let page = self.metrics().await;
         let label = format!("rule=\"{rule}\"");
-        let rows = page
-            .text()
-            .lines()
-            .filter(|l| l.starts_with("muster_refusals_total{") && l.contains(&label));
+        let rows =
+            page.lines().filter(|l| l.starts_with("muster_refusals_total{") && l.contains(&label));
         rows.filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 }

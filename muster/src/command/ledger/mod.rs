@@ -1,6 +1,10 @@
 //! The ledger: what happened, and the proof that nobody changed it since.
 
+mod consistency;
+mod prove;
 pub(crate) mod verify;
+mod watch;
+mod witness;
 
 use crate::failure::Outcome;
 use crate::output::{self, Paint, plain};
@@ -13,13 +17,17 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The ledger: read it, export it, compute it again.
+/// The ledger: read it, export it, prove what is in it, compute it again.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {
     Tail(Tail),
     Head(Head),
     Export(Export),
+    Prove(prove::Prove),
     Verify(Verify),
+    Consistency(consistency::Consistency),
+    #[command(subcommand)]
+    Witness(witness::Witness),
 }
 
 /// Show the newest entries; with --follow, those that come too.
@@ -60,21 +68,35 @@ pub(crate) struct Export {}
 /// FILES are exports (`muster ledger export`), or the database of a stopped home (HOME/muster.db);
 /// they need no server.
 ///
+/// With --url it is watched from outside, as anybody may: the checkpoint, every entry and every tile
+/// are fetched from the public port, hashed, and held against the signature. Entries tell nothing
+/// of a fleet, and so digests cannot be looked into. With --state the next run goes on where this one
+/// ended, and proves that the ledger only grew since.
+///
 /// Who keeps a checkpoint from earlier, or the ledger's key from elsewhere, names them: then not
 /// even the server's own host can have changed what stands before.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "Example:
   muster ledger verify
-  muster ledger verify ledger.jsonl --checkpoint last-year.txt --key \"$(cat ledger.vkey)\"")]
+  muster ledger verify ledger.jsonl --checkpoint last-year.txt --key ledger.vkey
+  muster ledger verify --url http://muster.example:8080/ledger/default \\
+    --key ledger.vkey --state watched.json")]
 pub(crate) struct Verify {
     /// Exports or databases [default: the ledger of the server].
     files: Vec<PathBuf>,
     /// A checkpoint kept from earlier: the ledger must still contain it; may be said again.
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
-    /// The ledger's key, as C2SP verifier key [default: the one that comes with the ledger].
+    /// The ledger's key, a C2SP verifier key or a file with it [default: the one that comes with
+    /// the ledger].
     #[arg(long, value_name = "VKEY")]
     key: Option<String>,
+    /// The ledger's public address, `http://HOST:8080/ledger/REALM`; needs --key.
+    #[arg(long, value_name = "URL", conflicts_with = "files", requires = "key")]
+    url: Option<String>,
+    /// Where to keep what was seen, to go on from there.
+    #[arg(long, value_name = "FILE", requires = "url")]
+    state: Option<PathBuf>,
 }
 
 /// Does what was typed.
@@ -83,7 +105,13 @@ pub(super) async fn run(typed: Ledger, session: &Session) -> Outcome {
         Ledger::Tail(tail) => self::tail(&tail, &session.rest()?, session).await,
         Ledger::Head(Head {}) => head(&session.rest()?, session).await,
         Ledger::Export(Export {}) => export(&session.rest()?).await,
-        Ledger::Verify(verify) => verify::run(&verify, session).await,
+        Ledger::Prove(prove) => prove::run(&prove, &session.rest()?, session).await,
+        Ledger::Verify(verify) => match &verify.url {
+            Some(url) => watch::run(&verify, url, session).await,
+            None => verify::run(&verify, session).await,
+        },
+        Ledger::Consistency(typed) => consistency::run(&typed, session).await,
+        Ledger::Witness(typed) => witness::run(&typed, &session.rest()?, session).await,
     }
 }
 

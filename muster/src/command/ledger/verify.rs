@@ -1,6 +1,7 @@
 //! Computing the ledger again, from a server, from exports, or from a stopped home's database.
 
 use super::{Verify, proven, rows};
+use crate::command::receipt::log_key;
 use crate::failure::{Failure, Outcome};
 use crate::progress;
 use crate::rest::Rest;
@@ -44,7 +45,7 @@ struct Course {
 
 /// Computes the ledger of a server again, believing only the key that comes with it.
 pub(crate) async fn over_rest(rest: &Rest) -> Outcome<Proof> {
-    from_server(&Verify { files: Vec::new(), checkpoint: Vec::new(), key: None }, rest).await
+    from_server(&Verify::default(), rest).await
 }
 
 /// Does what was typed.
@@ -238,10 +239,8 @@ fn broken(at: &Break) -> Failure {
 }
 
 fn keys(typed: &Verify, shown: Option<&str>) -> Outcome<Vec<VerifierKey>> {
-    let Some(text) = typed.key.as_deref().or(shown) else { return Ok(Vec::new()) };
-    let key = VerifierKey::parse(text.trim())
-        .map_err(|d| Failure::new(format!("`{text}` is no verifier key: {d}")))?;
-    Ok(vec![key])
+    let Some(said) = typed.key.as_deref().or(shown) else { return Ok(Vec::new()) };
+    Ok(vec![log_key(said)?])
 }
 
 fn last_line(path: &Path) -> Outcome<Option<HeadView>> {

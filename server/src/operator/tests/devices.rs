@@ -186,7 +186,8 @@ async fn pages_join_up_and_a_wrong_question_is_refused() {
 }
 
 #[tokio::test]
-async fn revoking_a_certificate_revokes_its_key_and_a_hold_is_not_asked_for_here() {
+async fn revoking_a_certificate_revokes_its_key_and_a_hold_is_lifted_by_hand_where_it_is_no_devices()
+ {
     let world = World::new();
     let id = world.birth("S1").await;
     let list = world.get("viewer", &format!("{DEVICES}/{id}/certificates")).await.json();
@@ -198,13 +199,37 @@ async fn revoking_a_certificate_revokes_its_key_and_a_hold_is_not_asked_for_here
         assert!(shown["pem"].as_str().unwrap().starts_with("-----BEGIN CERTIFICATE-----"));
     }
     let path = fill(api::path::CERTIFICATE_REVOKE, &[serial]);
+    let back = fill(api::path::CERTIFICATE_RELEASE, &[serial]);
+    let nothing = world.send("operator", "POST", &back, json!({})).await.json();
+    assert_eq!(nothing["released"], json!([]), "nothing is on hold");
     let hold = world.send("operator", "POST", &path, json!({"reason": "certificateHold"})).await;
-    assert_eq!(hold.status, StatusCode::BAD_REQUEST);
+    assert_eq!(hold.json()["revoked"][0]["revoked"]["reason"], "certificateHold", "{}", hold.text);
+    act(&world, &id, "suspend").await;
+    let held = world.send("operator", "POST", &back, json!({})).await;
+    assert_eq!((held.status.as_u16(), &held.json()["rule"]), (409, &json!("suspended")));
+    act(&world, &id, "resume").await;
+    let list = world.get("viewer", &format!("{DEVICES}/{id}/certificates")).await.json();
+    assert_eq!(
+        list["items"][0]["revoked"]["reason"], "certificateHold",
+        "set by hand, so it stays"
+    );
+    let released = world.send("operator", "POST", &back, json!({})).await.json();
+    assert_eq!(released["released"][0]["revoked"], Value::Null, "{released}");
+    assert_eq!(world.last_entry().await["verb"], "certificate.released");
     let done = world.send("operator", "POST", &path, json!({"reason": "keyCompromise"})).await;
     assert_eq!(done.json()["revoked"][0]["revoked"]["reason"], "keyCompromise", "{}", done.text);
     let entry = world.last_entry().await;
     assert_eq!(entry["verb"], "certificate.revoked");
     assert_eq!(entry["payload"]["serials"], json!([serial]), "as octets, which read as hex");
+    for (what, reason) in
+        [(&path, "certificateHold"), (&path, "superseded"), (&path, "keyCompromise")]
+    {
+        let again = world.send("operator", "POST", what, json!({ "reason": reason })).await;
+        assert_eq!(again.json()["revoked"][0]["revoked"]["reason"], "keyCompromise", "{reason}");
+    }
+    assert_eq!(world.last_entry().await["index"], entry["index"], "nothing weaker, nothing twice");
+    let ended = world.send("operator", "POST", &back, json!({})).await;
+    assert_eq!((ended.status.as_u16(), &ended.json()["rule"]), (409, &json!("revoked")));
     assert_eq!(world.get("viewer", "/api/v1/certificates/zz").await.status, 400);
     assert_eq!(world.get("viewer", "/api/v1/certificates").await.json()["next"], Value::Null);
 }

@@ -60,7 +60,7 @@ impl Export {
 
     fn verify(&self, checkpoint: Vec<PathBuf>) -> Outcome<Proof> {
         let path = self.path();
-        from_export(&Verify { files: vec![path.clone()], checkpoint, key: None }, &path)
+        from_export(&Verify { files: vec![path.clone()], checkpoint, ..Verify::default() }, &path)
     }
 
     fn breaks(&self) -> String {
@@ -110,7 +110,7 @@ fn a_whole_ledger_that_was_forged_again_breaks_at_a_checkpoint_from_earlier() {
     forged.rows[3].entry = base64(&other.encode());
     forged.head = HeadView { verifier: key, checkpoint: None, ..forged.head };
     let path = forged.path();
-    let typed = Verify { files: Vec::new(), checkpoint: vec![kept], key: None };
+    let typed = Verify { checkpoint: vec![kept], ..Verify::default() };
     let broken = from_export(&typed, &path).unwrap_err();
     assert!(broken.what().contains("the checkpoint has the root"), "{}", broken.what());
 }

@@ -1,0 +1,81 @@
+//! Sinks: who is told of entries as they come, beside the ledger's own readers.
+
+use identity::UnixTime;
+use ledger::Severity;
+use std::fmt;
+
+/// A receiver outside of the house.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sink {
+    /// Its name, unique in the realm.
+    pub name: String,
+    /// How it is reached.
+    pub kind: SinkKind,
+    /// Where: `https://…` of a webhook, `tls://HOST:PORT` of a syslog receiver.
+    pub url: String,
+    /// How an entry is written.
+    pub format: SinkFormat,
+    /// The mildest events that it is told of.
+    pub least: Severity,
+    /// Fronts of verbs that it is told of; none is all of them.
+    pub verbs: Vec<String>,
+    /// The certificates that its server's certificate has to lead to, in PEM; without them those
+    /// that the system trusts.
+    pub anchors: Option<String>,
+    /// What a webhook is signed with. It has to be kept as it is: who reads the database can forge
+    /// messages to this one receiver.
+    pub secret: [u8; 32],
+    /// When it was made.
+    pub made: UnixTime,
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sink({}, {})", self.name, self.url)
+    }
+}
+
+/// The words of a small enum, as they are stored and shown.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$of:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$of])* $variant),+
+        }
+
+        impl $name {
+            /// The word that is shown, stored and sent.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+
+            /// Reads the word; `None` for any other.
+            #[must_use]
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+    };
+}
+
+words! {
+    /// How a sink is reached.
+    SinkKind {
+        /// A signed POST for each entry, answered by 2xx.
+        Webhook = "webhook",
+        /// Lines of RFC 5424 over TLS (RFC 5425), which nobody answers.
+        Syslog = "syslog",
+    }
+}
+
+words! {
+    /// How an entry is written.
+    SinkFormat {
+        /// The JSON of `/api/v1/entries`.
+        Json = "json",
+        /// ArcSight's Common Event Format.
+        Cef = "cef",
+    }
+}

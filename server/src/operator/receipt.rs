@@ -1,0 +1,109 @@
+//! Proofs for somebody who does not trust us: receipts of certificates, and that the ledger only
+//! grew.
+
+use super::body::{Asked, Named};
+use super::openapi::Problems;
+use super::refuse::Refused;
+use super::who::{Viewer, Who};
+use super::{Answer, State, apart, certificate, device};
+use crate::receipt::{Unproven, growth, receipt};
+use api::GrowthView;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use identity::Serial;
+use identity::text::base64;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+/// Gives the receipt of a device: that of its current leaf's issuance, or of its birth certificate
+/// before it joined, as a C2SP tlog-proof.
+#[utoipa::path(get, path = api::path::DEVICE_RECEIPT, tag = "devices",
+    params(("id" = String, Path, description = "A name of the device")),
+    responses((status = 200, content_type = "text/plain", body = String), Problems))]
+pub(crate) async fn of_device(
+    state: State,
+    Viewer(who): Viewer,
+    Named(name): Named<String>,
+) -> Result<Response, Refused> {
+    apart(move || {
+        let found = device::resolve(&state, &who, &name)?;
+        // The newest leaf comes first, and birth certificates last.
+        let newest = state.house.registry.credentials_of(who.realm.key, &found.id, 1)?;
+        let missing = || Refused::Missing { what: "certificate of the device", name };
+        let serial = newest.first().map(|c| c.serial).ok_or_else(missing)?;
+        proof(&state, &who, &serial)
+    })
+    .await
+}
+
+/// Gives the receipt of a certificate: that of its issuance, as a C2SP tlog-proof.
+#[utoipa::path(get, path = api::path::CERTIFICATE_RECEIPT, tag = "certificates",
+    params(("name" = String, Path, description = "`cert:HEX`, `spki:HEX` or the bare serial \
+        number in hex")),
+    responses((status = 200, content_type = "text/plain", body = String), Problems))]
+pub(crate) async fn of_certificate(
+    state: State,
+    Viewer(who): Viewer,
+    Named(name): Named<String>,
+) -> Result<Response, Refused> {
+    apart(move || {
+        let serial = certificate::newest(&state, &who, &name)?.serial;
+        proof(&state, &who, &serial)
+    })
+    .await
+}
+
+fn proof(state: &State, who: &Who, serial: &Serial) -> Result<Response, Refused> {
+    let missing = || Refused::Missing { what: "entry that issued", name: serial.to_string() };
+    let index = state.house.registry.issuance(who.realm.key, serial)?.ok_or_else(missing)?;
+    let made = receipt(&state.house, &who.realm, index).map_err(|why| refused(why, index))?;
+    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], made.encode()).into_response())
+}
+
+/// Between which sizes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Sizes {
+    /// The size of the earlier ledger.
+    from: u64,
+    /// The size of the later one; the ledger's own where it is left out.
+    to: Option<u64>,
+}
+
+/// Proves that the ledger only grew between two sizes (RFC 6962 §2.1.2), with a checkpoint of the
+/// later one.
+#[utoipa::path(get, path = api::path::CONSISTENCY, tag = "entries", params(Sizes),
+    responses((status = 200, body = GrowthView), Problems))]
+pub(crate) async fn consistency(
+    state: State,
+    Viewer(who): Viewer,
+    Asked(sizes): Asked<Sizes>,
+) -> Answer<GrowthView> {
+    let Sizes { from, to } = sizes;
+    if to.is_some_and(|to| to < from) {
+        let sentence = "`to` is not before `from`: a ledger grows".to_owned();
+        return Err(Refused::Malformed(sentence));
+    }
+    apart(move || {
+        let made = growth(&state.house, &who.realm, from, to);
+        let made = made.map_err(|why| refused(why, to.unwrap_or(from)))?;
+        Ok(axum::Json(GrowthView {
+            from,
+            proof: made.proof.iter().map(|hash| base64(hash)).collect(),
+            checkpoint: made.note,
+        }))
+    })
+    .await
+}
+
+fn refused(why: Unproven, index: u64) -> Refused {
+    match why {
+        Unproven::Read(error) => error.into(),
+        Unproven::Beyond => Refused::Missing { what: "entry", name: index.to_string() },
+        Unproven::Broken(sentence) => {
+            tracing::error!("no proof could be made: {sentence}");
+            Refused::Outage("the proof could not be made: see the server's log")
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What is kept of a sink's deliveries, as notes of the registry: the number of the next entry, and
+//! the dead letters, which are numbers too, since the ledger has the entries themselves.
+
+use identity::UnixTime;
+use registry::{CommitError, ReadError, RealmKey, Registry};
+use serde::{Deserialize, Serialize};
+
+/// Where the number of the next entry is kept.
+const NEXT: &str = "sink-next";
+/// Where dead letters are kept: a space for each sink.
+const DEAD: &str = "sink-dead";
+
+/// Dead letters of one sink. Beyond them delivery stands still rather than lose one: a receiver
+/// that refuses ten thousand events is out of order, and somebody has to look.
+pub const DEAD_MAX: usize = 10_000;
+
+/// Why an entry did not arrive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// When it was given up, in milliseconds since 1970.
+    pub at: u64,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// What the receiver said last.
+    pub why: String,
+}
+
+impl Letter {
+    /// A letter that is given up now.
+    #[must_use]
+    pub fn new(now: UnixTime, attempts: u32, why: String) -> Self {
+        Self { at: now.millis(), attempts, why }
+    }
+}
+
+fn space(sink: &str) -> String {
+    format!("{DEAD}/{sink}")
+}
+
+/// The number of the next entry that a sink is told; `None` before its first.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn next(registry: &Registry, realm: RealmKey, sink: &str) -> Result<Option<u64>, ReadError> {
+    let noted = registry.noted(realm, NEXT, sink.as_bytes())?;
+    Ok(noted.and_then(|octets| octets.try_into().ok()).map(u64::from_be_bytes))
+}
+
+/// Notes the number of the next entry. Blocks until it is durable.
+///
+/// # Errors
+/// [`CommitError`].
+pub fn set_next(
+    registry: &Registry,
+    realm: RealmKey,
+    sink: &str,
+    number: u64,
+) -> Result<(), CommitError> {
+    let octets = number.to_be_bytes().to_vec();
+    registry.note_wait(realm, NEXT, sink.as_bytes(), Some(octets))
+}
+
+/// The dead letters of a sink, by the number of their entry.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn dead(
+    registry: &Registry,
+    realm: RealmKey,
+    sink: &str,
+) -> Result<Vec<(u64, Letter)>, ReadError> {
+    let noted = registry.noted_all(realm, &space(sink))?;
+    let read = noted.into_iter().filter_map(|(number, letter)| {
+        let number = u64::from_be_bytes(number.try_into().ok()?);
+        Some((number, serde_json::from_slice(&letter).ok()?))
+    });
+    Ok(read.collect())
+}
+
+/// Puts an entry on the list, or takes it off. Blocks until it is durable.
+///
+/// # Errors
+/// [`CommitError`].
+pub fn set_dead(
+    registry: &Registry,
+    realm: RealmKey,
+    sink: &str,
+    (number, letter): (u64, Option<&Letter>),
+) -> Result<(), CommitError> {
+    let octets = letter.map(|letter| serde_json::to_vec(letter).unwrap_or_default());
+    registry.note_wait(realm, &space(sink), &number.to_be_bytes(), octets)
+}
+
+/// Forgets everything about a sink. Blocks until it is durable.
+///
+/// # Errors
+/// [`CommitError`].
+pub fn forget(registry: &Registry, realm: RealmKey, sink: &str) -> Result<(), CommitError> {
+    registry.note_wait(realm, NEXT, sink.as_bytes(), None)?;
+    let space = space(sink);
+    let numbers = registry.noted_all(realm, &space).unwrap_or_default();
+    numbers.keys().try_for_each(|number| registry.note_wait(realm, &space, number, None))
+}
