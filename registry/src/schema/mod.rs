@@ -38,7 +38,7 @@ const LOG_PAGES: i64 = 16 * 1024;
 const STATEMENTS: usize = 160;
 
 /// Nobody else writes; only an in-memory registry's readers can be in the way, for moments.
-const BUSY: Duration = Duration::from_secs(10);
+pub(crate) const BUSY: Duration = Duration::from_secs(10);
 
 /// Where a registry lies.
 #[derive(Clone)]
@@ -86,6 +86,9 @@ pub(crate) fn open_writer(place: &Place) -> Result<Connection, OpenError> {
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    // What is deleted is overwritten, also by the renewals before an erasure: each rewrites the row
+    // of its device, and would leave its old identifiers in the page.
+    db.pragma_update(None, "secure_delete", true)?;
     // A log that one burst has grown is cut back when it starts over.
     db.pragma_update(None, "journal_size_limit", LOG_PAGES * 2 * 4096)?;
     migrate::migrate(&mut db)?;
@@ -217,6 +220,11 @@ fn edge(db: &Connection, realm: &Realm, row: &Row<'_>) -> Result<Frontier, OpenE
     } else {
         Err(damaged(&format!("it has {count} entries and a head over {size}")))
     }
+}
+
+/// Whether any device was ever erased.
+pub(crate) fn has_erased(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare("SELECT 1 FROM erased")?.exists([])
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub(super) struct Granted<'c> {
 }
 
 /// What is looked at before a device changes.
-struct Before {
+pub(super) struct Before {
     version: u64,
     generation: u32,
     maker: String,
@@ -204,7 +204,7 @@ impl Batch<'_> {
         )
     }
 
-    fn check_version(
+    pub(super) fn check_version(
         &self,
         realm: RealmKey,
         device: &DeviceId,
@@ -214,7 +214,7 @@ impl Batch<'_> {
         if before.version == expected { Ok(before) } else { Err(Clash::DeviceVersion.into()) }
     }
 
-    /// The device is as it was decided on, its identifiers are nobody else's, and neither is the key.
+    /// The device is as it was decided on, and neither its identifiers nor the key are another's.
     fn check_granted(
         &self,
         realm: RealmKey,

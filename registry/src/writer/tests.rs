@@ -19,7 +19,7 @@ fn writer(name: &str) -> Writer {
     let place = Place::Memory(name.to_owned());
     let db = schema::open_writer(&place).unwrap();
     let roll = schema::load_roll(&place, &db).unwrap();
-    let mut writer = Writer::new(db, BTreeMap::new(), Arc::new(Shared::new(roll, vec![])));
+    let mut writer = Writer::new(db, BTreeMap::new(), Arc::new(Shared::new(roll, vec![], false)));
     let realm = Realm {
         key: REALM,
         name: RealmName::default_realm(),
