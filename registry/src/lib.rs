@@ -101,7 +101,7 @@ impl Registry {
         let keeper = schema::keep_out_others(place)?;
         let db = schema::open_writer(place)?;
         let (realms, ledgers) = schema::load_ledgers(&db)?;
-        let roll = schema::load_roll(&db)?;
+        let roll = schema::load_roll(place, &db)?;
         let has_erased = schema::has_erased(&db)?;
         let shared = Arc::new(Shared::new(roll, realms, has_erased));
         let pool = Pool::open(place, options.readers.max(1))?;

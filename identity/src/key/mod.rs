@@ -16,6 +16,7 @@ use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5912, rfc8410};
 use der::Encode;
 use std::fmt;
+use std::sync::Arc;
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoRef};
 
 /// SHA-256 over the concatenation of `parts`.
@@ -103,6 +104,8 @@ pub struct PublicKey {
     spki: Vec<u8>,
     raw: Vec<u8>,
     hash: SpkiHash,
+    /// As the provider has it after its own checks, so that they are made once.
+    checked: Arc<signature::ParsedPublicKey>,
 }
 
 impl PublicKey {
@@ -124,10 +127,12 @@ impl PublicKey {
         if kind == KeyKind::Rsa {
             check_rsa(&raw)?;
         }
-        signature::ParsedPublicKey::new(any_scheme(kind).verifier(), &raw).map_err(|_| {
+        let checked = signature::ParsedPublicKey::new(any_scheme(kind).verifier(), &raw);
+        let checked = checked.map_err(|_| {
             Defect::new("key-invalid", format!("the {kind} public key is not valid"))
         })?;
-        Ok(Self { kind, spki: spki.to_vec(), hash: SpkiHash::of(spki), raw })
+        let (hash, checked) = (SpkiHash::of(spki), Arc::new(checked));
+        Ok(Self { kind, spki: spki.to_vec(), raw, hash, checked })
     }
 
     /// What kind of key it is.
@@ -171,9 +176,13 @@ impl PublicKey {
         if scheme.kind() != self.kind {
             return Err(KeyError::Signature);
         }
-        signature::UnparsedPublicKey::new(scheme.verifier(), &self.raw)
-            .verify(message, signature)
-            .map_err(|_| KeyError::Signature)
+        let held = if scheme == any_scheme(self.kind) {
+            self.checked.verify_sig(message, signature)
+        } else {
+            signature::UnparsedPublicKey::new(scheme.verifier(), &self.raw)
+                .verify(message, signature)
+        };
+        held.map_err(|_| KeyError::Signature)
     }
 }
 

@@ -54,7 +54,7 @@ impl Registry {
     ) -> Result<Option<Credential>, ReadError> {
         let found = self
             .pool()
-            .read(|db| ask(db, "AND credential.serial = ?2", (realm.0, serial.octets())))?;
+            .once(|db| ask(db, "AND credential.serial = ?2", (realm.0, serial.octets())))?;
         Ok(found.into_iter().next())
     }
 
@@ -71,7 +71,7 @@ impl Registry {
     ) -> Result<Vec<Credential>, ReadError> {
         let rest = "AND credential.device = ?2 \
             ORDER BY credential.generation DESC, credential.serial DESC LIMIT ?3";
-        self.pool().read(|db| ask(db, rest, (realm.0, device.octets(), rows_max(limit))))
+        self.pool().once(|db| ask(db, rest, (realm.0, device.octets(), rows_max(limit))))
     }
 
     /// The birth certificate of a device, where rework replaced one the one that counts.
@@ -85,7 +85,7 @@ impl Registry {
     ) -> Result<Option<Credential>, ReadError> {
         let rest = "AND credential.device = ?2 AND credential.generation = 0 \
             ORDER BY credential.revoked IS NOT NULL, credential.serial DESC LIMIT 1";
-        let found = self.pool().read(|db| ask(db, rest, (realm.0, device.octets())))?;
+        let found = self.pool().once(|db| ask(db, rest, (realm.0, device.octets())))?;
         Ok(found.into_iter().next())
     }
 
@@ -101,7 +101,7 @@ impl Registry {
         let Some(seen) = self.roll().lookup(realm, key) else { return Ok(Vec::new()) };
         let rest = "AND credential.device = ?2 AND credential.spki = ?3 \
             ORDER BY credential.generation DESC, credential.serial DESC";
-        self.pool().read(|db| ask(db, rest, (realm.0, seen.device.octets(), key.octets())))
+        self.pool().once(|db| ask(db, rest, (realm.0, seen.device.octets(), key.octets())))
     }
 
     /// Credentials in the order of their serial numbers, which is that of their issuance, after the
