@@ -284,3 +284,33 @@ async fn read_frames(mut stream: impl AsyncRead + Unpin, sender: UnboundedSender
         sender.send(String::from_utf8(frame).unwrap()).unwrap();
     }
 }
+
+#[tokio::test]
+async fn who_did_what_when_to_which_device_is_found_from_either_end() {
+    let mut world = World::new().await;
+    let (one, two) = (world.born("pump-7").await, world.born("pump-8").await);
+    world.suspend(&one.id).await;
+    let before = world.get("/api/v1/entries?limit=1&backwards=true").await;
+    world.later(7200);
+    world.suspend(&two.id).await;
+    world.resume(&one.id).await;
+
+    let mut verbs = async |query: &str| {
+        let page = world.get(&format!("/api/v1/entries?{query}")).await;
+        let items = page["items"].as_array().unwrap().clone();
+        items.iter().map(|e| e["verb"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let of_one = verbs(&format!("device={}", one.id)).await;
+    assert_eq!(of_one, ["birth.issued", "device.suspended", "device.resumed"]);
+    assert_eq!(verbs("device=serial:pump-8&backwards=true&limit=1").await, ["device.suspended"]);
+    assert_eq!(verbs("verb=device.&severity=warning").await, ["device.suspended"; 2]);
+    assert_eq!(verbs("by=nobody").await, [""; 0]);
+    let at = before["items"][0]["at"].as_str().unwrap();
+    let later = verbs(&format!("since={at}&verb=device.")).await;
+    assert_eq!(later, ["device.suspended", "device.suspended", "device.resumed"]);
+    assert_eq!(verbs(&format!("until={at}&verb=device.")).await, [""; 0]);
+    let admin = world.admin();
+    let heard = world.ask_as(&admin, Method::GET, "/api/v1/entries?since=monday", None).await;
+    assert_eq!(heard.status(), 400);
+    world.end().await;
+}
