@@ -61,6 +61,7 @@ pub enum Kind {
     Compromised,
     Grouped,
     Marked,
+    Caught,
     TokenMade,
     TokenRevoked,
     DoorSet,
@@ -80,7 +81,7 @@ pub enum Kind {
 use Kind::*;
 
 /// Each kind at least once, in an order in which it can succeed.
-const SCRIPT: [Kind; 39] = [
+const SCRIPT: [Kind; 40] = [
     Found,
     AuthorityMade,
     AuthorityRetiring,
@@ -100,6 +101,7 @@ const SCRIPT: [Kind; 39] = [
     Unheld,
     Grouped,
     Marked,
+    Caught,
     TokenMade,
     LeafedByToken,
     TokenRevoked,
@@ -285,6 +287,7 @@ impl Series {
             Compromised => revoked(registry, n, Reason::KeyCompromise)?,
             Grouped => self.grouped(registry, n)?,
             Marked => Change::Marked { device: id(n), mark: format!("mark {count}") },
+            Caught => Change::Caught { device: id(n), mark: format!("clone {count}") },
             TokenMade => Change::TokenMade(self.token()?),
             TokenRevoked => {
                 let at = self.dice.below(self.tokens.len());
