@@ -13,6 +13,7 @@ pub mod certificate;
 pub mod device;
 pub mod door;
 pub mod ledger;
+pub mod moves;
 pub mod operator;
 pub mod page;
 pub mod path;
@@ -24,18 +25,20 @@ mod word;
 
 pub use birth::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResults};
 pub use certificate::{
-    AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRole, AuthorityState,
-    AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView, CrlInstall, KeyKind,
-    Reason, ReleaseResult, RevocationRequest, RevocationResult, RevocationView,
+    AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRevocation, AuthorityRole,
+    AuthorityState, AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView,
+    CrlInstall, KeyKind, Reason, ReleaseResult, RevocationRequest, RevocationResult,
+    RevocationView, RootRoll, RootsView,
 };
 pub use device::{
-    Assurance, CloneView, ContactView, DeviceView, GroupView, HolderView, ReportView, Standing,
-    StandingRequest,
+    Assurance, CloneView, ContactView, DeviceView, EraseResult, GroupView, HolderView, ReportView,
+    Standing, StandingRequest,
 };
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};
 pub use ledger::{
     EntryRow, EntryView, GrowthView, HeadView, Severity, WitnessRequest, WitnessView,
 };
+pub use moves::{DeviceMove, MoveFailure, MoveSample, MovesRequest, MovesResult};
 pub use operator::{OperatorMade, OperatorRequest, OperatorView, Role};
 pub use page::Page;
 pub use problem::Problem;

@@ -18,6 +18,10 @@ pub const DEVICE_QUARANTINE: &str = "/api/v1/devices/{id}/quarantine";
 pub const DEVICE_RELEASE: &str = "/api/v1/devices/{id}/release";
 /// POST: strike it off for good.
 pub const DEVICE_RETIRE: &str = "/api/v1/devices/{id}/retire";
+/// POST: destroy what is known of it, once it is retired.
+pub const DEVICE_ERASE: &str = "/api/v1/devices/{id}/erase";
+/// POST: move many at once, by a selector or by names.
+pub const DEVICE_MOVES: &str = "/api/v1/devices/moves";
 /// PUT: into the group; DELETE: out of it.
 pub const DEVICE_GROUP: &str = "/api/v1/devices/{id}/groups/{group}";
 /// GET: the certificates of one device, newest first.
@@ -42,10 +46,19 @@ pub const CERTIFICATE_RELEASE: &str = "/api/v1/certificates/{name}/release";
 
 /// GET: the authorities; POST: install one that the root signed.
 pub const AUTHORITIES: &str = "/api/v1/authorities";
-/// POST: make a key for a new authority and answer its request, which the root signs offline.
+/// GET: requests that the root has not answered; POST: make a key for a new authority and answer
+/// its request, which the root signs offline.
 pub const AUTHORITY_REQUESTS: &str = "/api/v1/authorities/requests";
+/// DELETE: give a request up, and destroy its key.
+pub const AUTHORITY_REQUEST: &str = "/api/v1/authorities/requests/{id}";
 /// GET: one authority; PATCH: its state.
 pub const AUTHORITY: &str = "/api/v1/authorities/{id}";
+/// POST: a root that follows the one that counts, with all that leads from the one to the other.
+pub const AUTHORITY_ROOT: &str = "/api/v1/authorities/root";
+/// GET: the roots that count, for every credential.
+pub const ROOTS: &str = "/api/v1/roots";
+/// POST: bar it at once and for good, with a reason.
+pub const AUTHORITY_REVOKE: &str = "/api/v1/authorities/{id}/revoke";
 /// PUT: a CRL that was signed offline, the root's.
 pub const AUTHORITY_CRL: &str = "/api/v1/authorities/{id}/crl";
 

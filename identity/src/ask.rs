@@ -178,6 +178,12 @@ rules! {
         "the certificate shown is not in this realm's records: ask the operator";
     REVOKED = "revoked",
         "the certificate shown was revoked: ask the operator of this realm";
+    AUTHORITY_BARRED = "authority-barred",
+        "the authority that signed the certificate shown was barred: join again with the birth \
+         certificate, or ask the operator of this realm";
+    AUTHORITY_RETIRED = "authority-retired",
+        "the authority that signed the leaf shown has retired: join again with the birth \
+         certificate, or ask the operator for a token";
     SPENT = "spent",
         "the leaf shown was replaced by a newer one that is in use: use the newer one, or join \
          again with a new key";

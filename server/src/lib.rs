@@ -1,6 +1,7 @@
 //! The host: sockets, files, clock and chance around the decisions that are made on the floors
 //! below.
 
+pub mod authorities;
 pub mod births;
 pub mod caller;
 pub mod checkpoint;
@@ -8,6 +9,7 @@ pub mod clock;
 pub mod contacts;
 pub mod crl;
 pub mod device;
+pub mod erasure;
 pub mod found;
 pub mod home;
 pub mod house;

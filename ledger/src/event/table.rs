@@ -28,13 +28,27 @@ events! {
     201 Authority Notice "authority.requested" ["authority" "role" "key_kind" "by" "from"]
         "A key for a new authority was made, and its request was handed out for the root to sign."
         => "Sign it with `muster ca sign`, or find out who asked.";
-    202 Authority Notice "authority.installed" ["authority" "role" "certificate" "by" "from"]
-        "An authority that the root signed was installed.";
-    203 Authority Critical "authority.changed" ["authority" "was" "state" "by" "from"]
-        "An authority was put to work, retired or barred."
-        => "Where it was barred: what it issued is refused from now on. Make the root's CRL with `muster ca crl --root`.";
+    202 Authority Notice "authority.installed"
+        ["authority" "role" "certificate" "retiring" "until" "by" "from"]
+        "An authority that the root signed was installed. One of its role that signed before retires after the overlap.";
+    203 Authority Critical "authority.changed" ["authority" "was" "state" "until" "by" "from"]
+        "An authority was put to work again, or signs no more."
+        => "Nothing, where it was meant. Where it was not: `muster ca state` takes a retiring one back.";
     204 Authority Notice "crl.installed" ["authority" "entries" "crl" "by" "from"]
         "A CRL that was signed offline is published.";
+    205 Authority Notice "authority.abandoned" ["authority" "role" "by" "from"]
+        "A request for a new authority was given up, and its key destroyed.";
+    206 Authority Critical "authority.revoked" ["authority" "role" "was" "reason" "by" "from"]
+        "An authority was barred: it signs nothing, and nothing that it signed opens a door."
+        => "Give it a successor with `muster ca roll`, and make the root's CRL with `muster ca crl --root`.";
+    207 Authority Notice "authority.retired" ["authority" "role" "leaves"]
+        "The overlap of an authority with its successor is over: a leaf of it opens no door.";
+    208 Authority Notice "authority.wiped" ["authority" "role" "destroyed"]
+        "The last certificate of an authority has ended, and its key was destroyed.";
+    209 Authority Critical "root.rolled"
+        ["authority" "was" "certificate" "certified" "until" "by" "from"]
+        "The root has a successor: both are believed, and the authorities have certificates of the new one."
+        => "`muster operator refresh` for each credential; `muster ca state ID retired` once nobody needs the old one.";
 
     301 Birth Info "birth.issued"
         ["device" "serial" "spki" "issuer" "certificate" "model" "serial_number" "replace" "by" "from"]
@@ -53,19 +67,23 @@ events! {
         => "Find out what is wrong with it, then `muster device resume` or `retire`.";
     602 Standing Notice "device.resumed" ["device" "was" "standing" "reason" "by" "from"]
         "A suspension ended: the hold on the device's leaves is lifted.";
-    603 Standing Warning "device.retired" ["device" "was" "standing" "reason" "by" "from"]
+    603 Standing Warning "device.retired" ["device" "was" "standing" "reason" "tokens" "by" "from"]
         "A device was struck off for good: everything that it had is revoked."
         => "Nothing, where it was planned. `muster device erase` destroys what is personal.";
-    604 Standing Warning "device.quarantined" ["device" "was" "standing" "reason" "by" "from"]
-        "A device was quarantined: its leaves are on hold, and it is let in nowhere."
-        => "Find out why, then `muster device release` (it must come with a new key) or `retire`.";
+    604 Standing Critical "device.quarantined" ["device" "was" "standing" "reason" "by" "from"]
+        "A device was set aside because its identity is in doubt: its leaves are on hold."
+        => "Find out who else has its key. `muster device release` lets it in again, with a new key only.";
     605 Standing Notice "device.released" ["device" "was" "standing" "reason" "by" "from"]
-        "A quarantine ended: the held leaves are revoked, and the device may join with a new key.";
+        "A quarantine ended: every leaf of the device is revoked, and it joins again with a new key.";
+    606 Standing Notice "device.erased" ["device" "entries" "by" "from"]
+        "What was known of a retired device is destroyed: identifiers, certificates, and payload and salt of its entries."
+        => "Let back-ups that are older than this end.";
 
     701 Revocation Warning "certificate.revoked" ["device" "serials" "spki" "reason" "by" "from"]
         "Certificates were revoked."
         => "Where the reason is `keyCompromise`, look for what the key was used for before.";
-
+    702 Revocation Notice "certificate.released" ["device" "serials" "spki" "by" "from"]
+        "Certificates came off hold: they are good again.";
     704 Revocation Notice "device.left" ["device" "serials" "spki" "reason" "from"]
         "A device left by itself: its leaves are revoked, and it joins again only with what it joined with before.";
 
@@ -167,13 +185,15 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("birth", "SHA-256 of the SPKI of the birth authority"),
     ("by", "the operator or station whose credential did it"),
     ("certificate", "SHA-256 of the certificate"),
+    ("certified", "the key identifiers of the authorities that the new root certified"),
     ("count", "how many"),
     ("crl", "SHA-256 of the CRL"),
+    ("destroyed", "whether the key was destroyed; not where systemd delivers it"),
     ("device", "the device's UUID"),
     ("door", "the door's name"),
     ("ek_digest", "SHA-256 of the TPM's endorsement key"),
     ("ends", "when it ends, in seconds since 1970"),
-    ("entries", "how many certificates the CRL lists"),
+    ("entries", "how many certificates the CRL lists, or entries were erased"),
     ("firmware", "the version of what the device runs"),
     ("format", "how an event is written for the receiver"),
     ("from", "the address that the request came from"),
@@ -189,6 +209,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("keys", "the kinds of keys that the profile takes"),
     ("kind", "the kind of door"),
     ("last_from", "the address of the last of them"),
+    ("leaves", "devices that still had a leaf of it"),
     ("lifetime_s", "seconds for which a certificate of the profile is good"),
     ("mac", "the MAC addresses"),
     ("model", "the model, as it was said at birth or as the door sets it"),
@@ -211,6 +232,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ),
     ("replace", "why a second birth certificate was made"),
     ("response", "what was done about a clone: alarm, hold-newcomer or quarantine"),
+    ("retiring", "the key identifiers of the authorities that signed before"),
     ("role", "the role of an authority or of an operator"),
     ("root", "SHA-256 of the SPKI of the root"),
     ("rule", "the stable name of the rule that refused"),
@@ -227,6 +249,8 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("standing", "where the device stands from now on"),
     ("state", "the state of the authority from now on"),
     ("token", "the public half of the join token"),
+    ("tokens", "the public halves of the join tokens that ended with it"),
+    ("until", "until when an older authority counts, in seconds since 1970"),
     ("url", "where the receiver or the witness is"),
     ("usages", "the extended key usages of the profile"),
     ("uses", "how often the token may be used"),

@@ -7,6 +7,20 @@ CREATE INDEX entry_device ON entry (realm, device, number) WHERE device IS NOT N
 -- The number of the entry that tells of its issuance: what a receipt is made from.
 ALTER TABLE credential ADD COLUMN entry INTEGER;
 
+-- The tokens that name a device, for when it is retired.
+CREATE INDEX token_serial ON token (realm, serial) WHERE serial IS NOT NULL AND revoked IS NULL;
+
+-- Physical identifiers of erased devices, as a keyed digest: that they were here before, and nothing
+-- else.
+CREATE TABLE erased (
+    realm INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    device BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (realm, digest, device)
+) WITHOUT ROWID;
+CREATE INDEX erased_device ON erased (realm, device);
+
 -- Who is told of entries as they come.
 CREATE TABLE sink (
     realm INTEGER NOT NULL,
@@ -26,6 +40,32 @@ CREATE TABLE sink (
 -- identity: who they were stands there, and goes with it where it is erased.
 ALTER TABLE device ADD COLUMN caught INTEGER;
 CREATE INDEX device_caught ON device (realm, caught) WHERE caught IS NOT NULL;
+
+-- Of a retiring authority, when it retires; of a barred one, since when and why; and when its key was
+-- destroyed.
+ALTER TABLE authority ADD COLUMN retires INTEGER;
+ALTER TABLE authority ADD COLUMN barred INTEGER;
+ALTER TABLE authority ADD COLUMN reason TEXT;
+ALTER TABLE authority ADD COLUMN wiped INTEGER;
+
+-- Keys of authorities that are to come, with the request that the root has not answered yet.
+CREATE TABLE authority_request (
+    realm INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    role TEXT NOT NULL,
+    csr BLOB NOT NULL,
+    made INTEGER NOT NULL,
+    PRIMARY KEY (realm, id)
+) WITHOUT ROWID;
+
+-- One root's certificate for the key of another.
+CREATE TABLE cross_certificate (
+    realm INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    issuer BLOB NOT NULL,
+    der BLOB NOT NULL,
+    PRIMARY KEY (realm, id, issuer)
+) WITHOUT ROWID;
 
 -- What a device last said of itself, apart from its row: that is written at every renewal.
 CREATE TABLE report (

@@ -16,9 +16,11 @@ mod certificate;
 mod change;
 mod device;
 mod door;
+mod erase;
 mod events;
 mod figures;
 mod ledger;
+mod moves;
 mod once;
 mod openapi;
 mod operators;
@@ -109,6 +111,7 @@ pub fn router_with(house: Arc<House>, fittings: Fittings) -> Router {
 fn devices() -> Router<State> {
     Router::new()
         .route(path::DEVICES, get(device::list))
+        .route(path::DEVICE_MOVES, post(moves::moves))
         .route(path::DEVICE, get(device::show))
         .route(path::DEVICE_CERTIFICATES, get(device::certificates))
         .route(path::DEVICE_SUSPEND, post(change::suspend))
@@ -116,6 +119,7 @@ fn devices() -> Router<State> {
         .route(path::DEVICE_QUARANTINE, post(change::quarantine))
         .route(path::DEVICE_RELEASE, post(change::release))
         .route(path::DEVICE_RETIRE, post(change::retire))
+        .route(path::DEVICE_ERASE, post(erase::erase))
         .route(path::DEVICE_GROUP, put(change::group_add).delete(change::group_remove))
         .route(path::DEVICE_RECEIPT, get(receipt::of_device))
         .route(path::GROUPS, get(realm::groups))
@@ -132,7 +136,11 @@ fn devices() -> Router<State> {
 fn rules() -> Router<State> {
     Router::new()
         .route(path::AUTHORITIES, get(authority::list).post(authority::install))
-        .route(path::AUTHORITY_REQUESTS, post(workshop::request))
+        .route(path::AUTHORITY_REQUESTS, get(workshop::requests).post(workshop::request))
+        .route(path::AUTHORITY_REQUEST, delete(workshop::abandon))
+        .route(path::AUTHORITY_ROOT, post(authority::root::succeed))
+        .route(path::ROOTS, get(authority::root::roots))
+        .route(path::AUTHORITY_REVOKE, post(authority::revoke))
         .route(path::AUTHORITY_CRL, put(workshop::publish))
         .route(path::AUTHORITY, get(authority::show).patch(authority::change))
         .route(path::DOORS, get(door::list))
@@ -176,6 +184,7 @@ pub(crate) struct State {
     /// Event streams that may still be opened.
     streams: Arc<Semaphore>,
     overdue: Arc<figures::OverdueSeen>,
+    leaves: Arc<authority::LeavesSeen>,
     checks: Option<Checks>,
     workshop: Option<Arc<dyn Workshop>>,
     document: Arc<str>,
@@ -193,6 +202,7 @@ impl State {
             tide,
             streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
             overdue: Arc::default(),
+            leaves: Arc::default(),
             checks: fittings.checks,
             workshop: fittings.workshop,
             document: openapi::document().into(),

@@ -62,6 +62,12 @@ impl PublicView {
         files.insert(path.to_owned(), Arc::new(file));
     }
 
+    /// Shows nothing any more whose path begins with `front`.
+    pub fn hide(&self, front: &str) {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        files.retain(|path, _| !path.starts_with(front));
+    }
+
     /// What is shown at `path`.
     #[must_use]
     pub fn shown(&self, path: &str) -> Option<Arc<PublicFile>> {

@@ -57,14 +57,21 @@ impl Receiver {
     }
 
     async fn next(&mut self) -> (Request<Bytes>, Value) {
-        let heard = tokio::time::timeout(PATIENCE, self.heard.recv()).await;
-        let request = heard.expect("the receiver was told in time").unwrap();
+        let request = within(self.heard.recv()).await;
         let body = serde_json::from_slice(request.body()).unwrap();
         (request, body)
     }
 
     async fn next_verb(&mut self) -> String {
         self.next().await.1["verb"].as_str().unwrap().to_owned()
+    }
+}
+
+/// What was told, in time.
+async fn within<T>(told: impl Future<Output = Option<T>>) -> T {
+    match tokio::time::timeout(PATIENCE, told).await {
+        Ok(Some(told)) => told,
+        _ => panic!("nothing was told within {PATIENCE:?}"),
     }
 }
 
@@ -190,8 +197,7 @@ async fn a_siem_gets_lines_over_tls_and_nobody_else_does() {
 
     world.suspend(&device.id).await;
 
-    let heard = tokio::time::timeout(PATIENCE, lines.heard.recv()).await;
-    let line = heard.expect("the SIEM was told in time").unwrap();
+    let line = within(lines.heard.recv()).await;
     assert!(line.starts_with("<108>1 "), "{line}");
     assert!(line.contains("CEF:0|Muster|Muster|"), "{line}");
     assert!(line.contains(&format!("deviceExternalId={}", device.id)), "{line}");

@@ -10,6 +10,7 @@ pub(crate) mod pki;
 use enroll::est::client::{self, Outgoing};
 use hyper::Method;
 use identity::ask::Want;
+use identity::key::SoftwareKey;
 use identity::token::{ShownToken, TokenId, TokenSecret};
 use identity::{Certificate, RealmName, RuleId, UnixTime};
 use ledger::Payload;
@@ -22,8 +23,8 @@ use server::home::OperatorFile;
 use server::{Running, ServeOptions};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use tempfile::TempDir;
 
 pub(crate) const HOUR_S: u64 = 3600;
@@ -62,15 +63,16 @@ pub(crate) struct Device {
     pub(crate) birth: Shows,
 }
 
+/// What opens the root's key of every world.
+static SAFE: LazyLock<age::x25519::Identity> = LazyLock::new(age::x25519::Identity::generate);
+
 fn options(home: &Path) -> ServeOptions {
     ServeOptions {
         home: home.to_owned(),
         any_port: true,
         public_url: Some("http://muster.example:8080".to_owned()),
         // The root's key is put away with a key of its own, since a passphrase is slow on purpose.
-        root_recipient: Some(
-            "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".to_owned(),
-        ),
+        root_recipient: Some(SAFE.to_public().to_string()),
         ..ServeOptions::default()
     }
 }
@@ -110,6 +112,10 @@ impl World {
         self.running.as_ref().unwrap()
     }
 
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     pub(crate) fn root(&self) -> &Certificate {
         &self.root
     }
@@ -142,6 +148,32 @@ impl World {
         let realm = self.running().house().realm(&default_realm()).unwrap();
         let authority = realm.authorities.iter().find(|a| a.role.as_str() == role).unwrap();
         Shows::new(authority.certificate.clone(), &key)
+    }
+
+    /// The root's key, as whoever carried it away has it.
+    pub(crate) fn root_key(&self) -> SoftwareKey {
+        use age::secrecy::ExposeSecret as _;
+        let identity = TempDir::new().unwrap();
+        let identity = identity.path().join("identity.txt");
+        std::fs::write(&identity, SAFE.to_string().expose_secret()).unwrap();
+        let path = self.home.path().join("offline").join("root.key.age");
+        server::keys::unlock_root(&path, &server::keys::Unlock::Identity(&identity)).unwrap()
+    }
+
+    /// Everybody believes another root from now on.
+    pub(crate) fn believe(&mut self, root: &Certificate) {
+        self.root = root.clone();
+        self.operator_line = None;
+    }
+
+    /// The operator credential of the home.
+    pub(crate) fn credential(&self) -> OperatorFile {
+        OperatorFile::read(&self.home.path().join("operator.toml")).unwrap()
+    }
+
+    /// Where its online keys lie.
+    pub(crate) fn keys(&self) -> std::path::PathBuf {
+        self.home.path().join("keys")
     }
 
     /// Stops the server and starts it again on the same home.
@@ -444,11 +476,12 @@ fn count(entry: &Payload) -> u64 {
 
 /// What is left behind.
 impl World {
-    /// Every payload of the ledger, oldest first.
+    /// Every payload of the ledger that was not erased, oldest first.
     pub(crate) fn entries(&self) -> Vec<Payload> {
         let rows =
             self.running().house().registry.entries(RealmKey(self.realm_key()), 0, 1000).unwrap();
-        rows.iter().map(|row| Payload::decode(row.payload.as_ref().unwrap()).unwrap()).collect()
+        let kept = rows.iter().filter_map(|row| row.payload.as_deref());
+        kept.map(|payload| Payload::decode(payload).unwrap()).collect()
     }
 
     fn realm_key(&self) -> u16 {

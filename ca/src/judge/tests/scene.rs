@@ -25,6 +25,7 @@ pub(super) struct Scene {
     pub(super) has_birth: bool,
     pub(super) leaves: Vec<Credential>,
     pub(super) known: KeyFacts,
+    pub(super) erased: bool,
     pub(super) token: Option<Token>,
     pub(super) rules: Rules,
 }
@@ -94,6 +95,7 @@ impl Scene {
             has_birth: false,
             leaves: Vec::new(),
             known: KeyFacts::default(),
+            erased: false,
             token: None,
             rules: Rules::default(),
         }
@@ -112,6 +114,7 @@ impl Scene {
             door: self.door.as_ref(),
             profile: &self.profile,
             device: self.device.clone(),
+            erased: self.erased,
             shown: self.shown.clone(),
             has_birth: self.has_birth,
             leaves: self.leaves.clone(),

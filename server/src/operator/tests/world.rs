@@ -12,7 +12,7 @@ use ca::authority::{self, Order};
 use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
-use identity::authority::{Authority, AuthorityState, Role};
+use identity::authority::{Authority, Role};
 use identity::door::{Door, DoorKind};
 use identity::key::SoftwareKey;
 use identity::profile::Profile;
@@ -204,7 +204,7 @@ fn found(dice: &mut Counted, root_key: &SoftwareKey) -> (crate::house::Keyring, 
     let mut keyring = crate::house::Keyring::new();
     let active = |role, certificate: identity::Certificate| {
         let id = certificate.subject_key_id().unwrap();
-        Change::Authority(Authority { id, role, state: AuthorityState::Active, certificate })
+        Change::Authority(Authority::active(id, role, certificate))
     };
     for role in [Role::Birth, Role::Operations] {
         let key = p256();
