@@ -31,8 +31,9 @@ pub const PUBLIC_PER_ADDRESS_MAX: usize = 1024;
 /// Tiles that are read from the database at once; each takes a reader of its pool for some 100 µs.
 pub const PUBLIC_READS_MAX: usize = 4;
 
-/// An OCSP request for one certificate has 120 octets; what is larger asks for many.
-pub const OCSP_OCTETS_MAX: usize = 4096;
+/// OCSP requests whose certificates are read from the database at once, beside the tiles: the other
+/// half of its readers.
+pub const OCSP_READS_MAX: usize = 2;
 
 /// Connections of one address (one /64 of IPv6) that have not proved anything yet. A site of ten
 /// thousand devices behind one address handshakes in a millisecond each and never has so many open
@@ -64,6 +65,11 @@ pub const PROXY_HEADER: Duration = Duration::from_secs(3);
 /// A PROXY v2 header with all the TLVs that balancers send (a TLS subject, a VPC id) stays below
 /// one Ethernet frame.
 pub const PROXY_HEADER_OCTETS_MAX: usize = 1500;
+
+/// A TLS record to a device, with its header: 4 KiB of content, since a small one has buffers of
+/// that size and no say (rustls does not heed the extension of RFC 6066 §4). Most of our answers
+/// are one record all the same.
+pub const DEVICE_RECORD_OCTETS_MAX: usize = 4101;
 
 /// From one request's end, or the handshake's, to the end of the next request's header: it bounds a
 /// slow header and an idle connection alike. A device that says nothing for so long reconnects as
