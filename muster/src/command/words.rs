@@ -46,23 +46,14 @@ pub(super) fn until(text: &str) -> Result<u64, String> {
 
 /// Reads a moment as the server writes it, `2027-03-31T12:00:00Z`.
 pub(super) fn moment(text: &str) -> Option<UnixTime> {
-    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
-    let mut parts = time.splitn(3, ':').map(|part| part.parse::<u64>().ok());
-    let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
-    Some(day(date)?.plus_secs(hours * 3600 + minutes * 60 + seconds))
+    let at = text.parse::<jiff::Timestamp>().ok()?;
+    Some(UnixTime::from_secs(u64::try_from(at.as_second()).ok()?))
 }
 
-/// The beginning of a day of the Gregorian calendar, from 1970 on.
-fn day(text: &str) -> Option<UnixTime> {
-    let mut parts = text.splitn(3, '-').map(|part| part.parse::<u64>().ok());
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
-    let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let at = usize::try_from(month.checked_sub(1)?).ok()?;
-    let whole = (1970..=9999).contains(&year) && (1..=*lengths.get(at)?).contains(&day);
-    let before: u64 = lengths.iter().take(at).sum();
-    let years: u64 = (1970..year).map(|y| 365 + u64::from(leap(y))).sum();
-    whole.then(|| UnixTime::from_secs((years + before + day - 1) * 86_400))
+/// The beginning of a day, `2027-03-31`, in UTC.
+pub(super) fn day(text: &str) -> Option<UnixTime> {
+    let day = text.parse::<jiff::civil::Date>().ok()?;
+    moment(&format!("{day}T00:00:00Z"))
 }
 
 /// Reads the name of a device, and keeps it as it was typed.

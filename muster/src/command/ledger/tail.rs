@@ -1,6 +1,6 @@
 //! What happened lately, and what happens: who did what, when, to which device.
 
-use super::super::words::{seconds, word as one_of};
+use super::super::words::{day, seconds, word as one_of};
 use crate::failure::{Failure, Outcome};
 use crate::output::{self, plain};
 use crate::rest::{Query, Rest};
@@ -8,6 +8,7 @@ use crate::session::Session;
 use api::path::{DEVICE, ENTRIES, HEAD, REALM, fill};
 use api::{DeviceView, EntryView, HeadView, Page, RealmView, Severity};
 use clap::{Args, ValueEnum};
+use identity::text::rfc3339;
 use jiff::{SignedDuration, Timestamp};
 use std::time::Duration;
 
@@ -65,8 +66,8 @@ fn moment(text: &str) -> Result<Timestamp, String> {
         let ago = SignedDuration::from_secs(i64::try_from(secs).unwrap_or(i64::MAX));
         return Timestamp::now().checked_sub(ago).map_err(|e| e.to_string());
     }
-    let day = format!("{text}T00:00:00Z");
-    let whole = if text.len() == "2026-05-01".len() { day.as_str() } else { text };
+    let begun = day(text).map(rfc3339);
+    let whole = begun.as_deref().unwrap_or(text);
     whole.parse().map_err(|_| "say 2026-05-01, 2026-05-01T08:00:00Z, or 90s, 15m, 12h, 30d".into())
 }
 
