@@ -444,6 +444,7 @@ impl Series {
             profile: "standard".to_owned(),
             assurance: Assurance::Certified,
             binding: false,
+            receipt: None,
         }
     }
 

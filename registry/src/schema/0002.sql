@@ -27,6 +27,9 @@ CREATE TABLE sink (
 ALTER TABLE device ADD COLUMN caught INTEGER;
 CREATE INDEX device_caught ON device (realm, caught) WHERE caught IS NOT NULL;
 
+-- The key of the ledger whose receipt a door demands.
+ALTER TABLE door ADD COLUMN receipt TEXT;
+
 ANALYZE sqlite_schema;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('device', 'device_caught', '100 100 1'),

@@ -24,7 +24,7 @@ use enroll::est::server::{self, Action, Answer};
 use enroll::est::wire::{BODY_OCTETS_MAX, Place};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use identity::ask::Shown;
 use identity::{Defect, RealmName, Refusal, RuleId};
@@ -57,6 +57,7 @@ pub async fn answer(
         path: head.uri.path(),
         content_type: text(&head.headers, header::CONTENT_TYPE),
         authorization: text(&head.headers, header::AUTHORIZATION),
+        receipt: text(&head.headers, HeaderName::from_static("muster-receipt")),
         body: &body,
         chain: connection.chain.clone(),
         exporter: connection.exporter,

@@ -27,6 +27,7 @@ pub(super) struct Scene {
     pub(super) known: KeyFacts,
     pub(super) token: Option<Token>,
     pub(super) rules: Rules,
+    pub(super) shows: Shown,
 }
 
 impl Scene {
@@ -96,6 +97,7 @@ impl Scene {
             known: KeyFacts::default(),
             token: None,
             rules: Rules::default(),
+            shows: Shown::default(),
         }
     }
 
@@ -104,7 +106,7 @@ impl Scene {
             want: self.want,
             key: self.source,
             csr: csr(&*self.key, &self.claimed),
-            shown: Shown::default(),
+            shown: std::mem::take(&mut self.shows),
             binding: self.binding,
             from: IpAddr::V4(Ipv4Addr::LOCALHOST),
         };
