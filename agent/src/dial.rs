@@ -172,6 +172,12 @@ impl Heard {
 }
 
 impl Line {
+    /// Whether the other end has not closed it yet, as far as is known here.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.sender.is_closed()
+    }
+
     /// Says one thing and hears the answer.
     ///
     /// # Errors

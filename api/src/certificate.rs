@@ -131,6 +131,8 @@ words! {
         Active = "active",
         /// Signs no more certificates, but its CRLs; what it signed is still good.
         Retiring = "retiring",
+        /// The overlap with its successor is over: a leaf of it opens no door.
+        Retired = "retired",
         /// Barred at once: nothing that it signed is good.
         Barred = "barred",
     }
@@ -155,6 +157,21 @@ pub struct AuthorityView {
     pub pem: String,
     /// The kind of its key.
     pub key_kind: KeyKind,
+    /// When a retiring one retires; `null` where it has no date.
+    #[serde(default)]
+    pub retires: Option<String>,
+    /// Since when a barred one is barred, and why.
+    #[serde(default)]
+    pub barred: Option<RevocationView>,
+    /// When its private key was destroyed.
+    #[serde(default)]
+    pub wiped: Option<String>,
+    /// While authorities change: the devices whose newest leaf is live and was signed by it.
+    #[serde(default)]
+    pub leaves: Option<u64>,
+    /// Its certificates of older roots, in PEM; a revocation names them too.
+    #[serde(default)]
+    pub earlier: Vec<String>,
 }
 
 /// For what a new authority's key is made.
@@ -166,6 +183,9 @@ pub struct AuthorityRequest {
     /// The kind of its key, `p256` where nothing is said; not `rsa`.
     #[serde(default)]
     pub key_kind: Option<KeyKind>,
+    /// Also while the one before is still in its overlap.
+    #[serde(default)]
+    pub in_overlap: bool,
 }
 
 /// The request of a new authority, to be signed by the root where the root is.
@@ -177,6 +197,9 @@ pub struct AuthorityCsr {
     pub role: AuthorityRole,
     /// The request (PKCS#10) in PEM.
     pub csr: String,
+    /// When it was made.
+    #[serde(default)]
+    pub made: String,
 }
 
 /// An authority's certificate, signed by the root.
@@ -187,14 +210,59 @@ pub struct AuthorityInstall {
     pub certificate: String,
     /// What it signs.
     pub role: AuthorityRole,
+    /// For how many seconds its predecessor still counts; where nothing is said, until the last
+    /// leaf of it has ended. A birth authority counts for good.
+    #[serde(default)]
+    pub overlap_s: Option<u64>,
+}
+
+/// A root that follows the one that counts, made where the two keys are.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RootRoll {
+    /// The new root in PEM, signed by itself.
+    pub root: String,
+    /// The new root's key, signed by the old one, in PEM.
+    pub new_with_old: String,
+    /// The old root's key, signed by the new one, in PEM.
+    pub old_with_new: String,
+    /// The authorities that count, each with its key and name, signed by the new root, in PEM.
+    #[schema(max_items = 64)]
+    pub authorities: Vec<String>,
+    /// The new root's CRL in PEM.
+    pub crl: String,
+    /// For how many seconds the old root still counts; where nothing is said, until somebody
+    /// retires it.
+    #[serde(default)]
+    pub overlap_s: Option<u64>,
+}
+
+/// The roots that count, for whoever believes one of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RootsView {
+    /// The roots in PEM, the one that signs first.
+    pub roots: Vec<String>,
+    /// What leads from one to the other, in PEM.
+    pub crosses: Vec<String>,
 }
 
 /// How an authority shall stand.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorityStateRequest {
-    /// Signs, signs no more, or barred at once.
+    /// Signs, signs no more, retired now, or barred at once.
     pub state: AuthorityState,
+    /// For how many seconds a retiring one still counts.
+    #[serde(default)]
+    pub overlap_s: Option<u64>,
+}
+
+/// Why an authority is barred, at once and for good.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorityRevocation {
+    /// Why; not `certificateHold`.
+    pub reason: Reason,
 }
 
 /// A CRL that was signed offline.

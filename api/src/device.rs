@@ -75,6 +75,9 @@ pub struct DeviceView {
     pub version: u64,
     /// Its newest leaf; without the PEM in a list.
     pub leaf: Option<CertificateView>,
+    /// What it last said of itself; of one device only, and never in a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<ReportView>,
     /// Its client keeps its key over renewals, so a copied key is found late or never.
     pub weak_detection: bool,
     /// The last time that two parties were found to hold its identity; not in a list.
@@ -121,6 +124,25 @@ pub struct ContactView {
     pub at: String,
     /// What the TLS hello looked like, 16 hex digits: the same for devices of one make.
     pub print: Option<String>,
+}
+
+/// What a device last said of itself. Nobody vouches for it; what contradicts the birth was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReportView {
+    /// When.
+    pub at: String,
+    /// The version of what it runs.
+    pub firmware: Option<String>,
+    /// Model, empty where none was said.
+    pub model: String,
+    /// Serial number, empty where none was said.
+    pub serial: String,
+    /// MAC addresses.
+    pub mac: Vec<String>,
+    /// IMEI.
+    pub imei: Option<String>,
+    /// SHA-256 of the TPM's endorsement key.
+    pub ek_digest: Option<String>,
 }
 
 /// Why a device is suspended, resumed, quarantined, released or retired.

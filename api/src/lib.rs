@@ -24,12 +24,14 @@ mod word;
 
 pub use birth::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResults};
 pub use certificate::{
-    AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRole, AuthorityState,
-    AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView, CrlInstall, KeyKind,
-    Reason, ReleaseResult, RevocationRequest, RevocationResult, RevocationView,
+    AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRevocation, AuthorityRole,
+    AuthorityState, AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView,
+    CrlInstall, KeyKind, Reason, ReleaseResult, RevocationRequest, RevocationResult,
+    RevocationView, RootRoll, RootsView,
 };
 pub use device::{
-    Assurance, CloneView, ContactView, DeviceView, GroupView, HolderView, Standing, StandingRequest,
+    Assurance, CloneView, ContactView, DeviceView, GroupView, HolderView, ReportView, Standing,
+    StandingRequest,
 };
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};
 pub use ledger::{

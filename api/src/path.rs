@@ -42,10 +42,19 @@ pub const CERTIFICATE_RELEASE: &str = "/api/v1/certificates/{name}/release";
 
 /// GET: the authorities; POST: install one that the root signed.
 pub const AUTHORITIES: &str = "/api/v1/authorities";
-/// POST: make a key for a new authority and answer its request, which the root signs offline.
+/// GET: requests that the root has not answered; POST: make a key for a new authority and answer
+/// its request, which the root signs offline.
 pub const AUTHORITY_REQUESTS: &str = "/api/v1/authorities/requests";
+/// DELETE: give a request up, and destroy its key.
+pub const AUTHORITY_REQUEST: &str = "/api/v1/authorities/requests/{id}";
 /// GET: one authority; PATCH: its state.
 pub const AUTHORITY: &str = "/api/v1/authorities/{id}";
+/// POST: a root that follows the one that counts, with all that leads from the one to the other.
+pub const AUTHORITY_ROOT: &str = "/api/v1/authorities/root";
+/// GET: the roots that count, for every credential.
+pub const ROOTS: &str = "/api/v1/roots";
+/// POST: bar it at once and for good, with a reason.
+pub const AUTHORITY_REVOKE: &str = "/api/v1/authorities/{id}/revoke";
 /// PUT: a CRL that was signed offline, the root's.
 pub const AUTHORITY_CRL: &str = "/api/v1/authorities/{id}/crl";
 

@@ -22,5 +22,5 @@ mod world;
 
 pub use address::Addresses;
 pub use issuer::{Granted, Issuer};
-pub use judge::{Approved, Facts, Judgement, KeyFacts, Rules, judge};
+pub use judge::{Approved, Facts, Judgement, KeyFacts, Present, Rules, judge, present};
 pub use recognize::{Recognized, Trust, recognize, recognize_recorded};

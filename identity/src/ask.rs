@@ -180,6 +180,12 @@ rules! {
         "the certificate shown is not in this realm's records: ask the operator";
     REVOKED = "revoked",
         "the certificate shown was revoked: ask the operator of this realm";
+    AUTHORITY_BARRED = "authority-barred",
+        "the authority that signed the certificate shown was barred: join again with the birth \
+         certificate, or ask the operator of this realm";
+    AUTHORITY_RETIRED = "authority-retired",
+        "the authority that signed the leaf shown has retired: join again with the birth \
+         certificate, or ask the operator for a token";
     SPENT = "spent",
         "the leaf shown was replaced by a newer one that is in use: use the newer one, or join \
          again with a new key";
@@ -232,7 +238,7 @@ rules! {
         "the profile does not let the server make keys: make the key on the device, or ask the \
          operator to allow it";
     NOT_ENROLLED = "not-enrolled",
-        "a renewal needs a leaf: show the one to be renewed";
+        "this is for devices that are in: join first, and show the leaf";
     RATE = "rate",
         "too many requests from this device: wait and try again";
     NO_AUTHORITY = "no-authority",

@@ -1,7 +1,9 @@
 //! An authority: a certificate that may sign others, and what it may sign.
 
 use crate::certificate::Certificate;
+use crate::credential::Revocation;
 use crate::device::words;
+use crate::outside::UnixTime;
 use crate::text::hex;
 use std::fmt;
 
@@ -58,11 +60,29 @@ pub enum AuthorityState {
     Active,
     /// Signs no more certificates, but its CRLs; what it signed is still good.
     Retiring,
+    /// The overlap with its successor is over: a leaf of it opens no door. It signs its CRLs until
+    /// the last leaf of it ends.
+    Retired,
     /// Barred at once: nothing that it signed is good.
     Barred,
 }
 
-words!(AuthorityState { Active = "active", Retiring = "retiring", Barred = "barred" });
+words!(AuthorityState {
+    Active = "active", Retiring = "retiring", Retired = "retired", Barred = "barred"
+});
+
+/// The key of an authority that is to come, and the request that the root has not answered yet.
+#[derive(Clone, Debug)]
+pub struct AuthorityRequest {
+    /// The subject key identifier that it will have.
+    pub id: KeyId,
+    /// What it shall sign.
+    pub role: Role,
+    /// The request (PKCS#10) in DER.
+    pub csr: Vec<u8>,
+    /// When it was made.
+    pub made: UnixTime,
+}
 
 /// An authority of a realm.
 #[derive(Clone, Debug)]
@@ -75,4 +95,25 @@ pub struct Authority {
     pub state: AuthorityState,
     /// Its certificate.
     pub certificate: Certificate,
+    /// When a retiring one retires; `None` where it has no date: an anchor for good.
+    pub retires: Option<UnixTime>,
+    /// Since when a barred one is barred, and why.
+    pub barred: Option<Revocation>,
+    /// When its private key was destroyed here.
+    pub wiped: Option<UnixTime>,
+}
+
+impl Authority {
+    /// One that signs from now on.
+    #[must_use]
+    pub const fn active(id: KeyId, role: Role, certificate: Certificate) -> Self {
+        let state = AuthorityState::Active;
+        Self { id, role, state, certificate, retires: None, barred: None, wiped: None }
+    }
+
+    /// Whether what it signed is believed at the doors.
+    #[must_use]
+    pub const fn counts(&self) -> bool {
+        matches!(self.state, AuthorityState::Active | AuthorityState::Retiring)
+    }
 }

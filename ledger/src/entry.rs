@@ -170,6 +170,8 @@ classes! {
     Certificate = 16, "certificate";
     /// A sign that an identity is misused: a clone, a key that knocks.
     Signal = 17, "signal";
+    /// A device said what it runs, and what is printed on it.
+    Report = 18, "report";
 }
 
 impl Class {
@@ -249,7 +251,7 @@ mod tests {
             assert_eq!(Class::parse(class.as_str()), Some(*class));
         }
         assert_eq!(Class::from_number(0), None);
-        assert_eq!(Class::from_number(18), None);
+        assert_eq!(Class::from_number(19), None);
     }
 
     #[test]

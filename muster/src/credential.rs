@@ -52,7 +52,7 @@ const FILE_OCTETS_MAX: u64 = 64 * 1024;
 impl OperatorFile {
     /// Reads the credential that was named, else the one of `home`.
     pub(crate) fn find(named: Option<&Path>, home: &Path) -> Outcome<Self> {
-        let path = named.map_or_else(|| home.join("operator.toml"), PathBuf::from);
+        let path = Self::path(named, home);
         if !path.exists() {
             let what = format!("no operator credential at `{}`", path.display());
             return Err(Failure::new(what).next(
@@ -60,6 +60,27 @@ impl OperatorFile {
             ));
         }
         Self::read(&path)
+    }
+
+    /// Where the credential is that was named, else the one of `home`.
+    pub(crate) fn path(named: Option<&Path>, home: &Path) -> PathBuf {
+        named.map_or_else(|| home.join("operator.toml"), PathBuf::from)
+    }
+
+    /// The same credential, believing another root.
+    pub(crate) fn believing(self, root: Certificate) -> Self {
+        Self { root, ..self }
+    }
+
+    /// Writes it over the file that it was read from, whole or not at all.
+    pub(crate) fn rewrite(&self, path: &Path) -> Outcome {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        // One that a crash has left is of nobody.
+        let _ = std::fs::remove_file(&beside);
+        self.write_new(&beside)?;
+        std::fs::rename(&beside, path).map_err(|e| Failure::file("write", path, &e))
     }
 
     fn read(path: &Path) -> Outcome<Self> {

@@ -72,6 +72,11 @@ impl Session {
         OperatorFile::find(self.credential.as_deref(), &self.home)
     }
 
+    /// Where the credential of this run is.
+    pub(crate) fn credential_path(&self) -> PathBuf {
+        OperatorFile::path(self.credential.as_deref(), &self.home)
+    }
+
     /// A client with the credential of this run.
     pub(crate) fn rest(&self) -> Outcome<Rest> {
         Rest::new(&self.credential()?)

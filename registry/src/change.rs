@@ -9,13 +9,13 @@
 
 use crate::realm::{Operator, Realm};
 use crate::sink::Sink;
-use identity::authority::{Authority, AuthorityState, KeyId};
-use identity::credential::{Credential, Reason, Serial};
-use identity::device::{Device, DeviceId, GroupName, Standing};
+use identity::authority::{Authority, AuthorityRequest, AuthorityState, KeyId};
+use identity::credential::{Credential, Reason, Revocation, Serial};
+use identity::device::{Device, DeviceId, GroupName, Identifiers, Standing};
 use identity::door::Door;
 use identity::profile::Profile;
 use identity::token::{Token, TokenId};
-use identity::{SpkiHash, UnixTime};
+use identity::{Certificate, SpkiHash, UnixTime};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -30,14 +30,49 @@ pub enum Change {
     /// A new realm; its entry is the first of its ledger. Clashes with a realm of the same key,
     /// name or UUID.
     Found(Realm),
-    /// A new authority, or a new certificate and state for a known one.
+    /// The key of an authority that is to come, and its request. Clashes with an open request for
+    /// the same role.
+    AuthorityRequested(AuthorityRequest),
+    /// A request is not wanted any more.
+    AuthorityRequestDropped(KeyId),
+    /// A new authority, or a new certificate and state for a known one. Its request is answered.
     Authority(Authority),
     /// An authority starts, stops or is barred.
     AuthorityState {
         /// Which authority.
         id: KeyId,
+        /// The state that this was decided on; `None` for any.
+        was: Option<AuthorityState>,
         /// Its state from now on.
         state: AuthorityState,
+        /// When it retires.
+        retires: Option<UnixTime>,
+        /// Since when and why it is barred.
+        barred: Option<Revocation>,
+    },
+    /// A known authority has another certificate for the same key, of another root.
+    AuthorityCertified {
+        /// Which authority.
+        id: KeyId,
+        /// Its certificate from now on.
+        certificate: Certificate,
+    },
+    /// The private key of an authority is destroyed. Clashes where that was told before.
+    AuthorityWiped {
+        /// Which authority.
+        id: KeyId,
+        /// When.
+        at: UnixTime,
+    },
+    /// One root certifies the key of another: what leads from the one to the other while both are
+    /// believed.
+    Crossed {
+        /// Whose key it certifies.
+        id: KeyId,
+        /// Who signed it.
+        by: KeyId,
+        /// The certificate.
+        certificate: Certificate,
     },
     /// A birth: the device as it shall be, and its birth certificate.
     Born {
@@ -122,6 +157,13 @@ pub enum Change {
         /// One sentence.
         mark: String,
     },
+    /// What a device says of itself, in place of what it said before.
+    Reported {
+        /// Which device.
+        device: DeviceId,
+        /// What it says.
+        report: Report,
+    },
     /// Two parties were found to hold the identity of a device: the entry of this change tells of
     /// both, and [`crate::Registry::caught`] finds it.
     Caught {
@@ -164,6 +206,17 @@ pub enum Change {
     SinkRemoved(String),
     /// Several at once, under one entry: all of them or none, each seeing those before it.
     Batch(Vec<Change>),
+}
+
+/// What a device last said of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// When.
+    pub at: UnixTime,
+    /// The version of what it runs.
+    pub firmware: Option<String>,
+    /// What is printed on it; nobody's word but its own.
+    pub identifiers: Identifiers,
 }
 
 /// What becomes of a device's credentials when its standing changes.
@@ -257,6 +310,8 @@ pub enum Clash {
     Exists,
     /// What shall change does not exist: a realm, a device, a credential, a token, a door.
     Missing,
+    /// The authority has changed since.
+    AuthorityState,
 }
 
 impl fmt::Display for Clash {
@@ -268,6 +323,7 @@ impl fmt::Display for Clash {
             Self::TokenSpent => "the token has no use left",
             Self::Exists => "it exists already",
             Self::Missing => "it does not exist",
+            Self::AuthorityState => "the authority has changed since this was decided",
         })
     }
 }

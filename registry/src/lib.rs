@@ -21,10 +21,10 @@ mod shared;
 mod sink;
 mod writer;
 
-pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Fate, Told};
+pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Fate, Report, Told};
 pub use fault::{OpenError, ReadError};
 pub use integrity::Finding;
-pub use read::{DeviceFilter, EntryRow, Head, Overdue, RevokedRow};
+pub use read::{DeviceFilter, EntryRow, Head, Overdue, RevokedRow, Stretch};
 pub use realm::{Operator, Realm, RealmKey, Role};
 pub use roll::{Counts, Roll, Seen};
 pub use sink::{Sink, SinkFormat, SinkKind};

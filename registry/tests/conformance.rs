@@ -12,7 +12,7 @@ use identity::{Serial, UnixTime};
 
 use ledger::{Class, Payload};
 use registry::roll::fingerprint;
-use registry::{Change, Clash, CommitError, DeviceFilter, Draft, Fate, RealmKey};
+use registry::{Change, Clash, CommitError, DeviceFilter, Draft, Fate, RealmKey, Stretch};
 use std::collections::BTreeSet;
 use world::{REALM, World, born, credential, device, draft, id, issuer, key, now, realm, token};
 
@@ -413,7 +413,9 @@ fn the_history_of_a_device_and_the_issuance_of_a_certificate_are_found() {
     let refused = world.registry.commit_wait(REALM, Change::Nothing, about(1)).unwrap().index;
 
     let history = |n: u32, from: u64| {
-        let rows = world.registry.entries_about(REALM, &id(n), from, 10).unwrap();
+        let (device, to) = (Some(id(n)), u64::MAX);
+        let stretch = Stretch { device, from, to, backwards: false };
+        let rows = world.registry.entries_in(REALM, &stretch, 10).unwrap();
         rows.iter().map(|row| row.index).collect::<Vec<_>>()
     };
     let issuance = |n: u32| world.registry.issuance(REALM, &credential(n, 0, 0).serial).unwrap();
@@ -422,6 +424,27 @@ fn the_history_of_a_device_and_the_issuance_of_a_certificate_are_found() {
     assert_eq!(history(2, 0), [second]);
     assert!(history(3, 0).is_empty());
     assert_eq!((issuance(1), issuance(2), issuance(3)), (Some(first), Some(second), None));
+    world.audit();
+}
+
+#[test]
+fn a_stretch_of_the_ledger_is_found_by_time_and_read_from_either_end() {
+    let world = World::new();
+    for n in 1..=6 {
+        let draft = Draft::new(Class::Use, &Payload::new("test"), [6; 32], now().plus_secs(n * 60));
+        world.registry.commit_wait(REALM, Change::Nothing, draft).unwrap();
+    }
+    let since = |secs: u64| world.registry.entry_since(REALM, now().plus_secs(secs)).unwrap();
+    let read = |from: u64, to: u64, backwards: bool| {
+        let stretch = Stretch { device: None, from, to, backwards };
+        let rows = world.registry.entries_in(REALM, &stretch, 3).unwrap();
+        rows.iter().map(|row| row.index).collect::<Vec<_>>()
+    };
+
+    assert_eq!((since(0), since(60), since(61), since(361)), (0, 1, 2, 7));
+    assert_eq!(read(2, u64::MAX, false), [2, 3, 4]);
+    assert_eq!(read(2, u64::MAX, true), [6, 5, 4]);
+    assert_eq!(read(2, 4, true), [3, 2]);
     world.audit();
 }
 

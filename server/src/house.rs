@@ -15,7 +15,7 @@ use ca::{Addresses, Issuer};
 use identity::authority::{Authority, AuthorityState, KeyId, Role};
 use identity::door::Door;
 use identity::profile::Profile;
-use identity::{Outside, RealmName, Signer};
+use identity::{Certificate, Outside, RealmName, Serial, Signer, UnixTime};
 use ledger::{Class, Payload};
 use registry::{Change, CommitError, Committed, Draft, ReadError, Realm, RealmKey, Registry};
 use std::collections::BTreeMap;
@@ -26,6 +26,14 @@ use tokio::sync::oneshot;
 /// CRL shards of an issuer. A shard is what a device with little memory fetches to check one peer:
 /// at a million leaves of which one in a hundred is revoked, a sixteenth is 25 KiB.
 pub const SHARDS: u16 = 16;
+
+/// A server certificate ends after 90 days (`ca`), and with it what the older service authority
+/// signed.
+const SERVICE_OVERLAP_S: u64 = 90 * 86_400;
+
+/// Requests that were under way when an authority was rolled over are signed by the old one, and
+/// clocks differ: an hour is more than both.
+const OVERLAP_MORE_S: u64 = 3600;
 
 /// The private keys that the server holds, by the key identifier of their certificates.
 pub type Keyring = BTreeMap<KeyId, Arc<dyn Signer>>;
@@ -55,6 +63,8 @@ pub struct House {
     public_url: Option<String>,
     keyring: RwLock<Keyring>,
     realms: RwLock<BTreeMap<RealmName, Arc<RealmState>>>,
+    /// Held while dates of authorities are looked at, so that what is due is done once.
+    pub settling: tokio::sync::Mutex<()>,
     /// Held while a realm is read anew, so that of two changes that cross the later one is seen.
     reading: Mutex<()>,
 }
@@ -85,6 +95,8 @@ pub struct RealmState {
     pub birth: Option<Issuer>,
     /// Signs leaves; `None` while no active operations authority has its key here.
     pub operations: Option<Issuer>,
+    /// Certificates by which one root leads to another.
+    pub crosses: Vec<Certificate>,
     /// Its doors.
     pub doors: Vec<Door>,
     /// Its certificate profiles.
@@ -114,18 +126,77 @@ impl RealmState {
         self.profiles.iter().find(|p| p.name == name)
     }
 
-    /// What a device must trust: the operations authorities that still count, then the root (RFC
-    /// 7030 §4.1.3).
+    /// What a device must trust: the authorities that still count, those of a role from the newest
+    /// to the oldest; while two roots are believed what leads from the one to the other; then the
+    /// roots (RFC 7030 §4.1.3: OldWithOld, OldWithNew, NewWithOld).
     #[must_use]
-    pub fn device_anchors(&self) -> Vec<identity::Certificate> {
-        let of = |role: Role| {
-            self.authorities
-                .iter()
-                .filter(move |a| a.role == role && a.state != AuthorityState::Barred)
-        };
-        let roles = [Role::Operations, Role::Birth, Role::Service, Role::Root];
-        roles.into_iter().flat_map(of).map(|a| a.certificate.clone()).collect()
+    pub fn device_anchors(&self) -> Vec<Certificate> {
+        let roles = [Role::Operations, Role::Birth, Role::Service];
+        let mut all: Vec<_> = roles.into_iter().flat_map(|role| self.counting(role)).collect();
+        // OpenSSL climbs to the first issuer that fits, and at a root that it does not believe it
+        // is at an end: what leads further stands before.
+        all.extend(self.live_crosses());
+        all.extend(self.counting(Role::Root));
+        all
     }
+
+    /// The roots that count, the one that signs first, and what leads from one to the other.
+    #[must_use]
+    pub fn roots(&self) -> (Vec<Certificate>, Vec<Certificate>) {
+        (self.counting(Role::Root), self.live_crosses().collect())
+    }
+
+    /// The certificates of the authorities of a role that count, the newest first.
+    fn counting(&self, role: Role) -> Vec<Certificate> {
+        let mut of: Vec<&Authority> =
+            self.authorities.iter().filter(|a| a.role == role && a.counts()).collect();
+        of.sort_by_key(|a| (a.state, std::cmp::Reverse(age(a))));
+        of.into_iter().map(|a| a.certificate.clone()).collect()
+    }
+
+    /// The certificates by which one root that counts leads to another.
+    fn live_crosses(&self) -> impl Iterator<Item = Certificate> {
+        let counts = |id: Option<KeyId>| {
+            self.authorities.iter().any(|a| a.role == Role::Root && a.counts() && Some(a.id) == id)
+        };
+        let live = |c: &&Certificate| counts(c.subject_key_id()) && counts(c.authority_key_id());
+        self.crosses.iter().filter(live).cloned().collect::<Vec<_>>().into_iter()
+    }
+
+    /// What our own servers send behind their authority, for clients that know an older root only.
+    #[must_use]
+    pub fn bridges(&self) -> Vec<Certificate> {
+        let newest = |c: &Certificate| {
+            let id = c.subject_key_id();
+            let active = |a: &Authority| {
+                a.role == Role::Root && a.state == AuthorityState::Active && Some(a.id) == id
+            };
+            self.authorities.iter().any(active)
+        };
+        self.live_crosses().filter(newest).collect()
+    }
+
+    /// For how long what an older authority signed is still good where nobody says otherwise: until
+    /// the last leaf of it has ended, and its grace too.
+    #[must_use]
+    pub fn overlap_s(&self, role: Role) -> u64 {
+        if role == Role::Service {
+            return SERVICE_OVERLAP_S;
+        }
+        if let Some(set) = self.settings.authority_overlap_s() {
+            return set;
+        }
+        let profiles = self.profiles.iter().chain([&self.standard]);
+        let lifetime_s = profiles.map(|p| p.lifetime_s).max().unwrap_or_default();
+        let grace_s = self.settings.longest_grace_s(lifetime_s);
+        lifetime_s.saturating_add(grace_s).saturating_add(OVERLAP_MORE_S)
+    }
+}
+
+/// Orders authorities from the oldest to the newest: serial numbers begin with their moment, and
+/// two of a second differ there.
+fn age(authority: &Authority) -> (UnixTime, Option<Serial>) {
+    (authority.certificate.not_before(), authority.certificate.serial())
 }
 
 impl House {
@@ -148,6 +219,7 @@ impl House {
             public_url: furniture.public_url,
             keyring: RwLock::new(furniture.keyring),
             realms: RwLock::default(),
+            settling: tokio::sync::Mutex::default(),
             reading: Mutex::default(),
         };
         for realm in house.registry.realms() {
@@ -193,6 +265,7 @@ impl House {
             key: realm.key,
             birth: issuer(Role::Birth),
             operations: issuer(Role::Operations),
+            crosses: self.registry.crosses(realm.key)?,
             doors: self.registry.doors(realm.key)?,
             profiles: self.registry.profiles(realm.key)?,
             settings,
@@ -206,10 +279,17 @@ impl House {
     fn issuer(&self, authorities: &[Authority], role: Role, realm: &RealmName) -> Option<Issuer> {
         let signs = |a: &&Authority| a.role == role && a.state == AuthorityState::Active;
         let mut fit: Vec<&Authority> = authorities.iter().filter(signs).collect();
-        fit.sort_by_key(|a| a.certificate.not_before());
+        fit.sort_by_key(|a| age(a));
         let (authority, key) = fit.iter().rev().find_map(|a| Some((a, self.signer(&a.id)?)))?;
         let addresses = self.addresses_of(realm);
         Issuer::new(authority.certificate.clone(), key, addresses, SHARDS).ok()
+    }
+
+    /// The service authority that signs our own server certificates: the newest active one whose
+    /// key is here.
+    #[must_use]
+    pub fn service(&self, realm: &RealmState) -> Option<Issuer> {
+        self.issuer(&realm.authorities, Role::Service, realm.name())
     }
 
     /// The private key of an authority, where it is online here.
@@ -222,6 +302,11 @@ impl House {
     pub fn add_signer(&self, key: Arc<dyn Signer>) {
         let id = key.public().key_id();
         self.keyring.write().unwrap_or_else(PoisonError::into_inner).insert(id, key);
+    }
+
+    /// Lets go of the key of an authority that signs no more.
+    pub fn drop_signer(&self, id: &KeyId) {
+        self.keyring.write().unwrap_or_else(PoisonError::into_inner).remove(id);
     }
 
     /// Where the public port is reached from outside; `None` leaves addresses out of certificates.

@@ -1,6 +1,7 @@
 //! The host: sockets, files, clock and chance around the decisions that are made on the floors
 //! below.
 
+pub mod authorities;
 pub mod births;
 pub mod caller;
 pub mod checkpoint;

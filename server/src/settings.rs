@@ -19,7 +19,7 @@ pub struct Known {
 }
 
 /// Every setting.
-pub const KNOWN: [Known; 8] = [
+pub const KNOWN: [Known; 9] = [
     Known {
         key: "hw_type",
         meaning: "OID of the maker's hardware type; births then carry a HardwareModuleName (none)",
@@ -40,6 +40,13 @@ pub const KNOWN: [Known; 8] = [
                   (one lifetime)",
         by_group: true,
         check: |v| within(v, 0, 5 * 366 * 86_400),
+    },
+    Known {
+        key: "authority_overlap_s",
+        meaning: "seconds for which an operations authority counts beside its successor (as long as \
+                  the last leaf of it and its grace)",
+        by_group: false,
+        check: |v| within(v, 0, AUTHORITY_OVERLAP_MAX_S),
     },
     Known {
         key: "renew_after_percent",
@@ -79,6 +86,9 @@ pub const KNOWN: [Known; 8] = [
         check: |v| within(v, 0, 10_000),
     },
 ];
+
+/// The longest overlap of two authorities of a role: as long as an authority lives.
+pub const AUTHORITY_OVERLAP_MAX_S: u64 = 10 * 366 * 86_400;
 
 /// Half of its life is when our agent renews.
 const RENEW_AFTER_PERCENT_DEFAULT: u64 = 50;
@@ -163,6 +173,23 @@ impl Settings {
         let percent = percent.unwrap_or(RENEW_AFTER_PERCENT_DEFAULT);
         let life_s = leaf.not_after.secs_since(leaf.issued);
         leaf.issued.plus_secs(life_s.saturating_mul(percent) / 100)
+    }
+
+    /// For how long an operations authority counts beside its successor, where that is set.
+    #[must_use]
+    pub fn authority_overlap_s(&self) -> Option<u64> {
+        self.number("authority_overlap_s", &BTreeSet::new())
+    }
+
+    /// The longest grace that any group has, of a leaf with this lifetime.
+    #[must_use]
+    pub fn longest_grace_s(&self, lifetime_s: u64) -> u64 {
+        let said = self.values.iter().filter(|((key, _), _)| key == "renew_grace_s");
+        let longest = said.filter_map(|(_, value)| value.parse().ok()).max().unwrap_or(0);
+        match self.number("renew_grace_s", &BTreeSet::new()) {
+            Some(_) => longest,
+            None => longest.max(lifetime_s),
+        }
     }
 
     /// The witnesses of the ledger, by name.

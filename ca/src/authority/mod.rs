@@ -5,8 +5,11 @@
 //! authority. The root, the birth authority and birth certificates never end: a verifier rejects a
 //! birth certificate whose issuer has ended.
 
+mod succession;
 #[cfg(test)]
 mod tests;
+
+pub use succession::{Heir, Succession, succeed};
 
 use crate::address::Addresses;
 use crate::issuer::{BACKDATE_S, Issuer};
@@ -16,7 +19,7 @@ use const_oid::db::rfc4519;
 use der::Encode;
 use der::asn1::{Ia5String, OctetString};
 use identity::ask::Cause;
-use identity::authority::{Authority, AuthorityState, Role};
+use identity::authority::{Authority, Role};
 use identity::certificate::attribute;
 use identity::{Certificate, Csr, Defect, KeyError, Outside, PublicKey, Refusal, Signer, UnixTime};
 use std::net::IpAddr;
@@ -38,24 +41,33 @@ pub fn root(
     key: &dyn Signer,
     outside: &mut Outside<'_>,
 ) -> Result<Certificate, KeyError> {
+    self_signed(&subject(name).map_err(unencodable)?, key, outside)
+}
+
+/// A self-signed root with this Name in DER.
+fn self_signed(
+    subject: &[u8],
+    key: &dyn Signer,
+    outside: &mut Outside<'_>,
+) -> Result<Certificate, KeyError> {
     let encode = || -> der::Result<_> {
         let mut extensions = Extensions::default();
         extensions.authority(None)?;
         extensions.key_usage(CERTIFIES)?;
         extensions.subject_key(&key.public().key_id())?;
         extensions.authority_key(&key.public().key_id())?;
-        Ok((subject(name)?, algorithm(key.public().kind())?, extensions))
+        Ok((algorithm(key.public().kind())?, extensions))
     };
-    let (subject, algorithm, extensions) = encode().map_err(unencodable)?;
+    let (algorithm, extensions) = encode().map_err(unencodable)?;
     let shape = Shape {
         serial: outside.serial(),
         not_before: outside.now.minus_secs(BACKDATE_S),
         not_after: UnixTime::NEVER_ENDS,
-        subject: &subject,
+        subject,
         key: key.public(),
         extensions: &extensions,
     };
-    let body = shape.body(&subject, &algorithm).map_err(unencodable)?;
+    let body = shape.body(subject, &algorithm).map_err(unencodable)?;
     reread(&seal(&body, &algorithm, key)?)
 }
 
@@ -107,29 +119,50 @@ fn signed(
     order: Order<'_>,
     outside: &mut Outside<'_>,
 ) -> Result<Certificate, KeyError> {
-    let encode = || -> der::Result<_> {
-        let called = attribute(&order.csr.request().info.subject, rfc4519::CN)
-            .filter(|cn| (1..=COMMON_NAME_CHARS_MAX).contains(&cn.chars().count()));
-        let called = called.unwrap_or_else(|| format!("Muster {} authority", order.role));
-        let extensions = authority_extensions(root, order)?;
-        Ok((
-            subject(&called)?,
-            algorithm(key.public().kind())?,
-            root.subject().to_der()?,
-            extensions,
-        ))
-    };
-    let (subject, algorithm, issuer, extensions) = encode().map_err(unencodable)?;
-    let end = match order.role {
+    let called = attribute(&order.csr.request().info.subject, rfc4519::CN)
+        .filter(|cn| (1..=COMMON_NAME_CHARS_MAX).contains(&cn.chars().count()));
+    let called = called.unwrap_or_else(|| format!("Muster {} authority", order.role));
+    let until = match order.role {
         Role::Birth | Role::Root => UnixTime::NEVER_ENDS,
         Role::Operations | Role::Service => outside.now.plus_secs(AUTHORITY_S),
     };
+    let below = Below {
+        subject: &subject(&called).map_err(unencodable)?,
+        key: order.csr.key(),
+        role: order.role,
+        until,
+    };
+    certify((root, key), &below, order.addresses, outside)
+}
+
+/// Whom a root certifies.
+struct Below<'a> {
+    /// A Name in DER.
+    subject: &'a [u8],
+    key: &'a PublicKey,
+    /// What it signs; a root has any number of authorities below it, another has none.
+    role: Role,
+    until: UnixTime,
+}
+
+/// A root's certificate for another key.
+fn certify(
+    (root, key): (&Certificate, &dyn Signer),
+    below: &Below<'_>,
+    addresses: &Addresses,
+    outside: &mut Outside<'_>,
+) -> Result<Certificate, KeyError> {
+    let encode = || -> der::Result<_> {
+        let extensions = authority_extensions(root, below, addresses)?;
+        Ok((algorithm(key.public().kind())?, root.subject().to_der()?, extensions))
+    };
+    let (algorithm, issuer, extensions) = encode().map_err(unencodable)?;
     let shape = Shape {
         serial: outside.serial(),
         not_before: outside.now.minus_secs(BACKDATE_S).max(root.not_before()),
-        not_after: end.min(root.not_after()),
-        subject: &subject,
-        key: order.csr.key(),
+        not_after: below.until.min(root.not_after()),
+        subject: below.subject,
+        key: below.key,
         extensions: &extensions,
     };
     let body = shape.body(&issuer, &algorithm).map_err(unencodable)?;
@@ -137,18 +170,22 @@ fn signed(
 }
 
 /// No OCSP address: the root signs offline, and answers nobody.
-fn authority_extensions(root: &Certificate, order: Order<'_>) -> der::Result<Extensions> {
+fn authority_extensions(
+    root: &Certificate,
+    below: &Below<'_>,
+    addresses: &Addresses,
+) -> der::Result<Extensions> {
     let above = root.subject_key_id().unwrap_or_else(|| root.key().key_id());
     let mut extensions = Extensions::default();
-    extensions.authority(Some(0))?;
-    extensions.key_usage(match order.role {
+    extensions.authority((below.role != Role::Root).then_some(0))?;
+    extensions.key_usage(match below.role {
         Role::Birth | Role::Operations => CERTIFIES_AND_ANSWERS,
         Role::Root | Role::Service => CERTIFIES,
     })?;
-    extensions.subject_key(&order.csr.key().key_id())?;
+    extensions.subject_key(&below.key.key_id())?;
     extensions.authority_key(&above)?;
-    extensions.access(order.addresses.certificate(&above).as_deref(), None)?;
-    if let Some(url) = order.addresses.complete(&above) {
+    extensions.access(addresses.certificate(&above).as_deref(), None)?;
+    if let Some(url) = addresses.complete(&above) {
         extensions.crl(&url)?;
     }
     Ok(extensions)
@@ -177,7 +214,7 @@ pub fn admit(
     let id = id.ok_or_else(|| {
         defect("authority-key-id", "this certificate has no subject key identifier of 20 octets")
     })?;
-    Ok(Authority { id, role, state: AuthorityState::Active, certificate })
+    Ok(Authority::active(id, role, certificate))
 }
 
 /// A name of a server.

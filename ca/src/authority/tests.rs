@@ -75,3 +75,91 @@ fn a_server_certificate_has_its_names_and_is_for_servers_only() {
     let by_address = server(&world.service, key(9).public(), &names[..1], &mut outside).unwrap();
     assert!(by_address.subject().is_empty());
 }
+
+fn heir(world: &World, addresses: &Addresses) -> (Vec<(Role, Certificate)>, Addresses) {
+    let authorities = world.authorities.iter().map(|a| (a.role, a.certificate.clone())).collect();
+    (authorities, addresses.clone())
+}
+
+fn succession(world: &mut World, seed: u8) -> Succession {
+    let (authorities, addresses) = heir(world, &addresses());
+    let (root, root_key) = (world.root.clone(), world.root_key.clone());
+    let heir = Heir {
+        old: (&root, &*root_key),
+        key: &*key(seed),
+        authorities: &authorities,
+        addresses: &addresses,
+        until: None,
+    };
+    succeed(&heir, &mut world.outside()).unwrap()
+}
+
+#[test]
+fn each_of_two_roots_leads_to_the_other_and_both_to_the_authorities_below() {
+    let mut world = World::new();
+    let next = succession(&mut world, 40);
+
+    assert_eq!(next.root.subject(), world.root.subject());
+    next.root.signed_by(&next.root).unwrap();
+    next.new_with_old.signed_by(&world.root).unwrap();
+    next.old_with_new.signed_by(&next.root).unwrap();
+    assert_eq!(next.new_with_old.subject_key_id(), next.root.subject_key_id());
+    assert_eq!(next.old_with_new.subject_key_id(), world.root.subject_key_id());
+    assert_eq!(next.new_with_old.authority_key_id(), world.root.subject_key_id());
+    let old =
+        Authority::active(world.root.subject_key_id().unwrap(), Role::Root, world.root.clone());
+    let below = next.check(&old, &world.authorities).unwrap();
+    assert_eq!(below.len(), 3);
+    for (id, certificate) in below {
+        let before = world.authorities.iter().find(|a| a.id == id).unwrap();
+        assert_eq!(certificate.key(), before.certificate.key());
+        assert_eq!(certificate.subject(), before.certificate.subject());
+        assert_eq!(certificate.not_after(), before.certificate.not_after());
+        assert_eq!(certificate.authority(), Some(Some(0)));
+        certificate.signed_by(&next.root).unwrap();
+    }
+}
+
+#[test]
+fn a_root_that_the_old_one_did_not_sign_succeeds_nobody() {
+    let mut world = World::new();
+    let old =
+        Authority::active(world.root.subject_key_id().unwrap(), Role::Root, world.root.clone());
+    let good = succession(&mut world, 40);
+    let mut stranger = World::of(identity::KeyKind::Ed25519);
+    let theirs = succession(&mut stranger, 41);
+    let says = |tried: &Succession| match tried.check(&old, &world.authorities).unwrap_err() {
+        Refusal::Malformed(defect) => defect.name,
+        other => panic!("{other}"),
+    };
+    assert_eq!(says(&theirs), "new-with-old");
+    let mixed = Succession { new_with_old: theirs.new_with_old.clone(), ..good.clone() };
+    assert_eq!(says(&mixed), "new-with-old");
+    let mixed = Succession { old_with_new: theirs.old_with_new.clone(), ..good.clone() };
+    assert_eq!(says(&mixed), "old-with-new");
+    let mixed = Succession { root: world.root.clone(), ..good.clone() };
+    assert_eq!(says(&mixed), "root-successor");
+    let mixed = Succession { authorities: theirs.authorities.clone(), ..good.clone() };
+    assert_eq!(says(&mixed), "root-below");
+    let fewer = Succession { authorities: good.authorities[1..].to_vec(), ..good };
+    assert_eq!(says(&fewer), "root-left-out");
+}
+
+#[test]
+fn a_new_root_has_a_new_key() {
+    let mut world = World::new();
+    let (authorities, addresses) = heir(&world, &addresses());
+    let (root, root_key) = (world.root.clone(), world.root_key.clone());
+    for (old_key, new_key) in [(1, 1), (1, 2), (9, 40)] {
+        let (old_key, new_key) = (key(old_key), key(new_key));
+        assert_eq!(root_key.public(), key(1).public());
+        let heir = Heir {
+            old: (&root, &*old_key),
+            key: &*new_key,
+            authorities: &authorities,
+            addresses: &addresses,
+            until: None,
+        };
+        assert!(matches!(succeed(&heir, &mut world.outside()), Err(Refusal::Malformed(_))));
+    }
+}

@@ -73,11 +73,11 @@ pub fn hear<'a>(contact: &Contact, known: &Known<'a>) -> Told<'a> {
     if !known.device.standing.is_good() {
         return Told::Nothing;
     }
-    let live = left.iter().any(|c| c.spent.is_none_or(|spent| contact.at < spent));
+    // What ends a leaf ends all before it, so the newest of the key is the last to be good.
     let newest = left.into_iter().max_by_key(|c| c.generation);
     match newest.and_then(|c| Some((c, c.spent?))) {
-        Some((leaf, spent)) if !live && spent <= contact.began => Told::Clone(leaf),
-        Some(_) if !live => Told::Odd(Signal::SpentKey),
+        Some((leaf, spent)) if spent <= contact.began => Told::Clone(leaf),
+        Some((_, spent)) if spent <= contact.at => Told::Odd(Signal::SpentKey),
         _ => Told::Nothing,
     }
 }

@@ -18,7 +18,7 @@ use identity::credential::Requester;
 use identity::door::Door;
 use identity::profile::Profile;
 use identity::token::{Token, TokenId};
-use identity::{Ask, Credential, Device, DeviceId, Refusal, Serial, SpkiHash, UnixTime};
+use identity::{Ask, Credential, Device, DeviceId, Refusal, RuleId, Serial, SpkiHash, UnixTime};
 use rung::Case;
 pub(crate) use rung::{good_standing, unreadable};
 
@@ -53,6 +53,50 @@ pub fn judge(
         identifiers,
         token,
     }))))
+}
+
+/// A device that proved, with a live leaf, that it may speak. Only [`present`] makes one.
+#[derive(Clone, Copy, Debug)]
+pub struct Present<'a> {
+    /// The device.
+    pub device: &'a Device,
+    /// The leaf that it showed.
+    pub leaf: &'a Credential,
+}
+
+/// Whether what was shown lets a device speak of itself: its own leaf, on record, neither revoked,
+/// spent nor ended, and the device in good standing.
+///
+/// # Errors
+/// Why not, and whose move is next.
+pub fn present<'a>(
+    recognized: &Recognized,
+    leaf: Option<&'a Credential>,
+    device: Option<&'a Device>,
+    now: UnixTime,
+) -> Result<Present<'a>, Refusal> {
+    let denied = |rule: RuleId| Err(Refusal::Denied(rule));
+    let Recognized::Leaf { serial, device: named, spki } = recognized else {
+        return denied(RuleId::NOT_ENROLLED);
+    };
+    let (Some(leaf), Some(device)) = (leaf, device) else {
+        return denied(RuleId::UNKNOWN_CERTIFICATE);
+    };
+    let is_it = leaf.serial == *serial && leaf.spki == *spki && leaf.device == device.id;
+    if !is_it || device.id != *named {
+        return denied(RuleId::UNKNOWN_CERTIFICATE);
+    }
+    let device = good_standing(device)?;
+    if leaf.revoked.is_some() {
+        return denied(RuleId::REVOKED);
+    }
+    if leaf.spent.is_some_and(|spent| spent <= now) {
+        return denied(RuleId::SPENT);
+    }
+    if leaf.not_after < now {
+        return denied(RuleId::EXPIRED);
+    }
+    Ok(Present { device, leaf })
 }
 
 /// What the registry knows about the key of the CSR.

@@ -141,7 +141,7 @@ fn issuer<'a>(
 /// A certificate that an authority of ours signed.
 fn ours(holder: &Certificate, authority: &Authority, now: UnixTime) -> Result<Recognized, Refusal> {
     if authority.state == AuthorityState::Barred {
-        return denied(RuleId::REVOKED);
+        return denied(RuleId::AUTHORITY_BARRED);
     }
     check_holder(holder)?;
     let (Some(serial), Some(device)) = (holder.serial(), holder.device()) else {
@@ -153,6 +153,9 @@ fn ours(holder: &Certificate, authority: &Authority, now: UnixTime) -> Result<Re
         Role::Birth => {
             check_dates(holder, now)?;
             Ok(Recognized::Birth { serial, device, spki })
+        }
+        Role::Operations if authority.state == AuthorityState::Retired => {
+            denied(RuleId::AUTHORITY_RETIRED)
         }
         Role::Operations if now < holder.not_before() => denied(RuleId::NOT_YET_VALID),
         Role::Operations => Ok(Recognized::Leaf { serial, device, spki }),

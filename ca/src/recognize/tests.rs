@@ -50,7 +50,7 @@ fn a_birth_certificate_is_recognized_by_its_authority_and_not_once_that_is_barre
     world.authorities[0].state = AuthorityState::Retiring;
     assert!(see(&shown(&chain), &world.authorities, &[]).is_ok());
     world.authorities[0].state = AuthorityState::Barred;
-    assert_eq!(see(&shown(&chain), &world.authorities, &[]), no(RuleId::REVOKED));
+    assert_eq!(see(&shown(&chain), &world.authorities, &[]), no(RuleId::AUTHORITY_BARRED));
 }
 
 #[test]
@@ -68,12 +68,8 @@ fn a_server_certificate_and_an_authority_are_no_clients() {
     let mut outside = Outside { now: NOW, dice: &mut world.dice };
     let server =
         crate::authority::server(&world.service, key(9).public(), &names, &mut outside).unwrap();
-    let root = Authority {
-        id: world.root.subject_key_id().unwrap(),
-        role: Role::Root,
-        state: AuthorityState::Active,
-        certificate: world.root.clone(),
-    };
+    let id = world.root.subject_key_id().unwrap();
+    let root = Authority::active(id, Role::Root, world.root.clone());
     world.authorities.push(root);
     for chain in [[server], [world.operations.certificate().clone()]] {
         assert_eq!(see(&shown(&chain), &world.authorities, &[]), no(RuleId::WRONG_USAGE));
@@ -260,7 +256,7 @@ fn a_certificate_in_our_records_is_believed_and_one_that_differs_is_checked() {
     assert_eq!(seen(&record, &world.authorities), see(&shown, &world.authorities, &[]));
     assert_eq!(seen(&record, &[]), no(RuleId::UNKNOWN_ISSUER));
     world.authorities[0].state = AuthorityState::Barred;
-    assert_eq!(seen(&record, &world.authorities), no(RuleId::REVOKED));
+    assert_eq!(seen(&record, &world.authorities), no(RuleId::AUTHORITY_BARRED));
 
     let stranger = World::of(identity::KeyKind::Ed25519);
     record.der = stranger.root.der().to_vec();

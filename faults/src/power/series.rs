@@ -264,7 +264,8 @@ impl Series {
             AuthorityMade => Change::Authority(self.authority(AuthorityState::Active)?),
             AuthorityRetiring => {
                 let id = self.authority(AuthorityState::Active)?.id;
-                Change::AuthorityState { id, state: AuthorityState::Retiring }
+                let (was, state) = (None, AuthorityState::Retiring);
+                Change::AuthorityState { id, was, state, retires: None, barred: None }
             }
             Born => self.born(),
             Reborn => self.reborn(registry, n)?,
@@ -404,7 +405,7 @@ impl Series {
     fn authority(&self, state: AuthorityState) -> Result<Authority, Failure> {
         let certificate = self.root.clone();
         let id = certificate.subject_key_id().ok_or("a root without a key identifier")?;
-        Ok(Authority { id, role: AuthorityRole::Root, state, certificate })
+        Ok(Authority { state, ..Authority::active(id, AuthorityRole::Root, certificate) })
     }
 
     fn new_token_id(&self) -> Result<TokenId, Failure> {

@@ -28,13 +28,27 @@ events! {
     201 Authority Notice "authority.requested" ["authority" "role" "key_kind" "by" "from"]
         "A key for a new authority was made, and its request was handed out for the root to sign."
         => "Sign it with `muster ca sign`, or find out who asked.";
-    202 Authority Notice "authority.installed" ["authority" "role" "certificate" "by" "from"]
-        "An authority that the root signed was installed.";
-    203 Authority Critical "authority.changed" ["authority" "was" "state" "by" "from"]
-        "An authority was put to work, retired or barred."
-        => "Where it was barred: what it issued is refused from now on. Make the root's CRL with `muster ca crl --root`.";
+    202 Authority Notice "authority.installed"
+        ["authority" "role" "certificate" "retiring" "until" "by" "from"]
+        "An authority that the root signed was installed. One of its role that signed before retires after the overlap.";
+    203 Authority Critical "authority.changed" ["authority" "was" "state" "until" "by" "from"]
+        "An authority was put to work again, or signs no more."
+        => "Nothing, where it was meant. Where it was not: `muster ca state` takes a retiring one back.";
     204 Authority Notice "crl.installed" ["authority" "entries" "crl" "by" "from"]
         "A CRL that was signed offline is published.";
+    205 Authority Notice "authority.abandoned" ["authority" "role" "by" "from"]
+        "A request for a new authority was given up, and its key destroyed.";
+    206 Authority Critical "authority.revoked" ["authority" "role" "was" "reason" "by" "from"]
+        "An authority was barred: it signs nothing, and nothing that it signed opens a door."
+        => "Give it a successor with `muster ca roll`, and make the root's CRL with `muster ca crl --root`.";
+    207 Authority Notice "authority.retired" ["authority" "role" "leaves"]
+        "The overlap of an authority with its successor is over: a leaf of it opens no door.";
+    208 Authority Notice "authority.wiped" ["authority" "role" "destroyed"]
+        "The last certificate of an authority has ended, and its key was destroyed.";
+    209 Authority Critical "root.rolled"
+        ["authority" "was" "certificate" "certified" "until" "by" "from"]
+        "The root has a successor: both are believed, and the authorities have certificates of the new one."
+        => "`muster operator refresh` for each credential; `muster ca state ID retired` once nobody needs the old one.";
 
     301 Birth Info "birth.issued"
         ["device" "serial" "spki" "issuer" "certificate" "model" "serial_number" "replace" "by" "from"]
@@ -66,6 +80,9 @@ events! {
         "Certificates were revoked."
         => "Where the reason is `keyCompromise`, look for what the key was used for before.";
 
+    704 Revocation Notice "device.left" ["device" "serials" "spki" "reason" "from"]
+        "A device left by itself: its leaves are revoked, and it joins again only with what it joined with before.";
+
     801 Refusal Warning "join.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
         "A known device was refused when it wanted to join."
         => "The rule says whose move is next: see `reason`.";
@@ -78,6 +95,12 @@ events! {
     804 Refusal Warning "birth.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
         "A birth of a device that is already known was refused."
         => "A second birth for one serial number is rework (`--replace`) or a fraud: ask the line.";
+    806 Refusal Warning "report.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
+        "What a device said of itself was refused, or it had no right to say it."
+        => "Where the rule is `contradiction`, the identifiers are not those of its birth: see the mark in `muster device show`.";
+    807 Refusal Warning "leave.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
+        "A device that may not speak wanted to leave."
+        => "Nothing: it is refused already.";
     805 Refusal Notice "strangers.refused" ["rule" "signal" "severity" "hour" "count" "last_from"]
         "So many strangers that proved nothing were refused by one rule within an hour.";
 
@@ -141,6 +164,10 @@ events! {
         ["device" "spki" "signal" "severity" "reason" "print" "from"]
         "A key that has ended (revoked, compromised, spent meanwhile) completed a handshake."
         => "The signal says what it means: docs/jobs/cloned-device.md lists them.";
+
+    1801 Report Info "device.reported"
+        ["device" "firmware" "model" "serial_number" "mac" "imei" "ek_digest" "from"]
+        "A device said that it runs another firmware, or what is printed on it.";
 }
 
 /// What the members of payloads say. Octets are in hex where they are shown as text.
@@ -154,12 +181,16 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("birth", "SHA-256 of the SPKI of the birth authority"),
     ("by", "the operator or station whose credential did it"),
     ("certificate", "SHA-256 of the certificate"),
+    ("certified", "the key identifiers of the authorities that the new root certified"),
     ("count", "how many"),
     ("crl", "SHA-256 of the CRL"),
+    ("destroyed", "whether the key was destroyed; not where systemd delivers it"),
     ("device", "the device's UUID"),
     ("door", "the door's name"),
+    ("ek_digest", "SHA-256 of the TPM's endorsement key"),
     ("ends", "when it ends, in seconds since 1970"),
     ("entries", "how many certificates the CRL lists"),
+    ("firmware", "the version of what the device runs"),
     ("format", "how an event is written for the receiver"),
     ("from", "the address that the request came from"),
     ("generation", "the order of the device's leaves, from 1"),
@@ -167,13 +198,16 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("groups", "the groups that it gives, or that the device is in"),
     ("hour", "which hour, counted since 1970"),
     ("id", "the public half of the credential"),
+    ("imei", "the IMEI"),
     ("issuer", "the key identifier of the authority that signed"),
     ("key", "the name of the setting"),
     ("key_kind", "the kind of key"),
     ("keys", "the kinds of keys that the profile takes"),
     ("kind", "the kind of door"),
     ("last_from", "the address of the last of them"),
+    ("leaves", "devices that still had a leaf of it"),
     ("lifetime_s", "seconds for which a certificate of the profile is good"),
+    ("mac", "the MAC addresses"),
     ("model", "the model, as it was said at birth or as the door sets it"),
     ("name", "the operator's name"),
     ("newcomer", "the holder who came with the spent leaf: a map, see docs/contracts.md"),
@@ -195,6 +229,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("receipt", "the key of the ledger whose receipt the door demands"),
     ("replace", "why a second birth certificate was made"),
     ("response", "what was done about a clone: alarm, hold-newcomer or quarantine"),
+    ("retiring", "the key identifiers of the authorities that signed before"),
     ("role", "the role of an authority or of an operator"),
     ("root", "SHA-256 of the SPKI of the root"),
     ("rule", "the stable name of the rule that refused"),
@@ -211,6 +246,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("standing", "where the device stands from now on"),
     ("state", "the state of the authority from now on"),
     ("token", "the public half of the join token"),
+    ("until", "until when an older authority counts, in seconds since 1970"),
     ("url", "where the receiver or the witness is"),
     ("usages", "the extended key usages of the profile"),
     ("uses", "how often the token may be used"),

@@ -85,7 +85,11 @@ pub(super) async fn run(typed: Birth, session: &Session) -> Outcome {
         Some(url) => device_url(url)?,
         None => default_url(&rest, session),
     };
-    let parcel = |dir: &Path| Parcel::new(dir, &rest.root_pem, &url, &rest.root_pin);
+    // A unit gets the newest root, also from a station whose credential has an older one.
+    let pinned = session.credential()?.root;
+    let root = super::operator::successor(&pinned, &rest).await?.unwrap_or(pinned);
+    let (pem, pin) = (root.pem(), root.spki_hash().to_string());
+    let parcel = |dir: &Path| Parcel::new(dir, &pem, &url, &pin);
     match (&typed.batch, &typed.out) {
         (Some(batch), Some(out)) => many(batch, out, parcel(out), &rest, session).await,
         _ => {

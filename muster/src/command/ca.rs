@@ -1,35 +1,40 @@
 //! Authorities: what signs in this realm, and what the root signs offline.
 
+mod install;
 mod offline;
+mod revoke;
+mod roll;
+mod root;
 
-use super::words::word;
+use super::words::{until, word};
 use crate::failure::{Failure, Outcome};
 use crate::output::Paint;
 use crate::rest::{Call, Query, Rest};
 use crate::session::Session;
 use crate::table::{Table, members};
-use api::path::{AUTHORITIES, AUTHORITY, AUTHORITY_REQUESTS, fill};
+use api::path::{AUTHORITIES, AUTHORITY, fill};
 use api::{
-    AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRole, AuthorityState,
-    AuthorityStateRequest, AuthorityView, KeyKind,
+    AuthorityRequest, AuthorityRole, AuthorityState, AuthorityStateRequest, AuthorityView, KeyKind,
 };
 use clap::{Args, Subcommand};
 use hyper::Method;
-use std::path::PathBuf;
 
-/// Authorities: list and look at them, export their certificates, make a new one with the root.
+/// Authorities: list and look at them, roll one over to its successor, bar one at once.
 ///
-/// A new authority takes three steps, since the root's key is nowhere near the server: `ca request`
+/// A new authority takes three steps, since the root's key is nowhere near the server: `ca roll`
 /// makes the key on the server and prints its request, `ca sign` signs it where the root's key is,
-/// `ca install` brings the certificate back.
+/// `ca install` brings the certificate back and begins the overlap. `ca roll --root-key FILE` does
+/// all three.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ca {
     List(List),
     Show(Show),
     Export(Export),
+    Roll(roll::Roll),
     Request(Request),
     Sign(offline::Sign),
-    Install(Install),
+    Install(install::Install),
+    Revoke(revoke::Revoke),
     State(State),
     Crl(offline::RootCrl),
 }
@@ -57,6 +62,9 @@ pub(crate) struct Export {
     /// The root alone: what verifiers believe.
     #[arg(long)]
     root: bool,
+    /// With --root, also older roots that still count, and what leads from one to the other.
+    #[arg(long, requires = "root")]
+    all: bool,
 }
 
 /// Make a key for a new authority on the server, and print its request for the root.
@@ -72,31 +80,14 @@ pub(crate) struct Request {
     key_kind: KeyKind,
 }
 
-/// Install what the root signed: an authority's certificate, which signs from then on, or the
-/// root's CRL, which is published.
+/// Change whether an authority signs: `retiring` signs no more certificates and counts until its
+/// date, `retired` ends that overlap now, `active` takes a retiring one back.
+///
+/// One whose key may be known to others is barred: `muster ca revoke`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
-  muster ca install --role operations --certificate operations.pem
-  muster ca install --crl root.crl")]
-pub(crate) struct Install {
-    /// The certificate, PEM.
-    #[arg(long, value_name = "FILE", required_unless_present = "crl", requires = "role")]
-    certificate: Option<PathBuf>,
-    /// What it signs.
-    #[arg(long, requires = "certificate")]
-    #[arg(value_parser = word!(AuthorityRole, except AuthorityRole::Root))]
-    role: Option<AuthorityRole>,
-    /// The root's CRL, PEM, as `muster ca crl --root --out` wrote it.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "role"])]
-    crl: Option<PathBuf>,
-}
-
-/// Change whether an authority signs: `retiring` signs no more certificates, `barred` ends at once
-/// everything that it signed.
-///
-/// The root's CRL says so to everybody else, and follows by hand: `muster ca crl --root`.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  muster ca state 5f0c9a retiring")]
+  muster ca state 5f0c9a retiring --until 30d
+  muster ca state 5f0c9a retired")]
 pub(crate) struct State {
     /// Its id, the first digits of it, or its role if only one active has it.
     #[arg(value_name = "AUTHORITY")]
@@ -104,6 +95,9 @@ pub(crate) struct State {
     /// How it shall stand.
     #[arg(value_parser = word!(AuthorityState))]
     state: AuthorityState,
+    /// When a retiring one retires: a length of time like 30d, or a day like 2027-03-31.
+    #[arg(long, value_name = "WHEN", value_parser = until)]
+    until: Option<u64>,
 }
 
 /// Does what was typed.
@@ -111,48 +105,44 @@ pub(super) async fn run(typed: Ca, session: &Session) -> Outcome {
     match typed {
         Ca::Sign(sign) => offline::sign(&sign, session),
         Ca::Crl(crl) => offline::crl(crl, session).await,
+        Ca::Roll(typed) if typed.is_root() => root::roll(typed, session).await,
         other => ask(other, &session.rest()?, session).await,
     }
 }
 
 async fn ask(typed: Ca, rest: &Rest, session: &Session) -> Outcome {
     match typed {
-        Ca::List(List {}) => session.show(&all(rest).await?, |rows, paint| table(rows, paint)),
-        Ca::Show(Show { id }) => session.show(&find(rest, &id).await?, sheet),
-        Ca::Export(Export { root }) => export(rest, root, session).await,
-        Ca::Request(Request { role, key_kind }) => {
-            let request = AuthorityRequest { role, key_kind: Some(key_kind) };
-            let made: AuthorityCsr = rest.post(AUTHORITY_REQUESTS, &request).await?;
-            session.remark(&format!(
-                "next: muster ca sign --role {role} --csr FILE, where the root's key is"
-            ));
-            session.show(&made, |made, _| made.csr.clone())
+        Ca::List(List {}) => {
+            session.show(&all(rest).await?, |rows, paint| table(rows, paint))?;
+            for open in roll::open(rest).await? {
+                session.remark(&format!(
+                    "open since {}: a request for a new {} authority; `muster ca roll {1} --again` \
+                     prints it",
+                    open.made, open.role
+                ));
+            }
+            Ok(())
         }
-        Ca::Install(install) => self::install(install, rest, session).await,
-        Ca::State(State { id, state }) => {
+        Ca::Show(Show { id }) => session.show(&find(rest, &id).await?, sheet),
+        Ca::Export(Export { root: true, all: true }) => root::export(rest, session).await,
+        Ca::Export(Export { root, .. }) => export(rest, root, session).await,
+        Ca::Roll(roll) => roll::roll(roll, rest, session).await,
+        Ca::Request(Request { role, key_kind }) => {
+            let request = AuthorityRequest { role, key_kind: Some(key_kind), in_overlap: false };
+            roll::ask(&request, rest, session).await
+        }
+        Ca::Install(install) => install::install(install, rest, session).await,
+        Ca::Revoke(revoke) => revoke::revoke(revoke, rest, session).await,
+        Ca::State(State { id, state, until }) => {
             let id = find(rest, &id).await?.id;
             let call = Call::new(Method::PATCH, fill(AUTHORITY, &[&id]));
-            let call = call.json(&AuthorityStateRequest { state })?;
+            let call = call.json(&AuthorityStateRequest { state, overlap_s: until })?;
             let done: AuthorityView = rest.send(call).await?.value()?;
             session.show(&done, facts)
         }
         // They need no server, and were done.
         Ca::Sign(_) | Ca::Crl(_) => Ok(()),
     }
-}
-
-async fn install(typed: Install, rest: &Rest, session: &Session) -> Outcome {
-    if let Some(path) = typed.crl {
-        let crl = std::fs::read_to_string(&path).map_err(|e| Failure::file("read", &path, &e))?;
-        let done = offline::publish(find(rest, "root").await?.id, crl, rest).await?;
-        return session.show(&done, |_, _| "the server publishes it now".to_owned());
-    }
-    // One of the two is there, and each demands the other.
-    let (Some(path), Some(role)) = (typed.certificate, typed.role) else { return Ok(()) };
-    let certificate = super::root::one_certificate(&path)?.pem();
-    let request = AuthorityInstall { certificate, role };
-    let done: AuthorityView = rest.post(AUTHORITIES, &request).await?;
-    session.show(&done, facts)
 }
 
 async fn all(rest: &Rest) -> Outcome<Vec<AuthorityView>> {
@@ -184,19 +174,25 @@ async fn export(rest: &Rest, root: bool, session: &Session) -> Outcome {
     let wanted: Vec<AuthorityView> = rows
         .into_iter()
         .filter(|row| (row.role == AuthorityRole::Root) == root)
-        .filter(|row| row.state != AuthorityState::Barred)
+        .filter(|row| match root {
+            true => row.state == AuthorityState::Active,
+            false => matches!(row.state, AuthorityState::Active | AuthorityState::Retiring),
+        })
         .collect();
     session.show(&wanted, |rows, _| rows.iter().map(|row| row.pem.as_str()).collect())
 }
 
 fn table(rows: &[AuthorityView], paint: Paint) -> String {
-    let mut table = Table::new(&["ID", "ROLE", "STATE", "KEY", "ENDS", "SUBJECT"]);
+    let mut table =
+        Table::new(&["ID", "ROLE", "STATE", "KEY", "LEAVES", "RETIRES", "ENDS", "SUBJECT"]);
     for row in rows {
         table.row([
             row.id.clone(),
             row.role.to_string(),
             row.state.to_string(),
             row.key_kind.to_string(),
+            row.leaves.map(|n| n.to_string()).unwrap_or_default(),
+            row.retires.clone().unwrap_or_default(),
             row.not_after.clone(),
             row.subject.clone(),
         ]);
@@ -219,6 +215,10 @@ fn facts(row: &AuthorityView, paint: Paint) -> String {
             ("key", Some(row.key_kind.to_string())),
             ("good from", Some(row.not_before.clone())),
             ("ends", Some(row.not_after.clone())),
+            ("retires", row.retires.clone()),
+            ("leaves left", row.leaves.map(|n| n.to_string())),
+            ("barred", row.barred.as_ref().map(|b| format!("{}, {}", b.at, b.reason))),
+            ("key destroyed", row.wiped.clone()),
         ],
     )
 }

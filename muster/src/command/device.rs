@@ -10,7 +10,7 @@ use api::path::{
     DEVICE, DEVICE_CERTIFICATES, DEVICE_GROUP, DEVICE_QUARANTINE, DEVICE_RELEASE, DEVICE_RESUME,
     DEVICE_RETIRE, DEVICE_SUSPEND, DEVICES, fill,
 };
-use api::{CertificateView, DeviceView, Standing, StandingRequest};
+use api::{CertificateView, CloneView, ContactView, DeviceView, Standing, StandingRequest};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -213,8 +213,37 @@ async fn show(id: &str, rest: &Rest, session: &Session) -> Outcome {
     let certificates = rest.list(&path, &Query::default(), Some(CERTIFICATES_SHOWN)).await?;
     session.show(&Whole { device, certificates }, |whole, paint| {
         let certificates = super::cert::table(&whole.certificates, paint);
-        format!("{}\n\n{certificates}", sheet(&whole.device, paint))
+        let clone = whole.device.clone.as_ref().map(|found| holders(found, paint));
+        format!("{}\n\n{}{certificates}", sheet(&whole.device, paint), clone.unwrap_or_default())
     })
+}
+
+/// The two who were found to hold its identity. Which of them is the device, a person must say.
+fn holders(found: &CloneView, paint: Paint) -> String {
+    let mut table =
+        Table::new(&["HOLDER", "GENERATION", "LAST FROM", "AT", "PRINT", "FIRST FROM", "AT"]);
+    let of = |contact: &Option<ContactView>| match contact {
+        Some(c) => [c.from.clone(), c.at.clone(), c.print.clone().unwrap_or_default()],
+        None => Default::default(),
+    };
+    let both = [("newcomer", Some(&found.newcomer)), ("present", found.present.as_ref())];
+    for (name, holder) in both {
+        let Some(holder) = holder else { continue };
+        let ([from, at, print], [first, first_at, _]) = (of(&holder.last), of(&holder.first));
+        let generation = holder.generation.to_string();
+        table.row([name.to_owned(), generation, from, at, print, first, first_at]);
+    }
+    let bound = match &found.wanted {
+        Some(wanted) => format!(" ({wanted} was wanted, and the bound of the hour was reached)"),
+        None => String::new(),
+    };
+    format!(
+        "two parties held this identity at {}: {}{bound}; entry {}\n{}\n\n",
+        found.at,
+        found.response,
+        found.entry,
+        table.print(paint)
+    )
 }
 
 /// A year of monthly leaves and some: `cert list --device` has the rest.
@@ -272,6 +301,8 @@ fn sheet(device: &DeviceView, paint: Paint) -> String {
             ("born", Some(device.born.clone())),
             ("enrolled", device.enrolled.clone()),
             ("generation", Some(device.generation.to_string())),
+            ("firmware", device.reported.as_ref().and_then(|r| r.firmware.clone())),
+            ("reported", device.reported.as_ref().map(|r| r.at.clone())),
             ("mark", device.mark.clone()),
             ("weak", device.weak_detection.then(|| keeps_key.to_owned())),
         ],

@@ -7,9 +7,10 @@ use crate::output::Paint;
 use crate::rest::{Query, Rest};
 use crate::session::Session;
 use crate::table::Table;
-use api::path::{OPERATOR, OPERATORS, fill};
-use api::{OperatorMade, OperatorRequest, OperatorView, Role};
+use api::path::{OPERATOR, OPERATORS, ROOTS, fill};
+use api::{OperatorMade, OperatorRequest, OperatorView, Role, RootsView};
 use clap::{Args, Subcommand};
+use identity::Certificate;
 use std::path::PathBuf;
 
 /// Operators and stations: who may use the REST interface, and for what.
@@ -18,6 +19,7 @@ pub(crate) enum Operator {
     Add(Add),
     List(List),
     Remove(Remove),
+    Refresh(Refresh),
 }
 
 /// Make a credential for a person, a program or a station.
@@ -53,12 +55,21 @@ pub(crate) struct Remove {
     name: String,
 }
 
+/// Bring the realm's newest root into this credential, after a root was rolled over.
+///
+/// Nothing is believed that the root in the credential does not lead to. While the old root counts,
+/// a credential that has it goes on working; once that has retired, only one with the new root does.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  muster operator refresh --as line-3.toml")]
+pub(crate) struct Refresh {}
+
 /// Does what was typed.
 pub(super) async fn run(typed: Operator, session: &Session) -> Outcome {
     let file = session.credential()?;
     let rest = Rest::new(&file)?;
     match typed {
         Operator::Add(add) => self::add(add, &file, &rest, session).await,
+        Operator::Refresh(Refresh {}) => refresh(&rest, session).await,
         Operator::List(List {}) => {
             let rows: Vec<OperatorView> = rest.list(OPERATORS, &Query::default(), None).await?;
             session.show(&rows, |rows, paint| table(rows, paint))
@@ -70,6 +81,37 @@ pub(super) async fn run(typed: Operator, session: &Session) -> Outcome {
             })
         }
     }
+}
+
+/// Writes the newest root that the credential's own leads to into the credential.
+pub(super) async fn refresh(rest: &Rest, session: &Session) -> Outcome {
+    let file = session.credential()?;
+    let before = file.root_pin();
+    let (file, changed) = match successor(&file.root, rest).await? {
+        Some(root) => (file.believing(root), true),
+        None => (file, false),
+    };
+    let path = session.credential_path();
+    if changed {
+        file.rewrite(&path)?;
+    }
+    let said =
+        serde_json::json!({ "root_pin": file.root_pin(), "was": before, "changed": changed });
+    session.show(&said, |_, _| match changed {
+        true => format!("`{}` believes the new root now: {}", path.display(), file.root_pin()),
+        false => format!("`{}` has the newest root", path.display()),
+    })
+}
+
+/// The newest root to which `pinned` leads, if there is a newer one.
+pub(super) async fn successor(pinned: &Certificate, rest: &Rest) -> Outcome<Option<Certificate>> {
+    let told: RootsView = rest.get(ROOTS).await?;
+    let mut shown = Vec::new();
+    for pem in told.roots.iter().chain(&told.crosses) {
+        let found = Certificate::parse_pem(pem, 1).map_err(|d| Failure::new(d.sentence))?;
+        shown.extend(found);
+    }
+    Ok(enroll::est::client::successor(pinned, &shown, server::clock::now()))
 }
 
 async fn add(typed: Add, mine: &OperatorFile, rest: &Rest, session: &Session) -> Outcome {

@@ -27,12 +27,15 @@ pub(crate) struct Show {}
 /// leaf stays good once its successor was used. renew_after_percent: the part of a leaf's life
 /// after which a device that has not renewed is overdue. renew_grace_s: how long after its end a
 /// leaf still renews, for devices without a birth certificate. device_rate_per_hour: certificates
-/// that one device may ask for. Times may be typed as 90s, 15m, 12h, 30d.
+/// that one device may ask for. clone: what is done where two parties hold one identity: alarm,
+/// hold-newcomer or quarantine. clone_quarantines_per_hour: beyond so many it is only an alarm.
+/// Times may be typed as 90s, 15m, 12h, 30d.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   muster realm set overlap_s 48h
   muster realm set hw_type 1.3.6.1.4.1.99999.1
-  muster realm set renew_grace_s --default --group pumps")]
+  muster realm set renew_grace_s --default --group pumps
+  muster realm set clone alarm --group ward")]
 pub(crate) struct Set {
     /// The setting.
     key: String,

@@ -36,6 +36,11 @@ pub(super) struct Root {
 }
 
 impl RootArgs {
+    /// Whether the key was named, and not left to be found in the home.
+    pub(super) fn is_named(&self) -> bool {
+        self.root_key.is_some()
+    }
+
     /// Finds certificate and key, opens the key, and checks that they are a pair.
     pub(super) fn open(&self, session: &Session) -> Outcome<Root> {
         let certificate = self.certificate(session)?;

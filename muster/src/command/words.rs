@@ -1,5 +1,6 @@
 //! Words of the contract as values of an option: listed in `--help`, offered by the shell.
 
+use identity::UnixTime;
 use identity::name::DeviceName;
 
 /// A value parser for an enum of `api` that has `ALL`, `as_str` and `FromStr`; `except` leaves out
@@ -26,6 +27,41 @@ pub(super) fn seconds(text: &str) -> Result<u64, String> {
     };
     let count: u64 = digits.unwrap_or_default().parse().map_err(|_| refused())?;
     count.checked_mul(unit).filter(|s| *s > 0).ok_or_else(refused)
+}
+
+/// Reads a moment to come, in seconds from now: a length of time, or a day like `2027-03-31` (UTC).
+pub(super) fn until(text: &str) -> Result<u64, String> {
+    if text == "now" {
+        return Ok(0);
+    }
+    let Some(day) = day(text) else {
+        return seconds(text).map_err(|_| {
+            format!("`{text}` is neither `now`, nor a length of time like 60d, nor a day like 2027-03-31")
+        });
+    };
+    let left = day.secs_since(server::clock::now());
+    if left == 0 { Err(format!("`{text}` is over")) } else { Ok(left) }
+}
+
+/// Reads a moment as the server writes it, `2027-03-31T12:00:00Z`.
+pub(super) fn moment(text: &str) -> Option<UnixTime> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let mut parts = time.splitn(3, ':').map(|part| part.parse::<u64>().ok());
+    let (hours, minutes, seconds) = (parts.next()??, parts.next()??, parts.next()??);
+    Some(day(date)?.plus_secs(hours * 3600 + minutes * 60 + seconds))
+}
+
+/// The beginning of a day of the Gregorian calendar, from 1970 on.
+fn day(text: &str) -> Option<UnixTime> {
+    let mut parts = text.splitn(3, '-').map(|part| part.parse::<u64>().ok());
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    let leap = |y: u64| y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
+    let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let at = usize::try_from(month.checked_sub(1)?).ok()?;
+    let whole = (1970..=9999).contains(&year) && (1..=*lengths.get(at)?).contains(&day);
+    let before: u64 = lengths.iter().take(at).sum();
+    let years: u64 = (1970..year).map(|y| 365 + u64::from(leap(y))).sum();
+    whole.then(|| UnixTime::from_secs((years + before + day - 1) * 86_400))
 }
 
 /// Reads the name of a device, and keeps it as it was typed.
@@ -56,6 +92,21 @@ mod tests {
         for refused in ["", "h", "0", "1w", "-1h", "1.5h", "99999999999999999999d", "é"] {
             assert!(seconds(refused).is_err(), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_day_is_one_of_the_calendar() {
+        let secs = |text| day(text).map(UnixTime::secs);
+        assert_eq!(secs("1970-01-01"), Some(0));
+        assert_eq!(secs("2027-03-31"), Some(1_806_451_200));
+        assert_eq!(secs("2028-02-29"), Some(1_835_395_200));
+        for refused in ["2027-02-29", "2027-13-01", "2027-00-01", "2027-01-00", "2027-01", "27d"] {
+            assert_eq!(secs(refused), None, "{refused}");
+        }
+        assert_eq!(until("now"), Ok(0));
+        assert_eq!(until("60d"), Ok(60 * 86_400));
+        assert!(until("2020-01-01").unwrap_err().contains("over"));
+        assert!(until("soon").unwrap_err().contains("2027-03-31"));
     }
 
     #[test]

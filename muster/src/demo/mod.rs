@@ -6,6 +6,7 @@
 //! 1.
 
 mod scene;
+mod thief;
 mod unit;
 
 use crate::failure::{Failure, Outcome};
@@ -21,7 +22,8 @@ use std::time::Instant;
 ///
 /// Starts a server in a temporary home on free loopback ports, then: births at the line, joins with
 /// the birth certificate, renewals, a rotation, a suspension that refuses, forged and replayed
-/// requests refused, and in the end the ledger re-computed. Nothing is left behind.
+/// requests refused, a copied key that gives itself away, a stolen device whose session is cut, and
+/// in the end the ledger re-computed and proven to an outsider. Nothing is left behind.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  muster demo --devices 200")]
 pub(crate) struct Demo {

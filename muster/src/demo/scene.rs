@@ -1,15 +1,17 @@
-//! What happens in the demo, scene by scene. Each checks what it claims, the refusals too.
+//! What happens in the demo, scene by scene. Each checks what it claims, the refusals too. What a
+//! thief tries stands in [`super::thief`].
 
-use super::unit::{self, Unit};
+use super::unit::Unit;
 use crate::credential::OperatorFile;
 use crate::rest::Rest;
 use agent::{CallError, Dialer, Exchange, Heard};
 use api::birth::{BirthBatch, BirthOutcome, BirthResults};
-use api::path;
+use api::{HeadView, path};
 use enroll::est::{Reply, client};
-use identity::ask::Want;
-use identity::{Certificate, KeyKind, RealmName};
-use server::keys::NewKey;
+use identity::Certificate;
+use identity::key::sha256;
+use ledger::{Receipt, Trust, VerifierKey};
+use serde::Serialize;
 use server::{Running, ServeOptions};
 use std::future::Future;
 use std::path::Path;
@@ -25,12 +27,14 @@ const BATCH: usize = 64;
 pub(crate) struct Stage {
     running: Running,
     rest: Rest,
-    dialer: Dialer,
-    units: Vec<Unit>,
+    pub(super) dialer: Dialer,
+    pub(super) units: Vec<Unit>,
     devices: usize,
 }
 
-type Played<'a> = Pin<Box<dyn Future<Output = Result<(u64, String), CallError>> + 'a>>;
+/// What a scene comes to: how many took part, and one sentence.
+pub(super) type Told = Result<(u64, String), CallError>;
+type Played<'a> = Pin<Box<dyn Future<Output = Told> + 'a>>;
 
 /// A scene: its name, and what plays it. It tells how many took part, and one sentence.
 pub(crate) struct Scene {
@@ -39,7 +43,7 @@ pub(crate) struct Scene {
 }
 
 /// Every scene, in order.
-pub(crate) const ALL: [Scene; 8] = [
+pub(crate) const ALL: [Scene; 11] = [
     Scene { name: "births", play: |stage| Box::pin(stage.births()) },
     Scene { name: "joins", play: |stage| Box::pin(stage.joins()) },
     Scene { name: "renewals", play: |stage| Box::pin(stage.renewals()) },
@@ -47,7 +51,10 @@ pub(crate) const ALL: [Scene; 8] = [
     Scene { name: "suspension", play: |stage| Box::pin(stage.suspension()) },
     Scene { name: "forgery", play: |stage| Box::pin(stage.forgery()) },
     Scene { name: "replay", play: |stage| Box::pin(stage.replay()) },
+    Scene { name: "clone", play: |stage| Box::pin(stage.clone()) },
+    Scene { name: "theft", play: |stage| Box::pin(stage.theft()) },
     Scene { name: "ledger", play: |stage| Box::pin(stage.ledger()) },
+    Scene { name: "proof", play: |stage| Box::pin(stage.proof()) },
 ];
 
 impl Stage {
@@ -73,7 +80,7 @@ impl Stage {
         self.running.stop().await;
     }
 
-    async fn births(&mut self) -> Result<(u64, String), CallError> {
+    async fn births(&mut self) -> Told {
         let mut units = (0..self.devices).map(Unit::make).collect::<Result<Vec<_>, _>>()?;
         for batch in units.chunks_mut(BATCH) {
             let births = batch.iter().map(Unit::birth_request).collect::<Result<_, _>>()?;
@@ -121,7 +128,7 @@ impl Stage {
         Ok(())
     }
 
-    async fn joins(&mut self) -> Result<(u64, String), CallError> {
+    async fn joins(&mut self) -> Told {
         self.each(|mut unit, dialer| async move {
             unit.join(&dialer).await?;
             Ok(unit)
@@ -133,7 +140,7 @@ impl Stage {
         ))
     }
 
-    async fn renewals(&mut self) -> Result<(u64, String), CallError> {
+    async fn renewals(&mut self) -> Told {
         self.each(|mut unit, dialer| async move {
             unit.renew(&dialer, false).await?;
             Ok(unit)
@@ -142,7 +149,7 @@ impl Stage {
         Ok((self.devices as u64, format!("{} leaves renewed, long before their end", self.devices)))
     }
 
-    async fn rotation(&mut self) -> Result<(u64, String), CallError> {
+    async fn rotation(&mut self) -> Told {
         let dialer = self.dialer.clone();
         let unit = self.units.first_mut().ok_or("no unit")?;
         unit.renew(&dialer, true).await?;
@@ -150,7 +157,7 @@ impl Stage {
         Ok((1, "a device took a new key, and works with it".to_owned()))
     }
 
-    async fn suspension(&mut self) -> Result<(u64, String), CallError> {
+    async fn suspension(&mut self) -> Told {
         let unit = self.units.last().ok_or("no unit")?;
         let name = format!("serial:{}", unit.serial);
         self.stand(path::DEVICE_SUSPEND, &name, Some("demo")).await?;
@@ -160,40 +167,29 @@ impl Stage {
         Ok((1, format!("refused while suspended (“{sentence}”), served when resumed")))
     }
 
-    async fn stand(&self, at: &str, name: &str, reason: Option<&str>) -> Result<(), CallError> {
+    pub(super) async fn stand(
+        &self,
+        at: &str,
+        name: &str,
+        reason: Option<&str>,
+    ) -> Result<(), CallError> {
         let body = api::device::StandingRequest { reason: reason.map(str::to_owned) };
-        let done: Result<serde_json::Value, _> =
-            self.rest.post(path::fill(at, &[name]), &body).await;
+        self.post(&path::fill(at, &[name]), &body).await
+    }
+
+    /// Has an operator do one thing.
+    pub(super) async fn post(&self, at: &str, body: &impl Serialize) -> Result<(), CallError> {
+        let done: Result<serde_json::Value, _> = self.rest.post(at, body).await;
         done.map(drop).map_err(|f| f.what().to_owned().into())
     }
 
-    async fn forgery(&mut self) -> Result<(u64, String), CallError> {
-        let unit = self.units.first().ok_or("no unit")?;
-        // A request whose signature is of another key than the one it names.
-        let mut csr = unit::request(&NewKey::make(KeyKind::P256)?, None)?;
-        if let Some(last) = csr.last_mut() {
-            *last ^= 1;
-        }
-        let say = client::enroll(&RealmName::default_realm(), Want::Join, &csr, None);
-        let heard = unit.say(&self.dialer, say).await?;
-        let sentence = refused(&heard, 400)?;
-        // Nobody at all, with a well-made request.
-        let say = unit::ask(Want::Join, &NewKey::make(KeyKind::P256)?)?;
-        refused(&self.dialer.call(None, say).await?, 401)?;
-        Ok((2, format!("a forged request is refused (“{sentence}”), and so is nobody")))
+    /// Has an operator put one thing in its place.
+    pub(super) async fn put(&self, at: &str, body: &impl Serialize) -> Result<(), CallError> {
+        let done: Result<serde_json::Value, _> = self.rest.put(at, body).await;
+        done.map(drop).map_err(|f| f.what().to_owned().into())
     }
 
-    async fn replay(&mut self) -> Result<(u64, String), CallError> {
-        let [first, second, ..] = self.units.as_slice() else {
-            return Err("two units are needed".into());
-        };
-        let held = first.leaf.as_ref().ok_or("it has not joined yet")?;
-        let captured = unit::ask(Want::Join, &held.key)?;
-        let sentence = refused(&second.say(&self.dialer, captured).await?, 403)?;
-        Ok((1, format!("a request that another device captured is refused (“{sentence}”)")))
-    }
-
-    async fn ledger(&mut self) -> Result<(u64, String), CallError> {
+    async fn ledger(&mut self) -> Told {
         let verified = crate::command::ledger::verify::over_rest(&self.rest)
             .await
             .map_err(|f| f.what().to_owned())?;
@@ -212,10 +208,50 @@ impl Stage {
             format!("{} entries re-computed: what the tables say is what happened", verified.size),
         ))
     }
+
+    /// What an outsider does with a receipt: it holds the ledger's key and trusts nobody else.
+    async fn proof(&mut self) -> Told {
+        let unit = self.units.first().ok_or("no unit")?;
+        let leaf = unit.leaf.as_ref().and_then(|held| held.chain.first()).ok_or("no leaf")?;
+        let name = format!("cert:{}", leaf.serial().ok_or("no serial number")?);
+        let head: HeadView = self.rest.get(path::HEAD).await.map_err(|f| f.what().to_owned())?;
+        let key = head.verifier.ok_or("the ledger has no key")?;
+        let key = VerifierKey::parse(&key).map_err(|d| d.sentence.into_owned())?;
+        let asked = self.rest.text(path::fill(path::CERTIFICATE_RECEIPT, &[&name])).await;
+        let text = asked.map_err(|f| f.what().to_owned())?;
+        let trust = Trust { keys: &[key], quorum: 0 };
+        let check = |text: &str| Receipt::decode(text).and_then(|receipt| receipt.verify(&trust));
+        let proven = check(&text).map_err(|d| d.sentence.into_owned())?;
+        if !proven.issued(&sha256(&[leaf.der()])) {
+            return Err("the receipt is of another certificate".into());
+        }
+        // One letter of what it says, and it holds no more.
+        let longest = text.lines().max_by_key(|line| line.len()).unwrap_or_default();
+        let forged = text.replacen(longest, &forged(longest), 1);
+        if check(&forged).is_ok() {
+            return Err("a forged receipt holds".into());
+        }
+        let octets = text.len();
+        Ok((
+            1,
+            format!("a receipt of {octets} octets proves a device's leaf to an outsider, offline"),
+        ))
+    }
+}
+
+/// A line of base64 with another letter in its middle.
+fn forged(line: &str) -> String {
+    let middle = line.len() / 2;
+    let other = |(at, c): (usize, char)| match c {
+        _ if at != middle => c,
+        'A' => 'B',
+        _ => 'A',
+    };
+    line.char_indices().map(other).collect()
 }
 
 /// The sentence of a refusal with that status; anything else is an error.
-fn refused(heard: &Heard, wanted: u16) -> Result<String, CallError> {
+pub(super) fn refused(heard: &Heard, wanted: u16) -> Result<String, CallError> {
     let reply = client::read_cacerts(&heard.incoming()).map_err(|d| d.sentence.into_owned())?;
     match reply {
         Reply::Refused { status, sentence, .. } if status == wanted => Ok(sentence),
@@ -226,7 +262,7 @@ fn refused(heard: &Heard, wanted: u16) -> Result<String, CallError> {
     }
 }
 
-fn accepted(heard: &Heard) -> Result<(), CallError> {
+pub(super) fn accepted(heard: &Heard) -> Result<(), CallError> {
     match client::read_cacerts(&heard.incoming()).map_err(|d| d.sentence.into_owned())? {
         Reply::Done(_) => Ok(()),
         Reply::Later { .. } => Err("it was put off".into()),

@@ -1,6 +1,6 @@
 //! One device of the demo: what it holds, and the three things that it can do by itself.
 
-use agent::{CallError, Dialer, Heard, Identity};
+use agent::{CallError, Dialer, Heard, Identity, Line};
 use api::birth::BirthRequest;
 use enroll::est::Reply;
 use enroll::est::client::{self, Outgoing};
@@ -17,6 +17,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// The same once more, in another hand.
+    pub(super) fn twin(&self) -> Self {
+        Self { key: self.key.clone(), chain: self.chain.clone() }
+    }
+
     fn identity(&self) -> Identity {
         Identity::new(&self.chain, self.key.dangerous_pkcs8())
     }
@@ -72,6 +77,20 @@ impl Unit {
     pub(crate) async fn try_renewal(&self, dialer: &Dialer) -> Result<Heard, CallError> {
         let held = self.leaf.as_ref().ok_or("it has not joined yet")?;
         dialer.call(Some(&held.identity()), ask(Want::Renew, &held.key)?).await
+    }
+
+    /// Opens a session with the leaf, and names the leaf as operators do.
+    pub(crate) async fn open(&self, dialer: &Dialer) -> Result<(Line, String), CallError> {
+        let held = self.leaf.as_ref().ok_or("it has not joined yet")?;
+        let line = dialer.dial(dialer.config(Some(&held.identity()))?).await?;
+        let serial = held.chain.first().and_then(Certificate::serial).ok_or("no serial number")?;
+        Ok((line, format!("cert:{serial}")))
+    }
+
+    /// Asks for a renewal in a session that is open.
+    pub(crate) async fn ask_on(&self, line: &mut Line) -> Result<Heard, CallError> {
+        let held = self.leaf.as_ref().ok_or("it has not joined yet")?;
+        line.say(ask(Want::Renew, &held.key)?).await
     }
 
     /// Shows this device's birth certificate and says something that is not its own.

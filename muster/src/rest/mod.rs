@@ -43,8 +43,6 @@ pub(crate) struct Rest {
     pub(crate) host: String,
     /// The realm that the credential is for.
     pub(crate) realm: String,
-    /// The root that it believes, in PEM.
-    pub(crate) root_pem: String,
     /// The pin of that root.
     pub(crate) root_pin: String,
 }
@@ -97,7 +95,6 @@ impl Rest {
             bearer,
             idle: Mutex::new(Vec::new()),
             realm: file.realm.clone(),
-            root_pem: file.root.pem(),
             root_pin: file.root_pin(),
         })
     }

@@ -175,7 +175,7 @@ async fn the_client_believes_its_own_root_and_no_other() {
     let with_own = OperatorFile { server_root: Some(theirs), ..stranger };
     let rest = Rest::new(&with_own).unwrap();
     assert_eq!(rest.get::<u32>("/x").await.unwrap(), 7, "the port's own root is believed");
-    assert_eq!(rest.root_pem, with_own.root.pem(), "and units still get the realm's");
+    assert_eq!(rest.root_pin, with_own.root_pin(), "and units still get the realm's");
 
     let url = with_own.url.replace("localhost", "127.0.0.1");
     let misnamed = OperatorFile { url, ..with_own };

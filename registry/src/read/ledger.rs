@@ -28,6 +28,19 @@ pub struct EntryRow {
     pub salt: Option<[u8; 32]>,
 }
 
+/// A stretch of the ledger that somebody asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Entries about this device only.
+    pub device: Option<DeviceId>,
+    /// The number that it begins with.
+    pub from: u64,
+    /// The number before which it ends.
+    pub to: u64,
+    /// Whether the newest comes first.
+    pub backwards: bool,
+}
+
 /// Members of a whole tile (C2SP tlog-tiles).
 const TILE: u64 = 256;
 
@@ -55,6 +68,53 @@ impl Registry {
         self.pool().read(|db| db.all(sql, (realm.0, int(from), rows_max(limit)), entry_row))
     }
 
+    /// Entries of a stretch; at most [`super::ROWS_MAX`].
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn entries_in(
+        &self,
+        realm: RealmKey,
+        stretch: &Stretch,
+        limit: usize,
+    ) -> Result<Vec<EntryRow>, ReadError> {
+        let order = if stretch.backwards { "DESC" } else { "ASC" };
+        let device = if stretch.device.is_some() { "AND device = ?5 " } else { "" };
+        let sql = format!(
+            "SELECT number, at, entry, payload, salt FROM entry \
+             WHERE realm = ?1 AND number >= ?2 AND number < ?3 {device}\
+             ORDER BY number {order} LIMIT ?4"
+        );
+        let (from, to) = (int(stretch.from), int(stretch.to));
+        let (realm, limit) = (realm.0, rows_max(limit));
+        self.pool().read(|db| match &stretch.device {
+            Some(device) => db.all(&sql, (realm, from, to, limit, *device.octets()), entry_row),
+            None => db.all(&sql, (realm, from, to, limit), entry_row),
+        })
+    }
+
+    /// The number of the first entry that was decided at `at` or later; the size of the ledger
+    /// where there is none. Found by halving: where a clock went backwards it may be one near it.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn entry_since(&self, realm: RealmKey, at: UnixTime) -> Result<u64, ReadError> {
+        let sql = "SELECT at FROM entry WHERE realm = ?1 AND number = ?2";
+        self.pool().read(|db| {
+            let (mut low, mut high) = (0, head(db, realm)?.size);
+            while low < high {
+                let middle = low + (high - low) / 2;
+                let decided = db.first(sql, (realm.0, int(middle)), |row| moment(row, 0))?;
+                if decided.is_some_and(|decided| decided < at) {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            Ok(low)
+        })
+    }
+
     /// Entries about one device, from number `from` on; at most [`super::ROWS_MAX`].
     ///
     /// # Errors
@@ -66,10 +126,8 @@ impl Registry {
         from: u64,
         limit: usize,
     ) -> Result<Vec<EntryRow>, ReadError> {
-        let sql = "SELECT number, at, entry, payload, salt FROM entry \
-            WHERE realm = ?1 AND device = ?2 AND number >= ?3 ORDER BY number LIMIT ?4";
-        let asked = (realm.0, *device.octets(), int(from), rows_max(limit));
-        self.pool().read(|db| db.all(sql, asked, entry_row))
+        let (device, to) = (Some(*device), u64::MAX);
+        self.entries_in(realm, &Stretch { device, from, to, backwards: false }, limit)
     }
 
     /// The entry that tells of the last time that two parties were found to hold the identity of a

@@ -13,7 +13,7 @@ mod rules;
 pub use ::ledger::tree::Head;
 pub use credentials::RevokedRow;
 pub use devices::{DeviceFilter, Overdue};
-pub use ledger::{EntryRow, StoredHashes};
+pub use ledger::{EntryRow, StoredHashes, Stretch};
 
 use crate::fault::{OpenError, ReadError};
 use crate::schema::{self, Place};

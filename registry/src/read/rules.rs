@@ -3,11 +3,13 @@
 
 use super::rows_max;
 use crate::realm::{Operator, RealmKey};
-use crate::rows::{self, DOOR_COLUMNS, OPERATOR_COLUMNS, SINK_COLUMNS, TOKEN_COLUMNS};
+use crate::rows::{
+    self, AUTHORITY_COLUMNS, DOOR_COLUMNS, OPERATOR_COLUMNS, SINK_COLUMNS, TOKEN_COLUMNS,
+};
 use crate::sink::Sink;
 use crate::{ReadError, Registry};
 use identity::Certificate;
-use identity::authority::Authority;
+use identity::authority::{Authority, AuthorityRequest};
 use identity::device::{Device, GroupName};
 use identity::door::Door;
 use identity::profile::Profile;
@@ -20,8 +22,26 @@ impl Registry {
     /// # Errors
     /// [`ReadError`].
     pub fn authorities(&self, realm: RealmKey) -> Result<Vec<Authority>, ReadError> {
-        let sql = "SELECT id, role, state, der FROM authority WHERE realm = ?1 ORDER BY id";
-        self.pool().read(|db| db.all(sql, [realm.0], rows::authority))
+        let sql = format!("SELECT {AUTHORITY_COLUMNS} FROM authority WHERE realm = ?1 ORDER BY id");
+        self.pool().read(|db| db.all(&sql, [realm.0], rows::authority))
+    }
+
+    /// The requests of authorities that the root has not answered yet.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn authority_requests(&self, realm: RealmKey) -> Result<Vec<AuthorityRequest>, ReadError> {
+        let sql = "SELECT id, role, csr, made FROM authority_request WHERE realm = ?1 ORDER BY id";
+        self.pool().read(|db| db.all(sql, [realm.0], rows::authority_request))
+    }
+
+    /// The certificates by which one root leads to another.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn crosses(&self, realm: RealmKey) -> Result<Vec<Certificate>, ReadError> {
+        let sql = "SELECT der FROM cross_certificate WHERE realm = ?1 ORDER BY id, issuer";
+        self.pool().read(|db| db.all(sql, [realm.0], rows::cross))
     }
 
     /// A token by its id.

@@ -3,9 +3,12 @@
 
 pub(crate) mod text;
 
+use crate::change::Report;
 use crate::realm::{Operator, Realm, RealmKey, Role};
 use crate::sink::{Sink, SinkFormat, SinkKind};
-use identity::authority::{Authority, AuthorityState, KeyId, Role as AuthorityRole};
+use identity::authority::{
+    Authority, AuthorityRequest, AuthorityState, KeyId, Role as AuthorityRole,
+};
 use identity::credential::{Credential, CredentialKind, Reason, Requester, Revocation, Serial};
 use identity::device::{Assurance, Device, DeviceId, GroupName, Identifiers, Standing};
 use identity::door::{Door, DoorKind, MakerRule, SerialPlace};
@@ -130,6 +133,23 @@ pub(crate) fn device(row: &Row<'_>) -> Result<Device> {
     })
 }
 
+pub(crate) const REPORT_COLUMNS: &str = "at, firmware, model, serial, macs, imei, ek_digest";
+
+pub(crate) fn report(row: &Row<'_>) -> Result<Report> {
+    Ok(Report {
+        at: moment(row, 0)?,
+        firmware: row.get(1)?,
+        identifiers: Identifiers {
+            model: row.get(2)?,
+            serial: row.get(3)?,
+            macs: set(row, 4, "report")?,
+            imei: row.get(5)?,
+            ek_digest: row.get(6)?,
+            ..Identifiers::default()
+        },
+    })
+}
+
 /// Of `credential` joined with `certificate`.
 pub(crate) const CREDENTIAL_COLUMNS: &str = "credential.serial, credential.kind, \
     credential.device, credential.issuer, credential.generation, credential.spki, \
@@ -163,7 +183,7 @@ pub(crate) fn revocation(row: &Row<'_>, at: usize) -> Result<Option<Revocation>>
     Ok(Some(Revocation { at: moment, reason: word(row, at + 1, "credential", Reason::parse)? }))
 }
 
-fn key_id(row: &Row<'_>, at: usize, table: &'static str) -> Result<KeyId> {
+pub(crate) fn key_id(row: &Row<'_>, at: usize, table: &'static str) -> Result<KeyId> {
     row.get_ref(at)?.as_blob().ok().and_then(KeyId::from_octets).ok_or_else(|| torn(table))
 }
 
@@ -172,13 +192,32 @@ fn certificate(row: &Row<'_>, at: usize, table: &'static str) -> Result<Certific
     Certificate::parse(der).map_err(|_| torn(table))
 }
 
+pub(crate) const AUTHORITY_COLUMNS: &str = "id, role, state, der, retires, barred, reason, wiped";
+
 pub(crate) fn authority(row: &Row<'_>) -> Result<Authority> {
     Ok(Authority {
         id: key_id(row, 0, "authority")?,
         role: word(row, 1, "authority", AuthorityRole::parse)?,
         state: word(row, 2, "authority", AuthorityState::parse)?,
         certificate: certificate(row, 3, "authority")?,
+        retires: maybe_moment(row, 4)?,
+        barred: revocation(row, 5)?,
+        wiped: maybe_moment(row, 7)?,
     })
+}
+
+pub(crate) fn authority_request(row: &Row<'_>) -> Result<AuthorityRequest> {
+    Ok(AuthorityRequest {
+        id: key_id(row, 0, "authority_request")?,
+        role: word(row, 1, "authority_request", AuthorityRole::parse)?,
+        csr: row.get(2)?,
+        made: moment(row, 3)?,
+    })
+}
+
+/// One column.
+pub(crate) fn cross(row: &Row<'_>) -> Result<Certificate> {
+    certificate(row, 0, "cross_certificate")
 }
 
 pub(crate) const TOKEN_COLUMNS: &str =

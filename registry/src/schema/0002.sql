@@ -30,6 +30,46 @@ CREATE INDEX device_caught ON device (realm, caught) WHERE caught IS NOT NULL;
 -- The key of the ledger whose receipt a door demands.
 ALTER TABLE door ADD COLUMN receipt TEXT;
 
+-- Of a retiring authority, when it retires; of a barred one, since when and why; and when its key was
+-- destroyed.
+ALTER TABLE authority ADD COLUMN retires INTEGER;
+ALTER TABLE authority ADD COLUMN barred INTEGER;
+ALTER TABLE authority ADD COLUMN reason TEXT;
+ALTER TABLE authority ADD COLUMN wiped INTEGER;
+
+-- Keys of authorities that are to come, with the request that the root has not answered yet.
+CREATE TABLE authority_request (
+    realm INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    role TEXT NOT NULL,
+    csr BLOB NOT NULL,
+    made INTEGER NOT NULL,
+    PRIMARY KEY (realm, id)
+) WITHOUT ROWID;
+
+-- One root's certificate for the key of another.
+CREATE TABLE cross_certificate (
+    realm INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    issuer BLOB NOT NULL,
+    der BLOB NOT NULL,
+    PRIMARY KEY (realm, id, issuer)
+) WITHOUT ROWID;
+
+-- What a device last said of itself, apart from its row: that is written at every renewal.
+CREATE TABLE report (
+    realm INTEGER NOT NULL,
+    device BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    firmware TEXT,
+    model TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    macs TEXT NOT NULL,
+    imei TEXT,
+    ek_digest TEXT,
+    PRIMARY KEY (realm, device)
+) WITHOUT ROWID;
+
 ANALYZE sqlite_schema;
 INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES
     ('device', 'device_caught', '100 100 1'),

@@ -13,7 +13,16 @@ impl Batch<'_> {
             Change::Found(realm) if realm.key == scene.realm => self.found(realm),
             Change::Found(_) => Err(Clash::Missing.into()),
             Change::Authority(authority) => self.set_authority(scene, authority),
-            Change::AuthorityState { id, state } => self.set_authority_state(scene, id, *state),
+            Change::AuthorityState { id, was, state, retires, barred } => {
+                self.set_authority_state(scene, (id, *was), (*state, *retires, *barred))
+            }
+            Change::AuthorityRequested(request) => self.request_authority(scene, request),
+            Change::AuthorityRequestDropped(id) => self.drop_request(scene, id),
+            Change::AuthorityCertified { id, certificate } => {
+                self.certify_authority(scene, id, certificate)
+            }
+            Change::AuthorityWiped { id, at } => self.wipe_authority(scene, id, *at),
+            Change::Crossed { id, by, certificate } => self.cross(scene, (id, by), certificate),
             Change::Born { device, expected, credential, replaces } => {
                 let granted = super::devices::Granted { device, expected: *expected, credential };
                 self.bear(scene, &granted, replaces)
@@ -35,6 +44,7 @@ impl Batch<'_> {
                 self.group(scene, (device, *expected), groups)
             }
             Change::Marked { device, mark } => self.mark(scene, device, mark),
+            Change::Reported { device, report } => self.report(scene, device, report),
             Change::Caught { device, mark } => self.catch(scene, device, mark),
             Change::TokenMade(token) => self.make_token(scene, token),
             Change::TokenRevoked { id, at } => self.revoke_token(scene, id, *at),

@@ -10,6 +10,7 @@
 //! change means.
 
 mod apply;
+mod authorities;
 mod batch;
 mod credentials;
 mod devices;

@@ -1,4 +1,4 @@
-//! Changes of what a realm wants: authorities, tokens, doors, profiles, settings, operators.
+//! Changes of what a realm wants: tokens, doors, profiles, settings, operators.
 
 use super::batch::{Batch, Scene, Step};
 use crate::change::Clash;
@@ -6,7 +6,6 @@ use crate::realm::Operator;
 use crate::rows::text::pack;
 use crate::rows::{int, maybe_moment, millis, moment, pack_groups};
 use crate::sink::Sink;
-use identity::authority::{Authority, AuthorityState, KeyId};
 use identity::device::GroupName;
 use identity::door::{Door, DoorKind};
 use identity::profile::Profile;
@@ -15,34 +14,6 @@ use identity::{KeyKind, UnixTime};
 use rusqlite::params;
 
 impl Batch<'_> {
-    pub(super) fn set_authority(&self, scene: Scene, authority: &Authority) -> Step {
-        self.run(
-            "INSERT INTO authority (realm, id, role, state, der) VALUES (?1, ?2, ?3, ?4, ?5) \
-             ON CONFLICT (realm, id) DO UPDATE SET role = excluded.role, state = excluded.state, \
-             der = excluded.der",
-            (
-                scene.realm.0,
-                authority.id.octets(),
-                authority.role.as_str(),
-                authority.state.as_str(),
-                authority.certificate.der(),
-            ),
-        )?;
-        Ok(())
-    }
-
-    pub(super) fn set_authority_state(
-        &self,
-        scene: Scene,
-        id: &KeyId,
-        state: AuthorityState,
-    ) -> Step {
-        found(self.run(
-            "UPDATE authority SET state = ?3 WHERE realm = ?1 AND id = ?2",
-            (scene.realm.0, id.octets(), state.as_str()),
-        )?)
-    }
-
     pub(super) fn make_token(&self, scene: Scene, token: &Token) -> Step {
         let taken = "SELECT 1 FROM token WHERE realm = ?1 AND id = ?2";
         if self.exists(taken, (scene.realm.0, token.id.as_str()))? {
@@ -247,6 +218,6 @@ impl Batch<'_> {
 }
 
 /// A statement that changed nothing found nothing.
-fn found(changed: usize) -> Step {
+pub(super) fn found(changed: usize) -> Step {
     if changed == 0 { Err(Clash::Missing.into()) } else { Ok(()) }
 }

@@ -75,7 +75,7 @@ async fn decide(
     let trust = Trust { authorities: &realm.authorities, doors: &realm.doors };
     for _ in 0..DECISIONS_MAX {
         let now = house.clock.now();
-        let record = recorded(house, realm, ask).map_err(unreadable)?;
+        let record = recorded(house, realm, &ask.shown).map_err(unreadable)?;
         let recognized = ca::recognize_recorded(&ask.shown, record.as_ref(), &trust, now)?;
         let claim = Claim { recognized, record };
         let gathered = gather(house, realm, ask, claim, now).map_err(unreadable)?;

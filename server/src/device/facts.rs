@@ -3,6 +3,8 @@
 use crate::clock::SystemDice;
 use crate::house::{House, RealmState};
 use ca::{Facts, KeyFacts, Recognized};
+use identity::ask::Shown;
+use identity::authority::{Authority, AuthorityState};
 use identity::door::Door;
 use identity::name::DeviceName;
 use identity::token::Token;
@@ -78,9 +80,9 @@ pub(super) fn gather<'a>(
 pub(super) fn recorded(
     house: &House,
     realm: &RealmState,
-    ask: &Ask,
+    shown: &Shown,
 ) -> Result<Option<Credential>, ReadError> {
-    let Some(shown) = ask.shown.chain.first() else { return Ok(None) };
+    let Some(shown) = shown.chain.first() else { return Ok(None) };
     let known = house.registry.roll().lookup(realm.key, &shown.spki_hash()).is_some();
     match shown.serial().filter(|_| known) {
         Some(serial) => house.registry.credential(realm.key, &serial),
@@ -126,12 +128,21 @@ fn held(
 ) -> Result<(Vec<Credential>, bool), ReadError> {
     let all = house.registry.credentials_of(realm.key, &device.id, LEAVES_MAX + 1)?;
     let leaves = all.into_iter().filter(|c| c.kind == CredentialKind::Leaf).take(LEAVES_MAX);
+    let leaves = leaves.map(|leaf| barred(realm, leaf));
     // A birth certificate that was revoked counts too: who took it away did not mean to give grace.
     let has_birth = match shown {
         Some(shown) if shown.kind == CredentialKind::Birth => true,
         _ => house.registry.birth_of(realm.key, &device.id)?.is_some(),
     };
     Ok((leaves.collect(), has_birth))
+}
+
+/// A leaf of a barred authority is no answer to a retry, and its key may come again: what was
+/// answered with it counts as used.
+fn barred(realm: &RealmState, leaf: Credential) -> Credential {
+    let barred = |a: &Authority| a.id == leaf.issuer && a.state == AuthorityState::Barred;
+    let dead = realm.authorities.iter().any(barred);
+    Credential { used: leaf.used.or(dead.then_some(leaf.issued)), ..leaf }
 }
 
 /// The roll answers for nearly every new key: it is unknown, and no SQL is asked. A key that had

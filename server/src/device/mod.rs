@@ -2,7 +2,8 @@
 //!
 //! A request is read within its limits, the machine hears it, and what it asks for is done:
 //! [`desk`] carries a wish for a leaf to its durable answer, on the facts that [`facts`] gathers;
-//! [`contact`] hears of every handshake, and [`caught`] acts where two parties hold one identity.
+//! [`contact`] hears of every handshake, and [`caught`] acts where two parties hold one identity;
+//! [`own`] takes what a device says of itself.
 
 mod caught;
 mod contact;
@@ -10,15 +11,18 @@ mod desk;
 mod facts;
 #[cfg(test)]
 mod model;
+mod own;
 
 pub use contact::meet;
 
 use crate::house::{House, RealmState};
 use crate::limits;
 use crate::listen::{BodyError, Connection, read_body};
+use crate::public::date::http_date;
 use crate::record::Refused;
 use bytes::Bytes;
 use ca::Recognized;
+use enroll::device;
 use enroll::est::Request as Said;
 use enroll::est::server::{self, Action, Answer};
 use enroll::est::wire::{BODY_OCTETS_MAX, Place};
@@ -30,16 +34,32 @@ use identity::ask::Shown;
 use identity::{Defect, RealmName, Refusal, RuleId};
 use std::sync::Arc;
 
-/// Answers one request of a device.
+/// Answers one request of a device, and says what time it is: a device whose clock starts in 1970
+/// has nobody else to ask.
 pub async fn answer(
+    house: Arc<House>,
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let now = house.clock.now();
+    let mut response = hear(house, connection, request).await;
+    if let Ok(date) = HeaderValue::try_from(http_date(now)) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
+}
+
+async fn hear(
     house: Arc<House>,
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     // A path of no realm is judged as the default one's: its refusals have to stand somewhere.
-    let place = Place::parse(head.uri.path());
-    let name = place.map_or_else(RealmName::default_realm, |p| p.realm);
+    let path = head.uri.path();
+    let named = Place::parse(path).map(|p| p.realm);
+    let named = named.or_else(|| device::Place::parse(path).map(|p| p.realm));
+    let name = named.unwrap_or_else(RealmName::default_realm);
     let Some(realm) = house.realm(&name) else {
         return write(plain(404, format!("there is no realm `{name}` here")));
     };
@@ -52,6 +72,11 @@ pub async fn answer(
         Ok(body) => body,
         Err(error) => return write(unread(&house, &realm, &connection, error).await),
     };
+    if device::Place::is_below(path) {
+        let kind = text(&head.headers, header::CONTENT_TYPE);
+        let action = device::server::hear(head.method.as_str(), path, kind, &body);
+        return write(heed(&house, &realm, &connection, action).await);
+    }
     let said = Said {
         method: head.method.as_str(),
         path: head.uri.path(),
@@ -87,6 +112,25 @@ fn barred(stranger: bool, connection: &Connection, headers: &HeaderMap) -> Optio
         return Some(Refusal::Malformed(Defect::new("content-encoding", sentence)));
     }
     (stranger && !connection.stranger_may_ask()).then_some(Refusal::Denied(RuleId::RATE))
+}
+
+/// Does what a device says of itself asks for.
+async fn heed(
+    house: &House,
+    realm: &RealmState,
+    connection: &Connection,
+    action: device::server::Action,
+) -> Answer {
+    match action {
+        device::server::Action::Note(_, said) => own::note(house, realm, connection, &said).await,
+        device::server::Action::LetGo(_) => own::let_go(house, realm, connection).await,
+        device::server::Action::Answer(answer) => {
+            if let Some(refusal) = &answer.refusal {
+                record(house, realm, connection, refusal).await;
+            }
+            answer
+        }
+    }
 }
 
 async fn act(house: &House, realm: &RealmState, connection: &Connection, action: Action) -> Answer {

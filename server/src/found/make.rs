@@ -9,7 +9,7 @@ use crate::keys::{KeyStore, KeyTrouble, NewKey, root};
 use ca::Addresses;
 use ca::authority::{self, Order};
 use ca::crl::{self, Crl, Scope};
-use identity::authority::{Authority, AuthorityState, Role};
+use identity::authority::{Authority, Role};
 use identity::door::{Door, DoorKind};
 use identity::profile::Profile;
 use identity::text::hex;
@@ -131,7 +131,7 @@ fn active(role: Role, certificate: Certificate) -> Result<Authority, FoundError>
     let id = certificate.subject_key_id().ok_or_else(|| {
         HomeError::Wrong("an authority was made without a subject key identifier".to_owned())
     })?;
-    Ok(Authority { id, role, state: AuthorityState::Active, certificate })
+    Ok(Authority::active(id, role, certificate))
 }
 
 /// The first operator may do everything; its token is in a file of the home and nowhere else.

@@ -2,6 +2,7 @@
 //! the token.
 
 use super::{HomeError, file};
+use identity::Certificate;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;
@@ -62,6 +63,20 @@ impl OperatorFile {
             return Ok(());
         }
         url.clone_into(&mut found.url);
+        found.write(path)
+    }
+
+    /// Has the file believe `root`, where it believes one of the `older` ones (by their pins).
+    ///
+    /// # Errors
+    /// As [`Self::point`].
+    pub fn believe(path: &Path, older: &[String], root: &Certificate) -> Result<(), HomeError> {
+        let mut found = Self::read(path)?;
+        if !older.contains(&found.root_pin) {
+            return Ok(());
+        }
+        found.root_pin = root.spki_hash().to_string();
+        found.root = root.pem();
         found.write(path)
     }
 }

@@ -15,7 +15,7 @@ pub struct Online {
     pub plain: Vec<String>,
 }
 
-/// The keys that every home has.
+/// The keys that every home begins with.
 const FIRST: [&str; 3] = ["birth", "operations", "service"];
 
 impl Online {
@@ -40,7 +40,14 @@ impl Online {
             }
             Ok(Arc::new(loaded.key))
         };
-        let mut names: Vec<String> = FIRST.iter().map(|n| (*n).to_owned()).collect();
+        let mut names = Vec::new();
+        for name in FIRST {
+            // The one of an authority that retired is gone; that no active one lacks its key is
+            // looked at where authorities are known.
+            if store.has(name)? {
+                names.push(name.to_owned());
+            }
+        }
         names.extend(store.names()?.into_iter().filter(|n| n.contains('-')));
         let authorities = names.iter().map(|n| load(n)).collect::<Result<_, _>>()?;
         let ledger = load("ledger")?;

@@ -4,9 +4,12 @@ use super::seal::{self, WORK_RANDOM};
 use super::{KeyTrouble, NewKey, Secret, root::passphrase_file};
 use crate::home::HomeError;
 use crate::home::file::{self, Mode};
+use identity::Signer;
+use identity::authority::{KeyId, Role};
 use identity::certificate::pem;
 use identity::key::SoftwareKey;
 use std::fs;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -14,6 +17,9 @@ use zeroize::Zeroizing;
 /// A passphrase that opens all online keys is made by a machine for a machine. With at least this
 /// many characters it is taken to be random, and scrypt need not be slow four times at each start.
 const PASSPHRASE_LENGTH_MIN: usize = 32;
+
+/// What stands before the name of a key that nobody has been told of yet.
+const HALF: &str = "half.";
 
 /// How a key is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +115,87 @@ impl KeyStore {
         Ok(Keeping::Encrypted)
     }
 
+    /// Writes the key of an authority whose request nobody has seen yet: [`Self::finish`] makes it
+    /// one of the others, and a start destroys what was not finished.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn keep_half(&self, name: &str, key: &NewKey) -> Result<Keeping, KeyTrouble> {
+        self.keep(&format!("{HALF}{name}"), key)
+    }
+
+    /// Makes a half-made key one of the others. One that was finished before stays as it is.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn finish(&self, name: &str) -> Result<(), KeyTrouble> {
+        let half = format!("{HALF}{name}");
+        for (from, to) in
+            [(self.plain(&half), self.plain(name)), (self.encrypted(&half), self.encrypted(name))]
+        {
+            if from.exists() {
+                fs::rename(&from, &to).map_err(|e| HomeError::io("rename", &from, e))?;
+            }
+        }
+        Ok(file::sync_dir(&self.dir)?)
+    }
+
+    /// The names of keys that were never finished.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn halves(&self) -> Result<Vec<String>, KeyTrouble> {
+        let all = self.all_names()?.into_iter();
+        Ok(all.filter_map(|n| Some(n.strip_prefix(HALF)?.to_owned())).collect())
+    }
+
+    /// Destroys a key that was never finished.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn destroy_half(&self, name: &str) -> Result<(), KeyTrouble> {
+        self.destroy(&format!("{HALF}{name}"))
+    }
+
+    /// Destroys the file of a key: overwritten, synced, removed. A disk may keep old blocks all the
+    /// same, and so may back-ups.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn destroy(&self, name: &str) -> Result<(), KeyTrouble> {
+        for path in [self.plain(name), self.encrypted(name)] {
+            match overwrite(&path).and_then(|()| fs::remove_file(&path)) {
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                other => other.map_err(|e| HomeError::io("destroy", &path, e))?,
+            }
+        }
+        Ok(file::sync_dir(&self.dir)?)
+    }
+
+    /// Whether there is a key of that name, delivered or in a file.
+    ///
+    /// # Errors
+    /// Where systemd delivers something else under its name.
+    pub fn has(&self, name: &str) -> Result<bool, KeyTrouble> {
+        let in_file = self.encrypted(name).exists() || self.plain(name).exists();
+        Ok(in_file || self.delivered(name)?.is_some())
+    }
+
+    /// The name under which the key of an authority lies: those of the first start are named by
+    /// their role alone.
+    ///
+    /// # Errors
+    /// Where a key does not open.
+    pub fn name_of(&self, role: Role, id: &KeyId) -> Result<Option<String>, KeyTrouble> {
+        let own = format!("{role}-{id}");
+        if self.has(&own)? {
+            return Ok(Some(own));
+        }
+        let first = role.as_str().to_owned();
+        let is_its = self.has(&first)? && self.load(&first)?.key.public().key_id() == *id;
+        Ok(is_its.then_some(first))
+    }
+
     /// Loads a key from the first place that has it.
     ///
     /// # Errors
@@ -139,11 +226,15 @@ impl KeyStore {
         Ok(SoftwareKey::from_pkcs8(&plain)?)
     }
 
-    /// The names of the keys that lie in files here, sorted.
+    /// The names of the keys that lie in files here, sorted, without those that are half-made.
     ///
     /// # Errors
     /// What the system said.
     pub fn names(&self) -> Result<Vec<String>, KeyTrouble> {
+        Ok(self.all_names()?.into_iter().filter(|n| !n.starts_with(HALF)).collect())
+    }
+
+    fn all_names(&self) -> Result<Vec<String>, KeyTrouble> {
         let listed =
             std::fs::read_dir(&self.dir).map_err(|e| HomeError::io("read", &self.dir, e))?;
         let mut names: Vec<String> = listed
@@ -165,6 +256,14 @@ impl KeyStore {
     fn encrypted(&self, name: &str) -> PathBuf {
         self.dir.join(format!("{name}.key.age"))
     }
+}
+
+/// Zeros over the whole file, durable before it is removed.
+fn overwrite(path: &Path) -> std::io::Result<()> {
+    let length = usize::try_from(fs::metadata(path)?.len()).unwrap_or_default();
+    let mut file = fs::OpenOptions::new().write(true).open(path)?;
+    file.write_all(&vec![0; length])?;
+    file.sync_all()
 }
 
 /// PKCS#8 as PEM or as DER, whichever somebody put there.
@@ -201,7 +300,7 @@ fn refuse_open_to_others(path: &Path) -> Result<(), KeyTrouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use identity::{KeyKind, Signer};
+    use identity::KeyKind;
 
     fn key() -> NewKey {
         NewKey::make(KeyKind::P256).unwrap()
@@ -244,6 +343,43 @@ mod tests {
         assert!(!dir.path().join("birth.key").exists());
         let without = KeyStore::with(dir.path(), None).unwrap();
         assert!(matches!(without.load("birth"), Err(KeyTrouble::Locked(_))));
+    }
+
+    #[test]
+    fn a_half_made_key_is_no_key_until_it_is_finished_and_a_destroyed_one_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = KeyStore::with(dir.path(), None).unwrap();
+        let key = key();
+        let id = key.signer().unwrap().public().key_id();
+        let name = format!("operations-{id}");
+
+        store.keep_half(&name, &key).unwrap();
+        assert_eq!(store.names().unwrap(), Vec::<String>::new());
+        assert_eq!(store.halves().unwrap(), [name.clone()]);
+        assert_eq!(store.name_of(Role::Operations, &id).unwrap(), None);
+
+        store.finish(&name).unwrap();
+        store.finish(&name).unwrap();
+        assert_eq!(store.halves().unwrap(), Vec::<String>::new());
+        assert_eq!(store.name_of(Role::Operations, &id).unwrap(), Some(name.clone()));
+
+        store.destroy(&name).unwrap();
+        store.destroy(&name).unwrap();
+        assert!(!store.has(&name).unwrap());
+    }
+
+    #[test]
+    fn the_keys_of_the_first_start_are_found_by_what_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = KeyStore::with(dir.path(), None).unwrap();
+        let (mine, other) = (key(), key());
+        store.keep("operations", &mine).unwrap();
+        let of = |key: &NewKey| {
+            let id = key.signer().unwrap().public().key_id();
+            store.name_of(Role::Operations, &id).unwrap()
+        };
+        assert_eq!(of(&mine).as_deref(), Some("operations"));
+        assert_eq!(of(&other), None);
     }
 
     #[test]

@@ -1,25 +1,53 @@
 //! Authorities: who signs, from when, until when. The root signs offline, where this server never
 //! is: here its work is installed, and an authority is retired or barred at once.
+//!
+//! Installing an authority beside one of its role begins the overlap: the older one signs no more,
+//! what it signed stays good until its date, and leaves move over as they renew.
+
+mod fit;
+pub(crate) mod root;
 
 use super::body::{Json, Named};
 use super::openapi::{Idempotent, Problems};
 use super::refuse::Refused;
+use super::said::within;
 use super::who::{Admin, Viewer, Who};
-use super::{Answer, State, view};
-use api::{AuthorityInstall, AuthorityStateRequest, AuthorityView, Page};
-use identity::Certificate;
-use identity::authority::{Authority, AuthorityState, Role};
-use ledger::Class;
-use registry::Change;
+use super::{Answer, State, apart, view};
+use crate::settings::AUTHORITY_OVERLAP_MAX_S;
+use api::{
+    AuthorityInstall, AuthorityRevocation, AuthorityStateRequest, AuthorityView, Page, Reason,
+};
+use axum::http::StatusCode;
+use fit::Fit;
+use identity::authority::{Authority, AuthorityState, KeyId, Role};
+use identity::credential::Revocation;
+use identity::{Certificate, UnixTime};
+use ledger::{Class, Payload, Value};
+use registry::{Change, RealmKey};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+
+/// How long a count of leaves is believed: it looks at every credential, two seconds for a million
+/// devices, and a scraper comes every few seconds.
+const LEAVES_KEPT_S: u64 = 60;
+/// A count this small costs nothing and is made anew each time.
+const LEAVES_FEW: u64 = 10_000;
+
+/// The leaves by issuer as they were last counted.
+pub(crate) type LeavesSeen = Mutex<HashMap<RealmKey, (UnixTime, BTreeMap<KeyId, u64>)>>;
 
 /// Lists the realm's authorities, the root first.
 #[utoipa::path(get, path = api::path::AUTHORITIES, tag = "authorities",
     responses((status = 200, body = Page<AuthorityView>), Problems))]
-pub(crate) async fn list(_: State, Viewer(who): Viewer) -> Answer<Page<AuthorityView>> {
-    let mut all: Vec<&Authority> = who.realm.authorities.iter().collect();
-    all.sort_by_key(|a| (a.role, a.certificate.not_before()));
-    let items = all.into_iter().map(view::authority).collect();
-    Ok(axum::Json(Page { items, next: None }))
+pub(crate) async fn list(state: State, Viewer(who): Viewer) -> Answer<Page<AuthorityView>> {
+    apart(move || {
+        let leaves = leaves(&state, &who)?;
+        let mut all: Vec<&Authority> = who.realm.authorities.iter().collect();
+        all.sort_by_key(|a| (a.role, a.certificate.not_before()));
+        let items = all.into_iter().map(|a| counted(&who, a, leaves.as_ref())).collect();
+        Ok(axum::Json(Page { items, next: None }))
+    })
+    .await
 }
 
 /// Shows an authority.
@@ -27,36 +55,129 @@ pub(crate) async fn list(_: State, Viewer(who): Viewer) -> Answer<Page<Authority
     params(("id" = String, Path, description = "Its subject key identifier in hex")),
     responses((status = 200, body = AuthorityView), Problems))]
 pub(crate) async fn show(
-    _: State,
+    state: State,
     Viewer(who): Viewer,
     Named(id): Named<String>,
 ) -> Answer<AuthorityView> {
-    Ok(axum::Json(view::authority(named(&who, &id)?)))
+    apart(move || {
+        let leaves = leaves(&state, &who)?;
+        Ok(axum::Json(counted(&who, named(&who, &id)?, leaves.as_ref())))
+    })
+    .await
 }
 
-/// Installs an authority that the root signed. It signs as soon as its key is in the server's
-/// hands.
+fn counted(
+    who: &Who,
+    authority: &Authority,
+    leaves: Option<&BTreeMap<KeyId, u64>>,
+) -> AuthorityView {
+    let count = |all: &BTreeMap<KeyId, u64>| all.get(&authority.id).copied().unwrap_or_default();
+    let leaves = leaves.filter(|_| authority.role == Role::Operations).map(count);
+    let earlier = who
+        .realm
+        .crosses
+        .iter()
+        .filter(|c| authority.role != Role::Root && c.subject_key_id() == Some(authority.id));
+    let earlier = earlier.map(Certificate::pem).collect();
+    AuthorityView { leaves, earlier, ..view::authority(authority) }
+}
+
+/// Devices by the authority that signed their newest leaf, while it matters: as long as an older
+/// operations authority has its key.
+pub(crate) fn leaves(state: &State, who: &Who) -> Result<Option<BTreeMap<KeyId, u64>>, Refused> {
+    let older = |a: &Authority| {
+        a.role == Role::Operations && a.state != AuthorityState::Active && a.wiped.is_none()
+    };
+    if !who.realm.authorities.iter().any(older) {
+        return Ok(None);
+    }
+    let (now, realm) = (state.house.clock.now(), who.realm.key);
+    let mut seen = state.leaves.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((at, counts)) = seen.get(&realm)
+        && now.secs_since(*at) < LEAVES_KEPT_S
+        && counts.values().sum::<u64>() > LEAVES_FEW
+    {
+        return Ok(Some(counts.clone()));
+    }
+    let counts = state.house.registry.leaves_by_issuer(realm, now)?;
+    seen.insert(realm, (now, counts.clone()));
+    Ok(Some(counts))
+}
+
+/// Installs an authority that the root signed, for a key that was made here. It signs at once; one
+/// of its role that signed before retires after the overlap. What is installed already is answered
+/// as it stands.
 #[utoipa::path(post, path = api::path::AUTHORITIES, tag = "authorities", params(Idempotent),
     request_body = AuthorityInstall,
-    responses((status = 201, body = AuthorityView), Problems))]
+    responses((status = 201, body = AuthorityView), (status = 200, body = AuthorityView), Problems))]
 pub(crate) async fn install(
     state: State,
     Admin(who): Admin,
     Json(request): Json<AuthorityInstall>,
-) -> Result<(axum::http::StatusCode, axum::Json<AuthorityView>), Refused> {
-    let authority = fit(&state, &who, &request)?;
+) -> Result<(StatusCode, axum::Json<AuthorityView>), Refused> {
+    let authority = match fit::fit(&state, &who, &request)? {
+        Fit::New(authority) => authority,
+        Fit::Again(authority) => {
+            return Ok((StatusCode::OK, axum::Json(view::authority(&authority))));
+        }
+    };
+    let older: Vec<&Authority> = who
+        .realm
+        .authorities
+        .iter()
+        .filter(|a| a.role == authority.role && a.state == AuthorityState::Active)
+        .collect();
+    let now = state.house.clock.now();
+    let until = date(&who, authority.role, request.overlap_s, now)?;
+    let ids = older.iter().map(|a| Value::from(a.id.octets().as_slice())).collect::<Vec<_>>();
     let payload = who
         .payload("authority.installed")
         .with("authority", authority.id.octets().as_slice())
         .with("role", authority.role.as_str())
-        .with("certificate", authority.certificate.fingerprint().as_slice());
-    let view = view::authority(&authority);
-    state.change(&who, Change::Authority(authority), Class::Authority, payload).await?;
-    Ok((axum::http::StatusCode::CREATED, axum::Json(view)))
+        .with("certificate", authority.certificate.fingerprint().as_slice())
+        .with_some("retiring", (!ids.is_empty()).then_some(ids))
+        .with_some("until", until.filter(|_| !older.is_empty()).map(UnixTime::secs));
+    let mut changes = vec![Change::Authority(authority.clone())];
+    changes.extend(older.iter().map(|a| retiring(a, until)));
+    state.change(&who, Change::Batch(changes), Class::Authority, payload).await?;
+    changed(&state).await?;
+    Ok((StatusCode::CREATED, axum::Json(view::authority(&authority))))
 }
 
-/// Lets an authority sign, lets it sign no more, or bars it at once. The root's state is not
-/// changed here.
+/// When what an authority of this role signed stops counting; a birth authority counts for good.
+fn date(
+    who: &Who,
+    role: Role,
+    overlap_s: Option<u64>,
+    now: UnixTime,
+) -> Result<Option<UnixTime>, Refused> {
+    if role == Role::Birth {
+        return match overlap_s {
+            None => Ok(None),
+            Some(_) => Err(Refused::Malformed(
+                "a birth authority counts for good, since births never end: leave `overlap_s` out"
+                    .to_owned(),
+            )),
+        };
+    }
+    let said = overlap_s.map(|s| within("overlap_s", s, 0, AUTHORITY_OVERLAP_MAX_S)).transpose()?;
+    Ok(Some(now.plus_secs(said.unwrap_or_else(|| who.realm.overlap_s(role)))))
+}
+
+fn retiring(older: &Authority, until: Option<UnixTime>) -> Change {
+    // It ends by itself on its last day.
+    let retires = until.map(|at| at.min(older.certificate.not_after()));
+    Change::AuthorityState {
+        id: older.id,
+        was: Some(older.state),
+        state: AuthorityState::Retiring,
+        retires,
+        barred: None,
+    }
+}
+
+/// Lets an authority sign again, lets it sign no more, closes its overlap now, or bars it at once.
+/// The root's state is changed here only once it has a successor.
 #[utoipa::path(patch, path = api::path::AUTHORITY, tag = "authorities",
     params(("id" = String, Path, description = "Its subject key identifier in hex")),
     request_body = AuthorityStateRequest,
@@ -67,27 +188,144 @@ pub(crate) async fn change(
     Named(id): Named<String>,
     Json(request): Json<AuthorityStateRequest>,
 ) -> Answer<AuthorityView> {
-    let mut authority = named(&who, &id)?.clone();
+    let authority = named(&who, &id)?.clone();
     let to = view::authority_state_of(request.state);
-    if authority.role == Role::Root {
-        let sentence = "a root is replaced offline, not retired or barred here".to_owned();
-        return Err(Refused::Rule { rule: "root", sentence });
+    if to == AuthorityState::Barred {
+        return bar(&state, &who, authority, Reason::Unspecified).await;
     }
-    if authority.state == AuthorityState::Barred && to != AuthorityState::Barred {
-        let sentence = "a barred authority never signs again: install a new one".to_owned();
-        return Err(Refused::Rule { rule: "barred", sentence });
+    let now = state.house.clock.now();
+    let until = match to {
+        AuthorityState::Retiring => date(&who, authority.role, request.overlap_s, now)?,
+        AuthorityState::Retired => Some(now),
+        AuthorityState::Active | AuthorityState::Barred => None,
+    };
+    let same = authority.state == to && (request.overlap_s.is_none() || until == authority.retires);
+    if same {
+        return Ok(axum::Json(view::authority(&authority)));
     }
-    if authority.state != to {
-        let payload = who
-            .payload("authority.changed")
-            .with("authority", authority.id.octets().as_slice())
-            .with("was", authority.state.as_str())
-            .with("state", to.as_str());
-        let change = Change::AuthorityState { id: authority.id, state: to };
-        state.change(&who, change, Class::Authority, payload).await?;
-        authority.state = to;
+    may_become(&who, &authority, to)?;
+    let payload = who
+        .payload("authority.changed")
+        .with("authority", authority.id.octets().as_slice())
+        .with("was", authority.state.as_str())
+        .with("state", to.as_str())
+        .with_some("until", until.map(UnixTime::secs));
+    stand(&state, &who, Authority { state: to, retires: until, ..authority }, payload).await
+}
+
+/// Bars an authority at once and for good: it signs nothing, and nothing that it signed opens a
+/// door. Everybody else hears of it by the root's CRL, which is signed by hand.
+#[utoipa::path(post, path = api::path::AUTHORITY_REVOKE, tag = "authorities",
+    params(("id" = String, Path, description = "Its subject key identifier in hex"), Idempotent),
+    request_body = AuthorityRevocation,
+    responses((status = 200, body = AuthorityView), Problems))]
+pub(crate) async fn revoke(
+    state: State,
+    Admin(who): Admin,
+    Named(id): Named<String>,
+    Json(request): Json<AuthorityRevocation>,
+) -> Answer<AuthorityView> {
+    if request.reason == Reason::CertificateHold {
+        let sentence = "an authority is not put on hold: bar it, or let it retire".to_owned();
+        return Err(Refused::Malformed(sentence));
     }
-    Ok(axum::Json(view::authority(&authority)))
+    let authority = named(&who, &id)?.clone();
+    bar(&state, &who, authority, request.reason).await
+}
+
+async fn bar(
+    state: &State,
+    who: &Who,
+    authority: Authority,
+    reason: Reason,
+) -> Answer<AuthorityView> {
+    if authority.state == AuthorityState::Barred {
+        return Ok(axum::Json(view::authority(&authority)));
+    }
+    may_become(who, &authority, AuthorityState::Barred)?;
+    let barred = Revocation { at: state.house.clock.now(), reason: view::reason_of(reason) };
+    let payload = who
+        .payload("authority.revoked")
+        .with("authority", authority.id.octets().as_slice())
+        .with("role", authority.role.as_str())
+        .with("was", authority.state.as_str())
+        .with("reason", reason.as_str());
+    let next = Authority { state: AuthorityState::Barred, barred: Some(barred), ..authority };
+    stand(state, who, next, payload).await
+}
+
+/// Commits how an authority stands from now on.
+async fn stand(
+    state: &State,
+    who: &Who,
+    next: Authority,
+    payload: Payload,
+) -> Answer<AuthorityView> {
+    let was = who.realm.authorities.iter().find(|a| a.id == next.id).map(|a| a.state);
+    let change = Change::AuthorityState {
+        id: next.id,
+        was,
+        state: next.state,
+        retires: next.retires,
+        barred: next.barred,
+    };
+    state.change(who, change, Class::Authority, payload).await?;
+    changed(state).await?;
+    Ok(axum::Json(view::authority(&next)))
+}
+
+/// Whether an authority may stand so, after how it stands.
+fn may_become(who: &Who, authority: &Authority, to: AuthorityState) -> Result<(), Refused> {
+    let no = |rule, sentence: String| Err(Refused::Rule { rule, sentence });
+    let role = authority.role;
+    // One that has a successor retires when nobody needs it any more, or is barred when its key is
+    // another's.
+    let followed = authority.state == AuthorityState::Retiring && to != AuthorityState::Active;
+    if role == Role::Root && !followed {
+        let sentence = "a root is replaced offline: give it a successor, `muster ca roll root`";
+        return no("root", sentence.to_owned());
+    }
+    match (authority.state, to) {
+        (AuthorityState::Barred, _) => {
+            return no(
+                "barred",
+                "a barred authority never signs again: install a new one".to_owned(),
+            );
+        }
+        (AuthorityState::Retired, AuthorityState::Active | AuthorityState::Retiring) => {
+            return no("retired", "a retired authority never signs again".to_owned());
+        }
+        (_, AuthorityState::Retired) if role == Role::Birth => {
+            return no(
+                "anchor",
+                "births never end, so a birth authority counts for good".to_owned(),
+            );
+        }
+        _ => {}
+    }
+    let others = who.realm.authorities.iter().filter(|a| a.role == role && a.id != authority.id);
+    let last = authority.state == AuthorityState::Active
+        && !others.into_iter().any(|a| a.state == AuthorityState::Active);
+    let steps_down = to != AuthorityState::Active;
+    // Without a service authority the server cannot start, and nobody could mend that from here.
+    if last && steps_down && (to != AuthorityState::Barred || role == Role::Service) {
+        let sentence = format!(
+            "it is the only {role} authority that signs: give it a successor first, `muster ca roll \
+             {role}`"
+        );
+        return no("last-active", sentence);
+    }
+    Ok(())
+}
+
+/// Tells the home that an authority changed.
+pub(super) async fn changed(state: &State) -> Result<(), Refused> {
+    let Some(workshop) = state.workshop.clone() else { return Ok(()) };
+    apart(move || {
+        workshop.authorities_changed();
+        Ok(())
+    })
+    .await
 }
 
 /// The authority of that identifier.
@@ -95,39 +333,4 @@ pub(crate) fn named<'a>(who: &'a Who, id: &str) -> Result<&'a Authority, Refused
     let of_that_name = |a: &&Authority| a.id.to_string() == id;
     let missing = || Refused::Missing { what: "authority", name: id.to_owned() };
     who.realm.authorities.iter().find(of_that_name).ok_or_else(missing)
-}
-
-/// The authority that a certificate makes, if the realm's root signed it as one.
-fn fit(state: &State, who: &Who, request: &AuthorityInstall) -> Result<Authority, Refused> {
-    let malformed =
-        |what: &dyn std::fmt::Display| Err(Refused::Malformed(format!("`certificate`: {what}")));
-    let read = Certificate::parse_pem(&request.certificate, 1);
-    let certificate = match read.map(|all| all.into_iter().next()) {
-        Ok(Some(certificate)) => certificate,
-        Ok(None) => return malformed(&"there is none"),
-        Err(defect) => return malformed(&defect),
-    };
-    if certificate.not_after() <= state.house.clock.now() {
-        return malformed(&"it has ended");
-    }
-    let known = &who.realm.authorities;
-    let signed =
-        |a: &&Authority| a.role == Role::Root && certificate.signed_by(&a.certificate).is_ok();
-    let Some(root) = known.iter().find(signed) else {
-        let sentence = "it is not signed by the root of this realm".to_owned();
-        return Err(Refused::Rule { rule: "not-signed-by-root", sentence });
-    };
-    let role = view::authority_role_of(request.role);
-    if role == Role::Root || certificate.authority() != Some(Some(0)) {
-        return malformed(&"it is not one of an authority below the root");
-    }
-    let authority = match ca::authority::admit(certificate, role, &root.certificate) {
-        Ok(authority) => authority,
-        Err(refusal) => return malformed(&refusal),
-    };
-    if known.iter().any(|a| a.id == authority.id) {
-        let sentence = format!("the authority `{}` is installed already", authority.id);
-        return Err(Refused::Conflict(sentence));
-    }
-    Ok(authority)
 }

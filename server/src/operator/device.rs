@@ -190,6 +190,8 @@ pub(super) fn shown(state: &State, who: &Who, device: &Device) -> Result<Respons
     let mut view = view::device(device, &leaves_of(leaves), true);
     view.clone =
         state.house.registry.caught(who.realm.key, &device.id)?.as_ref().and_then(view::clone);
+    let reported = state.house.registry.report(who.realm.key, &device.id)?;
+    view.reported = reported.as_ref().map(view::report);
     Ok(([(ETAG, format!("\"{}\"", device.version))], axum::Json(view)).into_response())
 }
 

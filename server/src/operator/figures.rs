@@ -3,7 +3,7 @@
 
 use super::openapi::Problems;
 use super::refuse::Refused;
-use super::who::Viewer;
+use super::who::{Viewer, Who};
 use super::{State, apart};
 use crate::house::RealmState;
 use crate::metrics::Page;
@@ -12,6 +12,7 @@ use api::{Check, Health, Ready};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use identity::authority::{Authority, AuthorityState, Role};
 use identity::{GroupName, UnixTime};
 use registry::{Overdue, RealmKey};
 use std::collections::HashMap;
@@ -43,6 +44,7 @@ pub(crate) async fn health() -> axum::Json<Health> {
 pub(crate) async fn ready(state: State) -> (StatusCode, axum::Json<Ready>) {
     let realms = state.house.realms();
     let mut checks = vec![registry(&state, &realms), signs(&realms, true), signs(&realms, false)];
+    checks.push(successors(&state, &realms));
     checks.extend(state.checks.iter().flat_map(|c| c()));
     let ok = checks.iter().all(|c| c.ok);
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -86,6 +88,7 @@ pub(crate) async fn metrics(state: State, Viewer(who): Viewer) -> Result<Respons
         let mut page = Page::default();
         state.house.metrics.write(realm, &mut page);
         fleet(&state, &who.realm, &mut page)?;
+        authorities(&state, &who, &mut page)?;
         process(&mut page);
         let media = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
         Ok((media, page.text()).into_response())
@@ -135,6 +138,60 @@ fn fleet(state: &State, realm: &RealmState, page: &mut Page) -> Result<(), Refus
     page.family("muster_roll_bytes", "gauge", "Memory of the roll.");
     page.row("muster_roll_bytes", &[], registry.roll().octets() as f64);
     Ok(())
+}
+
+/// Until when authorities are good, and who still waits for their successors.
+#[expect(clippy::cast_precision_loss, reason = "a count past 2^53 is not reached")]
+fn authorities(state: &State, who: &Who, page: &mut Page) -> Result<(), Refused> {
+    let name = who.realm.name().as_str();
+    let live = |a: &&Authority| a.counts();
+    let ends = "muster_authority_not_after_seconds";
+    page.family(ends, "gauge", "When an authority that counts ends, in seconds since 1970.");
+    for authority in who.realm.authorities.iter().filter(live) {
+        let id = authority.id.to_string();
+        let labels = [("realm", name), ("role", authority.role.as_str()), ("issuer", &id)];
+        page.row(ends, &labels, authority.certificate.not_after().secs() as f64);
+    }
+    let Some(leaves) = super::authority::leaves(state, who)? else { return Ok(()) };
+    let left = "muster_authority_leaves";
+    page.family(left, "gauge", "Devices whose newest leaf an authority signed, while they change.");
+    let signs_leaves = |a: &&Authority| a.role == Role::Operations && a.wiped.is_none();
+    for authority in who.realm.authorities.iter().filter(signs_leaves) {
+        let (id, state) = (authority.id.to_string(), authority.state.as_str());
+        let labels = [("realm", name), ("issuer", id.as_str()), ("state", state)];
+        let count = leaves.get(&authority.id).copied().unwrap_or_default();
+        page.row(left, &labels, count as f64);
+    }
+    Ok(())
+}
+
+/// How long before its end an authority should have a successor: what it signs today ends with it,
+/// so leaves get shorter from one lifetime before; and a quarter of a year for whoever fetches the
+/// root's key.
+const SUCCESSOR_S: u64 = 90 * 86_400;
+
+/// A warning does not make a server unready: it says what to do.
+fn successors(state: &State, realms: &[std::sync::Arc<RealmState>]) -> Check {
+    let now = state.house.clock.now();
+    let ending = realms.iter().find_map(|realm| {
+        let soon = |a: &&Authority| {
+            let early_s = realm.overlap_s(a.role).saturating_add(SUCCESSOR_S);
+            a.state == AuthorityState::Active
+                && a.role != Role::Root
+                && a.certificate.not_after() <= now.plus_secs(early_s)
+        };
+        realm.authorities.iter().find(soon)
+    });
+    let detail = match ending {
+        None => "no authority ends soon".to_owned(),
+        Some(a) => format!(
+            "warning: the {0} authority {1} ends {2}: give it a successor, `muster ca roll {0}`",
+            a.role,
+            a.id,
+            identity::text::rfc3339(a.certificate.not_after())
+        ),
+    };
+    Check { name: "authorities".to_owned(), ok: true, detail }
 }
 
 fn overdue(state: &State, realm: RealmKey) -> Result<Vec<Overdue>, Refused> {

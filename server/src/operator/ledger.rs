@@ -1,5 +1,7 @@
 //! The ledger as operators read it, and as somebody who does not believe us computes it again.
 
+pub(crate) mod seek;
+
 use super::body::{Asked, Named};
 use super::openapi::Problems;
 use super::page::{cursor, limit, page};
@@ -9,6 +11,7 @@ use super::{Answer, State, apart, view};
 use api::{EntryRow, EntryView, HeadView, Page};
 use identity::text::{base64, hex, rfc3339};
 use ledger::{Checkpoint, Entry, Event, Origin, Payload, Value, VerifierKey};
+use seek::Sought;
 use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
@@ -27,15 +30,16 @@ pub(crate) struct Stretch {
     limit: Option<u32>,
 }
 
-/// Lists entries in their order, as people read them.
-#[utoipa::path(get, path = api::path::ENTRIES, tag = "entries", params(Stretch),
+/// Lists entries, as people read them: in their order, or the newest first. A page may be short,
+/// and even empty, although more follow.
+#[utoipa::path(get, path = api::path::ENTRIES, tag = "entries", params(Sought),
     responses((status = 200, body = Page<EntryView>), Problems))]
 pub(crate) async fn entries(
     state: State,
     Viewer(who): Viewer,
-    Asked(asked): Asked<Stretch>,
+    Asked(sought): Asked<Sought>,
 ) -> Answer<Page<EntryView>> {
-    apart(move || stretch(&state, &who, &asked, shown).map(axum::Json)).await
+    apart(move || seek::find(&state, &who, sought).map(axum::Json)).await
 }
 
 /// Lists entries with payloads and salts, for a verifier.

@@ -30,7 +30,7 @@ mod refuse;
 mod said;
 mod sink;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod token;
 mod view;
 mod who;
@@ -132,7 +132,11 @@ fn devices() -> Router<State> {
 fn rules() -> Router<State> {
     Router::new()
         .route(path::AUTHORITIES, get(authority::list).post(authority::install))
-        .route(path::AUTHORITY_REQUESTS, post(workshop::request))
+        .route(path::AUTHORITY_REQUESTS, get(workshop::requests).post(workshop::request))
+        .route(path::AUTHORITY_REQUEST, delete(workshop::abandon))
+        .route(path::AUTHORITY_ROOT, post(authority::root::succeed))
+        .route(path::ROOTS, get(authority::root::roots))
+        .route(path::AUTHORITY_REVOKE, post(authority::revoke))
         .route(path::AUTHORITY_CRL, put(workshop::publish))
         .route(path::AUTHORITY, get(authority::show).patch(authority::change))
         .route(path::DOORS, get(door::list))
@@ -176,6 +180,7 @@ pub(crate) struct State {
     /// Event streams that may still be opened.
     streams: Arc<Semaphore>,
     overdue: Arc<figures::OverdueSeen>,
+    leaves: Arc<authority::LeavesSeen>,
     checks: Option<Checks>,
     workshop: Option<Arc<dyn Workshop>>,
     document: Arc<str>,
@@ -193,6 +198,7 @@ impl State {
             tide,
             streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
             overdue: Arc::default(),
+            leaves: Arc::default(),
             checks: fittings.checks,
             workshop: fittings.workshop,
             document: openapi::document().into(),

@@ -54,7 +54,7 @@ mirror!(authority_role, authority_role_of: identity::authority::Role => Authorit
     Root = Root, Birth = Birth, Operations = Operations, Service = Service,
 });
 mirror!(authority_state, authority_state_of: identity::authority::AuthorityState => AuthorityState {
-    Active = Active, Retiring = Retiring, Barred = Barred,
+    Active = Active, Retiring = Retiring, Retired = Retired, Barred = Barred,
 });
 mirror!(place, place_of: identity::door::SerialPlace => SerialPlace {
     SubjectSerialNumber = Subject, CommonName = CommonName,
@@ -93,8 +93,23 @@ pub(crate) fn device(device: &Device, leaves: &[Credential], pem: bool) -> Devic
         mark: device.mark.clone(),
         version: device.version,
         leaf: leaves.first().map(|l| certificate(l, pem)),
+        reported: None,
         weak_detection: matches!(keys.as_slice(), [newest, before, ..] if newest == before),
         clone: None,
+    }
+}
+
+/// What a device last said of itself.
+pub(crate) fn report(report: &registry::Report) -> ReportView {
+    let said = &report.identifiers;
+    ReportView {
+        at: rfc3339(report.at),
+        firmware: report.firmware.clone(),
+        model: said.model.clone(),
+        serial: said.serial.clone(),
+        mac: said.macs.iter().cloned().collect(),
+        imei: said.imei.clone(),
+        ek_digest: said.ek_digest.clone(),
     }
 }
 
@@ -162,6 +177,22 @@ pub(crate) fn authority(authority: &Authority) -> AuthorityView {
         not_after: rfc3339(certificate.not_after()),
         pem: certificate.pem(),
         key_kind: key_kind(certificate.key().kind()),
+        retires: authority.retires.map(rfc3339),
+        barred: authority
+            .barred
+            .map(|b| RevocationView { at: rfc3339(b.at), reason: reason(b.reason) }),
+        wiped: authority.wiped.map(rfc3339),
+        leaves: None,
+        earlier: Vec::new(),
+    }
+}
+
+pub(crate) fn authority_request(request: &identity::authority::AuthorityRequest) -> AuthorityCsr {
+    AuthorityCsr {
+        id: request.id.to_string(),
+        role: authority_role(request.role),
+        csr: identity::certificate::pem("CERTIFICATE REQUEST", &request.csr),
+        made: rfc3339(request.made),
     }
 }
 

@@ -114,6 +114,17 @@ permission!(
     "`viewer`, `operator` or `admin`",
     Viewer | Operator | Admin
 );
+/// May see what is public anyway: every credential.
+pub(crate) struct Anyone(pub(crate) Who);
+
+impl<S: Send + Sync> FromRequestParts<S> for Anyone {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
+        parts.extensions.get::<Who>().cloned().map(Self).ok_or(Refused::NoCredential)
+    }
+}
+
 permission!(
     /// May send births.
     Midwife,

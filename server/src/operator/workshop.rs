@@ -4,22 +4,23 @@
 use super::body::{Json, Named};
 use super::openapi::{Idempotent, Problems};
 use super::refuse::Refused;
-use super::who::{Admin, Who};
+use super::who::{Admin, Viewer, Who};
 use super::{Answer, State, apart, authority, view};
 use crate::house::RealmState;
-use api::{AuthorityCsr, AuthorityRequest, AuthorityView, CrlInstall};
+use api::{AuthorityCsr, AuthorityRequest, AuthorityView, CrlInstall, Page};
 use axum::http::StatusCode;
 use der::{Decode, Encode};
-use identity::authority::{Authority, KeyId, Role};
+use identity::authority::{Authority, AuthorityState, KeyId, Role};
 use identity::key::Scheme;
-use identity::{KeyKind, UnixTime, certificate, text};
+use identity::{KeyKind, UnixTime, text};
 use ledger::Class;
-use registry::Change;
+use registry::{Change, CommitError};
 use x509_cert::crl::CertificateList;
 
 /// Who keeps keys and files.
 pub trait Workshop: Send + Sync {
-    /// Makes and keeps the key of a new authority; gives its identifier and its request in DER.
+    /// Makes the key of a new authority, durable and half-made: a start destroys it unless its
+    /// request is in the registry by then. Gives its identifier and its request in DER.
     ///
     /// # Errors
     /// A sentence for the operator.
@@ -29,6 +30,23 @@ pub trait Workshop: Send + Sync {
         role: Role,
         kind: KeyKind,
     ) -> Result<(KeyId, Vec<u8>), String>;
+
+    /// Keeps a half-made key, whose request is in the registry now.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    fn keep_key(&self, role: Role, id: &KeyId) -> Result<(), String>;
+
+    /// Destroys the key of an authority, half-made or not. Says `false` where it cannot, since
+    /// somebody else delivers it.
+    ///
+    /// # Errors
+    /// A sentence for the operator.
+    fn destroy_key(&self, role: Role, id: &KeyId) -> Result<bool, String>;
+
+    /// An authority came, or stands otherwise: shows what everybody may fetch of it, and follows
+    /// with the server's own certificate.
+    fn authorities_changed(&self);
 
     /// Keeps and publishes a CRL of `authority`, whose signature was checked.
     ///
@@ -42,7 +60,16 @@ pub trait Workshop: Send + Sync {
     ) -> Result<(), String>;
 }
 
+/// Lists the requests that the root has not answered yet.
+#[utoipa::path(get, path = api::path::AUTHORITY_REQUESTS, tag = "authorities",
+    responses((status = 200, body = Page<AuthorityCsr>), Problems))]
+pub(crate) async fn requests(state: State, Viewer(who): Viewer) -> Answer<Page<AuthorityCsr>> {
+    let open = state.house.registry.authority_requests(who.realm.key)?;
+    Ok(axum::Json(Page { items: open.iter().map(view::authority_request).collect(), next: None }))
+}
+
 /// Makes the key of a new authority and gives its request, which the root signs where the root is.
+/// A role has one open request at a time.
 #[utoipa::path(post, path = api::path::AUTHORITY_REQUESTS, tag = "authorities", params(Idempotent),
     request_body = AuthorityRequest,
     responses((status = 201, body = AuthorityCsr), Problems))]
@@ -57,27 +84,95 @@ pub(crate) async fn request(
         let sentence = "`role` is not `root`, and `key_kind` is not `rsa`".to_owned();
         return Err(Refused::Malformed(sentence));
     }
-    let (id, csr) = make(&state, &who, role, kind).await?;
-    let payload = who
-        .payload("authority.requested")
-        .with("authority", id.octets().as_slice())
-        .with("role", role.as_str())
-        .with("key_kind", kind.as_str());
-    state.house.commit(who.realm.key, Change::Nothing, Class::Authority, payload).await?;
-    let csr = certificate::pem("CERTIFICATE REQUEST", &csr);
-    let made = AuthorityCsr { id: id.to_string(), role: request.role, csr };
-    Ok((StatusCode::CREATED, axum::Json(made)))
+    refuse_second(&state, &who, role, request.in_overlap)?;
+    let made = make(&state, &who, role, kind).await?;
+    Ok((StatusCode::CREATED, axum::Json(view::authority_request(&made))))
 }
 
+/// Gives a request up: its key is destroyed, and a certificate for it is refused.
+#[utoipa::path(delete, path = api::path::AUTHORITY_REQUEST, tag = "authorities",
+    params(("id" = String, Path, description = "The subject key identifier of the request in hex")),
+    responses((status = 200, body = AuthorityCsr), Problems))]
+pub(crate) async fn abandon(
+    state: State,
+    Admin(who): Admin,
+    Named(id): Named<String>,
+) -> Answer<AuthorityCsr> {
+    let open = state.house.registry.authority_requests(who.realm.key)?;
+    let missing = || Refused::Missing { what: "open request", name: id.clone() };
+    let open = open.into_iter().find(|r| r.id.to_string() == id).ok_or_else(missing)?;
+    let workshop = state.workshop.clone().ok_or_else(none)?;
+    let payload = who
+        .payload("authority.abandoned")
+        .with("authority", open.id.octets().as_slice())
+        .with("role", open.role.as_str());
+    let change = Change::AuthorityRequestDropped(open.id);
+    state.house.commit(who.realm.key, change, Class::Authority, payload).await?;
+    let (role, key) = (open.role, open.id);
+    state.house.drop_signer(&key);
+    apart(move || workshop.destroy_key(role, &key).map(drop).map_err(refused)).await?;
+    Ok(axum::Json(view::authority_request(&open)))
+}
+
+/// A roll-over is whole before the next one begins: of two at once nobody would know which
+/// certificate goes with which key, nor whom the leaves still wait for.
+fn refuse_second(state: &State, who: &Who, role: Role, in_overlap: bool) -> Result<(), Refused> {
+    let open = state.house.registry.authority_requests(who.realm.key)?;
+    if let Some(open) = open.iter().find(|r| r.role == role) {
+        let sentence = format!(
+            "a request for a new {role} authority is open since {}: let the root sign it (`muster ca \
+             roll {role} --again` prints it once more, `--root-key FILE` goes on with it), or give \
+             it up with `muster ca roll {role} --abandon`",
+            text::rfc3339(open.made)
+        );
+        return Err(Refused::Rule { rule: "roll-open", sentence });
+    }
+    let overlapping = |a: &&Authority| {
+        a.role == role && a.state == AuthorityState::Retiring && a.retires.is_some()
+    };
+    match who.realm.authorities.iter().find(overlapping) {
+        Some(old) if !in_overlap => {
+            let sentence = format!(
+                "the {role} authority `{}` is still in its overlap, until {}: wait for that, or say \
+                 `--in-overlap` if this one cannot wait",
+                old.id,
+                old.retires.map(text::rfc3339).unwrap_or_default()
+            );
+            Err(Refused::Rule { rule: "overlap", sentence })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What happens if we crash *here*? Before the commit nobody has heard of the key, and the next
+/// start destroys it; after it, the next start finishes it, and the request is listed.
 async fn make(
     state: &State,
     who: &Who,
     role: Role,
     kind: KeyKind,
-) -> Result<(KeyId, Vec<u8>), Refused> {
+) -> Result<identity::authority::AuthorityRequest, Refused> {
     let workshop = state.workshop.clone().ok_or_else(none)?;
-    let realm = who.realm.clone();
-    apart(move || workshop.new_authority(&realm, role, kind).map_err(refused)).await
+    let (realm, maker) = (who.realm.clone(), workshop.clone());
+    let made = apart(move || maker.new_authority(&realm, role, kind).map_err(refused)).await;
+    let (id, csr) = made?;
+    let made =
+        identity::authority::AuthorityRequest { id, role, csr, made: state.house.clock.now() };
+    let payload = who
+        .payload("authority.requested")
+        .with("authority", id.octets().as_slice())
+        .with("role", role.as_str())
+        .with("key_kind", kind.as_str());
+    let change = Change::AuthorityRequested(made.clone());
+    let done = state.house.commit(who.realm.key, change, Class::Authority, payload).await;
+    if matches!(done, Err(CommitError::Conflict(_))) {
+        apart(move || workshop.destroy_key(role, &id).map_err(refused)).await?;
+        let sentence = format!("another request for a new {role} authority came at the same time");
+        return Err(Refused::Rule { rule: "roll-open", sentence });
+    }
+    done?;
+    apart(move || workshop.keep_key(role, &id).map_err(refused)).await?;
+    Ok(made)
 }
 
 /// Publishes a CRL that was signed offline: the root's.
@@ -108,6 +203,17 @@ pub(crate) async fn publish(
     state.house.commit(who.realm.key, Change::Nothing, Class::Authority, payload).await?;
     apart(move || workshop.publish_crl(&realm, &issuer, &der).map_err(refused)).await?;
     Ok(axum::Json(view::authority(&authority)))
+}
+
+/// A CRL in DER, if `authority` signed it and it has not ended.
+pub(super) fn check_crl(
+    state: &State,
+    authority: &Authority,
+    said: &str,
+) -> Result<Vec<u8>, Refused> {
+    let der = read(said)?;
+    fit(&der, authority, state.house.clock.now()).map_err(Refused::Malformed)?;
+    Ok(der)
 }
 
 fn none() -> Refused {

@@ -8,7 +8,7 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// `Fri, 01 May 2026 08:00:00 GMT`.
-pub(super) fn http_date(time: UnixTime) -> String {
+pub(crate) fn http_date(time: UnixTime) -> String {
     // 1970-01-01 was a Thursday.
     let day = usize::try_from(time.secs() / 86_400 % 7).unwrap_or_default();
     let text = rfc3339(time);

@@ -10,7 +10,7 @@
 //! Most of it lies ready in a [`PublicView`] under its path; only tiles are read from the registry.
 
 mod conditional;
-mod date;
+pub(crate) mod date;
 mod file;
 
 pub use file::{Kind, PublicFile};
@@ -60,6 +60,12 @@ impl PublicView {
     pub fn show(&self, path: &str, file: PublicFile) {
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
         files.insert(path.to_owned(), Arc::new(file));
+    }
+
+    /// Shows nothing any more whose path begins with `front`.
+    pub fn hide(&self, front: &str) {
+        let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        files.retain(|path, _| !path.starts_with(front));
     }
 
     /// What is shown at `path`.

@@ -12,13 +12,13 @@ use tokio::task::JoinSet;
 const STRANGERS: Duration = Duration::from_secs(60);
 
 pub(super) fn begin(desk: &Desk, beside: &mut JoinSet<()>) {
-    let Desk { house, view, health, .. } = desk;
+    let Desk { house, view, health, workshop } = desk;
     let grew = Arc::new(Notify::new());
     let told = grew.clone();
     house.registry.on_entry(Box::new(move |_, _| told.notify_one()));
     beside.spawn(crate::checkpoint::keep(house.clone(), view.clone(), grew));
 
-    let changed = Arc::new(Notify::new());
+    let changed = workshop.lists();
     let told = changed.clone();
     house.registry.on_revocation(Box::new(move || told.notify_one()));
     let names: BTreeMap<_, _> =
@@ -29,6 +29,9 @@ pub(super) fn begin(desk: &Desk, beside: &mut JoinSet<()>) {
         metrics.revoked(name, reason.as_str(), count);
     }));
     beside.spawn(crate::crl::keep(house.clone(), view.clone(), changed));
+
+    let (changed, hands) = (workshop.changed(), workshop.clone());
+    beside.spawn(crate::authorities::keep(house.clone(), hands, changed));
 
     let keeper = house.clone();
     beside.spawn(async move {

@@ -5,9 +5,9 @@ use super::StartError;
 use crate::clock::Clock;
 use crate::home::{Home, Settings};
 use crate::house::{Furniture, House, Keyring};
-use crate::keys::Online;
+use crate::keys::{KeyStore, Online};
 use crate::public::{Kind, PublicFile, PublicView};
-use identity::authority::{AuthorityState, Role};
+use identity::authority::{AuthorityState, KeyId, Role};
 use registry::{Options, Registry};
 use std::sync::Arc;
 
@@ -29,7 +29,9 @@ pub(super) fn furnish(
     clock: Clock,
 ) -> Result<Furnished, StartError> {
     let registry = Registry::open(&home.database(), Options::default())?;
-    let online = Online::load(home, settings.keys_encrypted)?;
+    let store = KeyStore::open(&home.keys())?;
+    finish_keys(&registry, &store)?;
+    let online = Online::from(&store, settings.keys_encrypted)?;
     let keyring: Keyring =
         online.authorities.into_iter().map(|key| (key.public().key_id(), key)).collect();
     let house = House::new(Furniture {
@@ -41,6 +43,25 @@ pub(super) fn furnish(
     })?;
     known(&house)?;
     Ok(Furnished { house, plain_keys: online.plain })
+}
+
+/// Keys that were being made when the last process ended. One whose request is in the registry is
+/// finished; of every other nobody has heard, and it is destroyed.
+fn finish_keys(registry: &Registry, store: &KeyStore) -> Result<(), StartError> {
+    for name in store.halves()? {
+        let mut known = false;
+        for realm in registry.realms() {
+            let requests = registry.authority_requests(realm.key)?;
+            known |= requests.iter().any(|r| format!("{}-{}", r.role, r.id) == name);
+        }
+        if known {
+            store.finish(&name)?;
+        } else {
+            tracing::info!("a key that was half made is destroyed: {name}");
+            store.destroy_half(&name)?;
+        }
+    }
+    Ok(())
 }
 
 /// A key that was exchanged by hand signs certificates that nobody trusts: better not to start.
@@ -65,23 +86,17 @@ pub(super) fn view(home: &Home, house: &House) -> Result<Arc<PublicView>, StartE
     let realms = house.realms();
     let keys = realms.iter().map(|r| (r.name().clone(), r.key));
     let view = PublicView::new(house.registry.clone(), keys);
+    crate::authorities::show(house, &view);
     for realm in &realms {
         for authority in &realm.authorities {
-            let path = format!("/ca/{}/{}.cer", realm.name(), authority.id);
-            let certificate = &authority.certificate;
-            let file = PublicFile::new(
-                Kind::Certificate,
-                certificate.der().to_vec(),
-                certificate.not_before(),
-            );
-            view.show(&path, file);
             if authority.role == Role::Root {
                 let path = format!("/crl/{}/{}.crl", realm.name(), authority.id);
-                match root_crl(home, house, realm.key)? {
+                match root_crl(home, house, (realm.key, &authority.id))? {
                     Some(der) => {
                         view.show(&path, PublicFile::new(Kind::Crl, der, house.clock.now()));
                     }
                     None => tracing::warn!(
+                        root = %authority.id,
                         "there is no CRL of the root: make one with `muster ca crl --root`"
                     ),
                 }
@@ -91,13 +106,18 @@ pub(super) fn view(home: &Home, house: &House) -> Result<Arc<PublicView>, StartE
     Ok(Arc::new(view))
 }
 
-/// The root's CRL is signed by hand, far away from here: the one that was brought last, else the
-/// one of the first start.
+/// A root's CRL is signed by hand, far away from here: the one that was brought last, else the one
+/// of the first start. Which root that is of, its issuer key tells: an early note did not say.
 fn root_crl(
     home: &Home,
     house: &House,
-    realm: registry::RealmKey,
+    (realm, root): (registry::RealmKey, &KeyId),
 ) -> Result<Option<Vec<u8>>, StartError> {
-    let noted = house.registry.noted(realm, ROOT_CRL, b"")?;
-    Ok(noted.or_else(|| std::fs::read(home.offline().join("root.crl")).ok()))
+    if let Some(noted) = house.registry.noted(realm, ROOT_CRL, root.octets())? {
+        return Ok(Some(noted));
+    }
+    let early = house.registry.noted(realm, ROOT_CRL, b"")?;
+    let early = early.or_else(|| std::fs::read(home.offline().join("root.crl")).ok());
+    let its = |der: &Vec<u8>| der.windows(20).any(|w| w == root.octets());
+    Ok(early.filter(its))
 }

@@ -13,6 +13,7 @@ use crate::found::{self, FoundError};
 use crate::home::{Config, Home, HomeError, Lock, Ports, ServeOptions, Settings};
 use crate::house::House;
 use crate::listen::Stopper;
+use crate::operator::Workshop;
 use crate::public::PublicView;
 use crate::sd::{self, State};
 use crate::tls::ServedError;
@@ -111,6 +112,7 @@ pub struct Running {
     stopper: Stopper,
     serving: JoinSet<()>,
     beside: JoinSet<()>,
+    hands: Arc<dyn Workshop>,
     own: Option<ports::Own>,
     _lock: Lock,
 }
@@ -148,6 +150,7 @@ pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, St
         health: Arc::new(health),
         workshop: Arc::new(HomeWorkshop::new(home.clone(), house.clone(), view.clone())),
     };
+    let hands: Arc<dyn Workshop> = desk.workshop.clone();
     let mut opened = ports::open(&desk, &settings, &stop, &mut serving)?;
     let mut beside = JoinSet::new();
     beside::begin(&desk, &mut beside);
@@ -172,6 +175,7 @@ pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, St
         stopper,
         serving,
         beside,
+        hands,
         own: opened.own(),
         _lock: lock,
     })
@@ -212,6 +216,11 @@ impl Running {
         &self.view
     }
 
+    /// Looks at the dates of authorities now, as it happens by itself within the hour.
+    pub async fn settle_authorities(&self) {
+        crate::authorities::settle(&self.house, &self.hands).await;
+    }
+
     /// Reads what may change while it runs: realms, and the operators' own certificate.
     pub fn reload(&self) {
         for realm in self.house.realms() {
@@ -229,7 +238,11 @@ impl Running {
     pub async fn stop(mut self) {
         self.stopper.stop();
         while self.serving.join_next().await.is_some() {}
+        // What an authority's date brought about is told whole, and stands before the last
+        // checkpoint.
+        let turn = self.house.settling.lock().await;
         self.beside.shutdown().await;
+        drop(turn);
         self.house.summarize_strangers(true).await;
         crate::checkpoint::sign_all(&self.house, &self.view).await;
         self.house.registry.close();

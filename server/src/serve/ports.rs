@@ -10,8 +10,7 @@ use crate::operator::{Fittings, Peer};
 use crate::public::{self, PublicView};
 use crate::tls::{self, Served, Service};
 use ca::Issuer;
-use identity::RealmName;
-use identity::authority::{AuthorityState, Role};
+use identity::{Certificate, RealmName};
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -72,8 +71,11 @@ pub(super) fn open(
     serving: &mut JoinSet<()>,
 ) -> Result<Opened, StartError> {
     let house = &desk.house;
-    let service = Arc::new(Service::new(service_issuer(house)?, tls::service::names(settings)));
+    let (issuer, bridges) = service_issuer(house)?;
+    let names = tls::service::names(settings);
+    let service = Arc::new(Service::bridged(issuer, bridges, names));
     let served = service.serve()?;
+    desk.workshop.serves(service.clone(), served.clone());
     let descriptors = listen::descriptors();
     let gate = |name, limits: Limits, tls| Gate {
         limits: descriptors.map_or(limits, |n| limits.within(n)),
@@ -136,16 +138,10 @@ fn hears(house: Arc<House>) -> Met {
     })
 }
 
-/// The authority of our own server certificate: that of the first realm.
-fn service_issuer(house: &House) -> Result<Issuer, StartError> {
+/// The authority of our own server certificate: that of the first realm. And what leads from its
+/// root to an older one.
+fn service_issuer(house: &House) -> Result<(Issuer, Vec<Certificate>), StartError> {
     let none = || StartError::Wrong("the realm has no active service authority".to_owned());
     let realm = house.realm(&RealmName::default_realm()).ok_or_else(none)?;
-    let fit = |a: &&identity::authority::Authority| {
-        a.role == Role::Service && a.state == AuthorityState::Active
-    };
-    let authority = realm.authorities.iter().find(fit).ok_or_else(none)?;
-    let key = house.signer(&authority.id).ok_or_else(none)?;
-    let addresses = house.addresses(&realm);
-    Issuer::new(authority.certificate.clone(), key, addresses, crate::house::SHARDS)
-        .map_err(|e| StartError::Wrong(format!("the service authority cannot sign: {e}")))
+    Ok((house.service(&realm).ok_or_else(none)?, realm.bridges()))
 }

@@ -134,7 +134,9 @@ impl Reach {
 
     async fn open(&self) -> Result<Line, Trouble> {
         let at = (self.target.host.as_str(), self.target.port);
-        let unreached = |e| Trouble::Again(format!("`{}`: {e}", self.target.authority()), None);
+        let unreached = |e: std::io::Error| {
+            Trouble::Again(format!("`{}`: {}", self.target.authority(), plain(&e)), None)
+        };
         let tcp = TcpStream::connect(at).await.map_err(unreached)?;
         // Lines are small and each is wanted at once.
         let _best_effort = tcp.set_nodelay(true);
@@ -153,6 +155,21 @@ impl Reach {
         });
         Ok(Line::Webhook(line))
     }
+}
+
+/// An error of the line; what TLS says in words for programmers is said for people.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    if text.contains("CaUsedAsEndEntity") {
+        return "its certificate is one of an authority (CA:TRUE): give the receiver one with \
+                CA:FALSE"
+            .to_owned();
+    }
+    if text.contains("UnknownIssuer") {
+        return "its certificate does not lead to a trusted one: `muster sink set --ca FILE`"
+            .to_owned();
+    }
+    text
 }
 
 /// Trust in the sink's own anchors, or in the system's.

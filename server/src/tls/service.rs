@@ -11,7 +11,7 @@ use ca::Issuer;
 use ca::authority::{self, ServerName};
 use identity::{Certificate, KeyError, KeyKind, Signer, UnixTime};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 /// The names of this server: what was said, and always loopback's.
 #[must_use]
@@ -34,15 +34,62 @@ pub fn names(settings: &Settings) -> Vec<ServerName> {
 
 /// The service authority, and the names that it certifies for this server.
 pub struct Service {
-    issuer: Issuer,
+    by: RwLock<Arc<By>>,
     names: Vec<ServerName>,
+}
+
+/// Who signs, and what is sent behind it for clients that know an older root only.
+struct By {
+    issuer: Issuer,
+    bridges: Vec<Certificate>,
+}
+
+impl By {
+    /// Whether it would make the same chain.
+    fn is(&self, issuer: &Issuer, bridges: &[Certificate]) -> bool {
+        let ders = |all: &[Certificate]| all.iter().map(|c| c.der().to_vec()).collect::<Vec<_>>();
+        self.issuer.certificate().der() == issuer.certificate().der()
+            && ders(&self.bridges) == ders(bridges)
+    }
 }
 
 impl Service {
     /// A service authority for `names`.
     #[must_use]
     pub fn new(issuer: Issuer, names: Vec<ServerName>) -> Self {
-        Self { issuer, names }
+        Self::bridged(issuer, Vec::new(), names)
+    }
+
+    /// A service authority below a root that some clients do not know yet: `bridges` lead from it to
+    /// the one that they know.
+    #[must_use]
+    pub fn bridged(issuer: Issuer, bridges: Vec<Certificate>, names: Vec<ServerName>) -> Self {
+        Self { by: RwLock::new(Arc::new(By { issuer, bridges })), names }
+    }
+
+    /// Follows the service authority to its successor, or to another root: a certificate of it is
+    /// served from now on. Says whether there was anything to follow.
+    ///
+    /// # Errors
+    /// Where the authority's key did not sign; the last certificate is served on.
+    pub fn follow(
+        &self,
+        issuer: Issuer,
+        bridges: Vec<Certificate>,
+        served: &Served,
+    ) -> Result<bool, ServedError> {
+        if self.by().is(&issuer, &bridges) {
+            return Ok(false);
+        }
+        let by = Arc::new(By { issuer, bridges });
+        *self.by.write().unwrap_or_else(PoisonError::into_inner) = by;
+        let (chain, key) = self.issue()?;
+        served.exchange(&chain, &key)?;
+        Ok(true)
+    }
+
+    fn by(&self) -> Arc<By> {
+        self.by.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A first certificate, ready to be served.
@@ -88,9 +135,12 @@ impl Service {
         let unfit = |e: KeyError| ServedError::Unfit(format!("no server certificate: {e}"));
         let key = NewKey::make(KeyKind::P256).map_err(unfit)?;
         let public = key.signer().map_err(unfit)?;
+        let by = self.by();
         let leaf = clock::outside(|outside| {
-            authority::server(&self.issuer, public.public(), &self.names, outside)
+            authority::server(&by.issuer, public.public(), &self.names, outside)
         });
-        Ok((vec![leaf.map_err(unfit)?, self.issuer.certificate().clone()], key))
+        let mut chain = vec![leaf.map_err(unfit)?, by.issuer.certificate().clone()];
+        chain.extend(by.bridges.iter().cloned());
+        Ok((chain, key))
     }
 }

@@ -10,6 +10,7 @@
 #[path = "../world/mod.rs"]
 mod world;
 
+mod agent;
 mod bad;
 mod birth;
 mod clone;
@@ -20,6 +21,9 @@ mod proof;
 mod public;
 mod renew;
 mod restart;
+mod revoke;
+mod roll;
+mod root;
 mod shape;
 mod standing;
 mod tell;

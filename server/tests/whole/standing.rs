@@ -311,7 +311,7 @@ async fn a_barred_authority_vouches_for_nobody() {
     assert_eq!(heard.status(), 200, "{}", heard.text());
 
     let heard = world.renew(&leaf, &Key::new()).await;
-    world.denied(&heard, &RuleId::REVOKED, About::Device(&device.id)).await;
+    world.denied(&heard, &RuleId::AUTHORITY_BARRED, About::Device(&device.id)).await;
     let heard = world.join(&device.birth, &Key::new()).await;
     world.denied(&heard, &RuleId::NO_AUTHORITY, About::Device(&device.id)).await;
     world.end().await;

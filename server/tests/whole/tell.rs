@@ -57,14 +57,21 @@ impl Receiver {
     }
 
     async fn next(&mut self) -> (Request<Bytes>, Value) {
-        let heard = tokio::time::timeout(PATIENCE, self.heard.recv()).await;
-        let request = heard.expect("the receiver was told in time").unwrap();
+        let request = within(self.heard.recv()).await;
         let body = serde_json::from_slice(request.body()).unwrap();
         (request, body)
     }
 
     async fn next_verb(&mut self) -> String {
         self.next().await.1["verb"].as_str().unwrap().to_owned()
+    }
+}
+
+/// What was told, in time.
+async fn within<T>(told: impl Future<Output = Option<T>>) -> T {
+    match tokio::time::timeout(PATIENCE, told).await {
+        Ok(Some(told)) => told,
+        _ => panic!("nothing was told within {PATIENCE:?}"),
     }
 }
 
@@ -190,8 +197,7 @@ async fn a_siem_gets_lines_over_tls_and_nobody_else_does() {
 
     world.suspend(&device.id).await;
 
-    let heard = tokio::time::timeout(PATIENCE, lines.heard.recv()).await;
-    let line = heard.expect("the SIEM was told in time").unwrap();
+    let line = within(lines.heard.recv()).await;
     assert!(line.starts_with("<108>1 "), "{line}");
     assert!(line.contains("CEF:0|Muster|Muster|"), "{line}");
     assert!(line.contains(&format!("deviceExternalId={}", device.id)), "{line}");
@@ -283,4 +289,34 @@ async fn read_frames(mut stream: impl AsyncRead + Unpin, sender: UnboundedSender
         stream.read_exact(&mut frame).await.unwrap();
         sender.send(String::from_utf8(frame).unwrap()).unwrap();
     }
+}
+
+#[tokio::test]
+async fn who_did_what_when_to_which_device_is_found_from_either_end() {
+    let mut world = World::new().await;
+    let (one, two) = (world.born("pump-7").await, world.born("pump-8").await);
+    world.suspend(&one.id).await;
+    let before = world.get("/api/v1/entries?limit=1&backwards=true").await;
+    world.later(7200);
+    world.suspend(&two.id).await;
+    world.resume(&one.id).await;
+
+    let mut verbs = async |query: &str| {
+        let page = world.get(&format!("/api/v1/entries?{query}")).await;
+        let items = page["items"].as_array().unwrap().clone();
+        items.iter().map(|e| e["verb"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let of_one = verbs(&format!("device={}", one.id)).await;
+    assert_eq!(of_one, ["birth.issued", "device.suspended", "device.resumed"]);
+    assert_eq!(verbs("device=serial:pump-8&backwards=true&limit=1").await, ["device.suspended"]);
+    assert_eq!(verbs("verb=device.&severity=warning").await, ["device.suspended"; 2]);
+    assert_eq!(verbs("by=nobody").await, [""; 0]);
+    let at = before["items"][0]["at"].as_str().unwrap();
+    let later = verbs(&format!("since={at}&verb=device.")).await;
+    assert_eq!(later, ["device.suspended", "device.suspended", "device.resumed"]);
+    assert_eq!(verbs(&format!("until={at}&verb=device.")).await, [""; 0]);
+    let admin = world.admin();
+    let heard = world.ask_as(&admin, Method::GET, "/api/v1/entries?since=monday", None).await;
+    assert_eq!(heard.status(), 400);
+    world.end().await;
 }

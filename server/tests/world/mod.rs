@@ -10,6 +10,7 @@ pub(crate) mod pki;
 use enroll::est::client::{self, Outgoing};
 use hyper::Method;
 use identity::ask::Want;
+use identity::key::SoftwareKey;
 use identity::token::{ShownToken, TokenId, TokenSecret};
 use identity::{Certificate, RealmName, RuleId, UnixTime};
 use ledger::Payload;
@@ -22,8 +23,8 @@ use server::home::OperatorFile;
 use server::{Running, ServeOptions};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use tempfile::TempDir;
 
 pub(crate) const HOUR_S: u64 = 3600;
@@ -62,15 +63,16 @@ pub(crate) struct Device {
     pub(crate) birth: Shows,
 }
 
+/// What opens the root's key of every world.
+static SAFE: LazyLock<age::x25519::Identity> = LazyLock::new(age::x25519::Identity::generate);
+
 fn options(home: &Path) -> ServeOptions {
     ServeOptions {
         home: home.to_owned(),
         any_port: true,
         public_url: Some("http://muster.example:8080".to_owned()),
         // The root's key is put away with a key of its own, since a passphrase is slow on purpose.
-        root_recipient: Some(
-            "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".to_owned(),
-        ),
+        root_recipient: Some(SAFE.to_public().to_string()),
         ..ServeOptions::default()
     }
 }
@@ -118,6 +120,11 @@ impl World {
         UnixTime::from_millis(self.clock.load(Ordering::Relaxed))
     }
 
+    /// The clock, for somebody who runs beside this test.
+    pub(crate) fn clock(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.clock)
+    }
+
     /// Time passes.
     pub(crate) fn later(&self, secs: u64) {
         self.clock.fetch_add(secs * 1000, Ordering::Relaxed);
@@ -137,6 +144,32 @@ impl World {
         let realm = self.running().house().realm(&default_realm()).unwrap();
         let authority = realm.authorities.iter().find(|a| a.role.as_str() == role).unwrap();
         Shows::new(authority.certificate.clone(), &key)
+    }
+
+    /// The root's key, as whoever carried it away has it.
+    pub(crate) fn root_key(&self) -> SoftwareKey {
+        use age::secrecy::ExposeSecret as _;
+        let identity = TempDir::new().unwrap();
+        let identity = identity.path().join("identity.txt");
+        std::fs::write(&identity, SAFE.to_string().expose_secret()).unwrap();
+        let path = self.home.path().join("offline").join("root.key.age");
+        server::keys::unlock_root(&path, &server::keys::Unlock::Identity(&identity)).unwrap()
+    }
+
+    /// Everybody believes another root from now on.
+    pub(crate) fn believe(&mut self, root: &Certificate) {
+        self.root = root.clone();
+        self.operator_line = None;
+    }
+
+    /// The operator credential of the home.
+    pub(crate) fn credential(&self) -> OperatorFile {
+        OperatorFile::read(&self.home.path().join("operator.toml")).unwrap()
+    }
+
+    /// Where its online keys lie.
+    pub(crate) fn keys(&self) -> std::path::PathBuf {
+        self.home.path().join("keys")
     }
 
     /// Stops the server and starts it again on the same home.
@@ -370,6 +403,19 @@ impl World {
     /// Says one thing over a connection of its own.
     pub(crate) async fn say(&self, shows: Option<&Shows>, say: Outgoing) -> Heard {
         self.dial(shows).await.say(say).await
+    }
+
+    /// Says something of our own device interface: a report, or a farewell.
+    pub(crate) async fn say_own(
+        &self,
+        shows: Option<&Shows>,
+        method: &'static str,
+        operation: &str,
+        body: &str,
+    ) -> Heard {
+        let headers = vec![("Content-Type", "application/json".to_owned())];
+        let path = format!("/device/v1/{operation}");
+        self.say(shows, Outgoing { method, path, headers, body: body.as_bytes().to_vec() }).await
     }
 
     /// Joins with a request that claims nothing.

@@ -1,7 +1,7 @@
 //! What only the root's key can do. It runs here, and needs no server.
 
 use super::super::root::{RootArgs, one_certificate};
-use super::super::words::word;
+use super::super::words::{moment, word};
 use crate::failure::{Failure, Outcome};
 use crate::production::write_whole;
 use crate::rest::{Call, Rest};
@@ -14,9 +14,9 @@ use clap::Args;
 use hyper::Method;
 use identity::authority::Role;
 use identity::certificate::pem;
-use identity::{Certificate, Csr, RealmName};
+use identity::{Certificate, Csr, RealmName, Serial};
 use server::clock;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Sign an authority's request with the root's key, here and without a server; print the
 /// certificate.
@@ -47,16 +47,21 @@ pub(crate) struct Sign {
 /// Sign the root's CRL with the root's key, and print it or give it to the server.
 ///
 /// It lists the authorities that are not good any more, and holds for a year. It replaces the one
-/// before: name every authority that was ever revoked, with --revoke.
+/// before: with --authorities (or --install, which asks the server) every barred one is named by
+/// itself; otherwise name every authority that was ever revoked, with --revoke.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   muster ca crl --root --install
-  muster ca crl --root --revoke old-operations.pem=superseded --root-key /media/usb/root.key.age \\
-      --out root.crl")]
+  muster ca crl --root --authorities authorities.json --root-key /media/usb/root.key.age \\
+      --root-certificate root.pem --out root.crl
+  muster ca crl --root --revoke old-operations.pem=superseded --out root.crl")]
 pub(crate) struct RootCrl {
     /// Of the root; the server signs all other lists by itself.
     #[arg(long = "root", required = true)]
     _root: bool,
+    /// The authorities as `muster ca list --json` told them: those that are barred are listed.
+    #[arg(long, value_name = "FILE", conflicts_with = "install")]
+    authorities: Option<PathBuf>,
     /// An authority that is not good any more, and why; may be said again.
     #[arg(long, value_name = "FILE[=REASON]")]
     revoke: Vec<String>,
@@ -106,12 +111,16 @@ pub(super) fn sign(typed: &Sign, session: &Session) -> Outcome {
 
 /// Signs the root's list.
 pub(super) async fn crl(typed: RootCrl, session: &Session) -> Outcome {
-    let entries: Vec<Revoked> = typed.revoke.iter().map(|r| revoked(r)).collect::<Outcome<_>>()?;
+    let mut entries: Vec<Revoked> =
+        typed.revoke.iter().map(|r| revoked(r)).collect::<Outcome<_>>()?;
     let rest = if typed.install { Some(session.rest()?) } else { None };
-    if let Some(rest) = &rest {
-        names_all_barred(rest, &entries).await?;
-    }
+    let known = match (&rest, &typed.authorities) {
+        (Some(rest), _) => super::all(rest).await?,
+        (None, Some(path)) => read_authorities(path)?,
+        (None, None) => Vec::new(),
+    };
     let root = typed.root.open(session)?;
+    add_barred(&known, &root.certificate, &mut entries)?;
     let this_update = clock::now();
     let next_update = this_update.plus_secs(u64::from(typed.days) * 86_400);
     // The number grows with time, so nobody has to remember the last one.
@@ -137,22 +146,37 @@ pub(super) async fn publish(id: String, crl: String, rest: &Rest) -> Outcome<Aut
     rest.send(call).await?.value()
 }
 
+pub(super) fn read_authorities(path: &Path) -> Outcome<Vec<AuthorityView>> {
+    let text = std::fs::read_to_string(path).map_err(|e| Failure::file("read", path, &e))?;
+    serde_json::from_str(&text).map_err(|e| {
+        Failure::new(format!("`{}` is no list of authorities: {e}", path.display()))
+            .next("`muster ca list --json` prints one")
+    })
+}
+
 /// A list replaces the one before: an authority that is left out of it is good again for everybody.
-async fn names_all_barred(rest: &Rest, entries: &[Revoked]) -> Outcome {
-    for row in super::all(rest).await?.iter().filter(|row| row.state == AuthorityState::Barred) {
-        let serial = Certificate::parse_pem(&row.pem, 1).ok().and_then(|all| all.first()?.serial());
-        if !entries.iter().any(|entry| Some(entry.serial) == serial) {
-            return Err(Failure::new(format!(
-                "authority `{}` is barred and not in the list",
-                row.id
-            ))
-            .next(format!(
-                "`muster ca show {} --json | jq -r .pem > FILE`, and name it with --revoke FILE",
-                row.id
-            )));
+fn add_barred(known: &[AuthorityView], root: &Certificate, entries: &mut Vec<Revoked>) -> Outcome {
+    for row in known.iter().filter(|row| row.state == AuthorityState::Barred) {
+        let mut certificates = Vec::new();
+        for pem in [&row.pem].into_iter().chain(&row.earlier) {
+            certificates
+                .extend(Certificate::parse_pem(pem, 1).map_err(|d| Failure::new(d.sentence))?);
+        }
+        for certificate in certificates.iter().filter(|c| c.signed_by(root).is_ok()) {
+            let Some(serial) = certificate.serial() else { continue };
+            if !entries.iter().any(|entry| entry.serial == serial) {
+                entries.push(barred(row, serial));
+            }
         }
     }
     Ok(())
+}
+
+fn barred(row: &AuthorityView, serial: Serial) -> Revoked {
+    let said = row.barred.as_ref();
+    let reason = said.and_then(|b| identity::Reason::parse(b.reason.as_str()));
+    let at = said.and_then(|b| moment(&b.at)).unwrap_or_else(clock::now);
+    Revoked { serial, at, reason: reason.unwrap_or(identity::Reason::Unspecified) }
 }
 
 fn revoked(said: &str) -> Outcome<Revoked> {

@@ -4,5 +4,5 @@ mod devices;
 mod records;
 mod roles;
 mod rules;
-mod world;
+pub(crate) mod world;
 mod writes;

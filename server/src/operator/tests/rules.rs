@@ -167,14 +167,21 @@ async fn an_authority_is_barred_for_good_and_a_root_is_not_touched_here() {
 #[tokio::test]
 async fn an_authority_is_installed_only_if_the_root_signed_it() {
     let world = World::new();
-    let order = |root: &identity::Certificate, key: &identity::key::SoftwareKey| {
-        let request = ca::authority::request("Next", &p256()).unwrap();
+    let next = std::sync::Arc::new(p256());
+    world.house.add_signer(next.clone());
+    let order_for = |made: &identity::key::SoftwareKey,
+                     root: &identity::Certificate,
+                     key: &identity::key::SoftwareKey| {
+        let request = ca::authority::request("Next", made).unwrap();
         let csr = identity::Csr::parse(&request).unwrap();
         let addresses =
             ca::Addresses { public_url: None, realm: identity::RealmName::default_realm() };
         let role = identity::authority::Role::Operations;
         let order = ca::authority::Order { csr: &csr, role, addresses: &addresses };
         crate::clock::outside(|o| ca::authority::sign(root, key, order, o)).unwrap().pem()
+    };
+    let order = |root: &identity::Certificate, key: &identity::key::SoftwareKey| {
+        order_for(&next, root, key)
     };
     let pem = anchor(&world).await;
     let root = identity::Certificate::parse_pem(pem.as_str().unwrap(), 1).unwrap().remove(0);
@@ -188,7 +195,11 @@ async fn an_authority_is_installed_only_if_the_root_signed_it() {
     let good = order(&root, &world.root_key);
     let made = install(good.clone()).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
-    assert_eq!(install(good).await.status, StatusCode::CONFLICT, "installed already");
+    assert_eq!(install(good).await.status, StatusCode::OK, "installed already");
+    let others = order_for(&p256(), &root, &world.root_key);
+    assert_eq!(install(others).await.json()["rule"], "other-request");
+    let again = order(&root, &world.root_key);
+    assert_eq!(install(again).await.status, StatusCode::CONFLICT, "another certificate of it");
     let foreign = order(&stranger.unwrap(), &stranger_key);
     assert_eq!(install(foreign).await.json()["rule"], "not-signed-by-root");
     assert_eq!(install(root.pem()).await.status, StatusCode::BAD_REQUEST);
@@ -210,6 +221,24 @@ impl crate::operator::Workshop for Bench {
         let request = ca::authority::request(role.as_str(), &key).map_err(|e| e.to_string())?;
         Ok((identity::Signer::public(&key).key_id(), request))
     }
+
+    fn keep_key(
+        &self,
+        _: identity::authority::Role,
+        _: &identity::authority::KeyId,
+    ) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn destroy_key(
+        &self,
+        _: identity::authority::Role,
+        _: &identity::authority::KeyId,
+    ) -> Result<bool, String> {
+        Ok(true)
+    }
+
+    fn authorities_changed(&self) {}
 
     fn publish_crl(
         &self,

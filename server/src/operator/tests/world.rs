@@ -12,7 +12,7 @@ use ca::authority::{self, Order};
 use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
-use identity::authority::{Authority, AuthorityState, Role};
+use identity::authority::{Authority, Role};
 use identity::door::{Door, DoorKind};
 use identity::key::SoftwareKey;
 use identity::profile::Profile;
@@ -41,7 +41,7 @@ impl Dice for Counted {
     }
 }
 
-pub(super) fn p256() -> SoftwareKey {
+pub(crate) fn p256() -> SoftwareKey {
     let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
     SoftwareKey::from_pkcs8(key.to_pkcs8v1().unwrap().as_ref()).unwrap()
 }
@@ -52,17 +52,17 @@ fn ed25519() -> SoftwareKey {
 }
 
 /// The request of a unit at the line, PEM.
-pub(super) fn csr(key: &SoftwareKey, serial: &str) -> String {
+pub(crate) fn csr(key: &SoftwareKey, serial: &str) -> String {
     let wish = enroll::request::Wish { serial_number: Some(serial), ..Default::default() };
     let der = enroll::request::make(key, &wish).unwrap();
     identity::certificate::pem("CERTIFICATE REQUEST", &der)
 }
 
-pub(super) struct World {
-    pub(super) house: Arc<House>,
+pub(crate) struct World {
+    pub(crate) house: Arc<House>,
     pub(super) router: Router,
     pub(super) root_key: Arc<SoftwareKey>,
-    time: Arc<AtomicU64>,
+    pub(crate) time: Arc<AtomicU64>,
     tokens: BTreeMap<&'static str, String>,
 }
 
@@ -91,7 +91,7 @@ pub(super) struct Call<'a> {
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let time = Arc::new(AtomicU64::new(START));
         let mut dice = Counted(1);
         let registry = Registry::open_memory().unwrap();
@@ -204,7 +204,7 @@ fn found(dice: &mut Counted, root_key: &SoftwareKey) -> (crate::house::Keyring, 
     let mut keyring = crate::house::Keyring::new();
     let active = |role, certificate: identity::Certificate| {
         let id = certificate.subject_key_id().unwrap();
-        Change::Authority(Authority { id, role, state: AuthorityState::Active, certificate })
+        Change::Authority(Authority::active(id, role, certificate))
     };
     for role in [Role::Birth, Role::Operations] {
         let key = p256();

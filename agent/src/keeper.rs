@@ -1,0 +1,328 @@
+//! Keeps the device enrolled, one step after another. A step begins with what lies on the disk and
+//! ends with it, so it does not matter whether the last one was before a pulled plug, or by another
+//! process.
+
+use crate::config::Config;
+use crate::credential::{self, Credential};
+use crate::plan::{self, Held, Step, View};
+use crate::status::{Memo, life};
+use crate::store::{Locked, Mark, Set, Store};
+use crate::talk::Talk;
+use crate::time::{Clock, Clocks, Reading};
+use crate::{Trouble, hook};
+use identity::ask::Want;
+use identity::key::sha256;
+use identity::text::hex;
+use identity::{RuleId, UnixTime};
+use std::fmt;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How long programs that could not be told are left alone.
+const HOOK_RETRY_S: u64 = 900;
+/// Steps that follow each other without a wait: more of them are a loop.
+const STEPS_MAX: usize = 8;
+
+/// Keeps a device enrolled.
+pub struct Keeper {
+    config: Config,
+    clock: Clock,
+    clocks: Clocks,
+}
+
+/// What the clocks of this machine say.
+fn clocks() -> Reading {
+    use std::sync::OnceLock;
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    let began = BEGAN.get_or_init(Instant::now);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let millis = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
+    Reading { system: UnixTime::from_millis(millis(since)), counted_ms: millis(began.elapsed()) }
+}
+
+/// Two octets of chance, which spread a fleet.
+fn chance() -> u16 {
+    let mut octets = [0; 2];
+    // Without chance the fleet is spread less; nothing secret hangs on it.
+    if aws_lc_rs::rand::fill(&mut octets).is_err() {
+        return u16::MAX / 2;
+    }
+    u16::from_be_bytes(octets)
+}
+
+impl Keeper {
+    /// A keeper for this device.
+    ///
+    /// # Errors
+    /// Where the state cannot be read.
+    pub fn new(config: Config) -> Result<Self, Trouble> {
+        Self::with_clocks(config, Box::new(clocks))
+    }
+
+    /// A keeper with clocks of somebody's own: then years pass in a test.
+    ///
+    /// # Errors
+    /// Where the state cannot be read.
+    pub fn with_clocks(config: Config, clocks: Clocks) -> Result<Self, Trouble> {
+        let confirmed = Store::at(&config.state).confirmed()?;
+        Ok(Self { clock: Clock::new(confirmed, clocks()), config, clocks })
+    }
+
+    /// What time this device believes it is.
+    #[must_use]
+    pub fn now(&self) -> UnixTime {
+        self.clock.now((self.clocks)())
+    }
+
+    /// How it is set up.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Steps until there is nothing to do but wait. What went wrong is in the memo, and is waited
+    /// for like everything else.
+    ///
+    /// # Errors
+    /// Where the state cannot be read or written.
+    pub fn settle(&mut self) -> Result<Step, Trouble> {
+        for _ in 0..STEPS_MAX {
+            let store = Store::lock(&self.config.state)?;
+            let step = plan::next(&self.view(&store)?, self.now());
+            if matches!(step, Step::Wait(_) | Step::Stuck) {
+                return Ok(step);
+            }
+            // What went wrong stands in the memo, and the next step waits for it.
+            if let Err(trouble) = self.act(&store, step) {
+                self.failed(&store, &trouble)?;
+            }
+        }
+        Ok(Step::Wait(self.now().plus_secs(plan::NAP_S)))
+    }
+
+    /// Does one step now, whatever the plan says, and then what follows from it.
+    ///
+    /// # Errors
+    /// What went wrong, which the memo keeps too.
+    pub fn insist(&mut self, step: Step) -> Result<(), Trouble> {
+        let store = Store::lock(&self.config.state)?;
+        if let Err(trouble) = self.act(&store, step) {
+            self.failed(&store, &trouble)?;
+            return Err(trouble);
+        }
+        drop(store);
+        self.settle()?;
+        let memo = Store::at(&self.config.state).memo()?;
+        match memo.trouble.or(memo.hook_failed) {
+            Some(sentence) => Err(Trouble::Own(sentence)),
+            None => Ok(()),
+        }
+    }
+
+    /// Steps and waits for as long as the process lives.
+    ///
+    /// # Errors
+    /// Where the state cannot be read or written.
+    pub fn run(&mut self) -> Result<(), Trouble> {
+        let mut told = None;
+        loop {
+            let step = self.settle()?;
+            let memo = Store::at(&self.config.state).memo()?;
+            if memo.trouble != told {
+                if let Some(trouble) = &memo.trouble {
+                    eprintln!("muster-agent: {trouble}");
+                }
+                told = memo.trouble;
+            }
+            let wait_s = match step {
+                Step::Wait(until) => until.secs_since(self.now()).clamp(1, plan::NAP_S),
+                _ => plan::NAP_S,
+            };
+            std::thread::sleep(Duration::from_secs(wait_s));
+        }
+    }
+
+    /// Leaves: the server revokes the leaf, and what was got is wiped. With `anyway`, it is wiped
+    /// also where the server was not reached.
+    ///
+    /// # Errors
+    /// Where the server was not reached, or the disk does not take it.
+    pub fn leave(&mut self, anyway: bool) -> Result<(), Trouble> {
+        let store = Store::lock(&self.config.state)?;
+        if let Some(set) = store.current()? {
+            let who = held(&set)?;
+            match Talk::new(&self.config, &store, &mut self.clock, &self.clocks)?.leave(&who) {
+                Ok(()) => {}
+                // Who is refused has nothing left that could be revoked; a server without this
+                // request has no such word.
+                Err(Trouble::Refused { status: 401 | 403 | 404 | 405, .. }) => {}
+                Err(_) if anyway => {}
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        let memo = Memo { left: true, pin: store.memo()?.pin, ..Memo::default() };
+        store.put_memo(&memo)?;
+        store.wipe()
+    }
+
+    /// Takes back that the device has left.
+    ///
+    /// # Errors
+    /// Where the disk does not take it.
+    pub fn come_back(&mut self) -> Result<(), Trouble> {
+        let store = Store::lock(&self.config.state)?;
+        let memo = store.memo()?;
+        if memo.left { store.put_memo(&Memo { left: false, ..memo }) } else { Ok(()) }
+    }
+
+    fn view(&self, store: &Locked) -> Result<View, Trouble> {
+        let (memo, set) = (store.memo()?, store.current()?);
+        let hook_waits = memo.hook_until.is_some_and(|until| until > self.now().secs());
+        let digest = self.digest();
+        let held = set.as_ref().and_then(|set| {
+            Some(Held {
+                life: life(set)?,
+                has_worked: set.mark(Mark::Worked).is_some(),
+                is_announced: hook_waits || set.mark(Mark::Announced).is_some(),
+                is_reported: set.mark(Mark::Reported).as_deref() == Some(digest.as_str()),
+            })
+        });
+        Ok(View { held, can_join: !memo.left && self.can_join(), failed: memo.failed() })
+    }
+
+    fn can_join(&self) -> bool {
+        let has_birth = self.config.birth.exists() && self.config.birth_key.exists();
+        has_birth || self.config.token.as_ref().is_some_and(|path| path.exists())
+    }
+
+    /// What the report has to be to need no repetition.
+    fn digest(&self) -> String {
+        hex(&sha256(&[&self.config.said.report().write()]))
+    }
+
+    fn act(&mut self, store: &Locked, step: Step) -> Result<(), Trouble> {
+        match step {
+            Step::Join => self.join(store),
+            Step::Renew => self.renew(store),
+            Step::Report => self.report(store),
+            Step::Announce => self.announce(store),
+            Step::Wait(_) | Step::Stuck => Ok(()),
+        }
+    }
+
+    fn failed(&self, store: &Locked, trouble: &Trouble) -> Result<(), Trouble> {
+        let mut memo = store.memo()?;
+        memo.went_wrong(trouble, chance(), self.now());
+        store.put_memo(&memo)
+    }
+
+    fn went_well(&self, store: &Locked, server: Option<String>) -> Result<(), Trouble> {
+        let mut memo = store.memo()?;
+        memo.went_well(self.now());
+        memo.server = server.or(memo.server);
+        store.put_memo(&memo)
+    }
+
+    fn join(&mut self, store: &Locked) -> Result<(), Trouble> {
+        let has_birth = self.config.birth.exists() && self.config.birth_key.exists();
+        let who = if has_birth {
+            Some(Credential::given(&self.config.birth, &self.config.birth_key)?)
+        } else {
+            None
+        };
+        if who.is_none() && self.config.token()?.is_none() {
+            return Err(Trouble::Usage(format!(
+                "nothing to join with: put the birth certificate at `{}` and its key at `{}`, or \
+                 say `--token-file FILE`",
+                self.config.birth.display(),
+                self.config.birth_key.display()
+            )));
+        }
+        self.get_leaf(store, Want::Join, who.as_ref())
+    }
+
+    fn renew(&mut self, store: &Locked) -> Result<(), Trouble> {
+        let set = store.current()?.ok_or_else(|| {
+            Trouble::Usage("there is no leaf to renew: `muster-agent join` first".to_owned())
+        })?;
+        let who = held(&set)?;
+        self.get_leaf(store, Want::Renew, Some(&who))
+    }
+
+    fn get_leaf(
+        &mut self,
+        store: &Locked,
+        want: Want,
+        who: Option<&Credential>,
+    ) -> Result<(), Trouble> {
+        let mut talk = Talk::new(&self.config, store, &mut self.clock, &self.clocks)?;
+        talk.get_leaf(want, who)?;
+        let server = talk.server.map(|s| s.to_string());
+        self.went_well(store, server)
+    }
+
+    /// Shows the server the leaf in use. One that it does not know makes room for the one before.
+    fn report(&mut self, store: &Locked) -> Result<(), Trouble> {
+        let Some(set) = store.current()? else { return Ok(()) };
+        let (who, report) = (held(&set)?, self.config.said.report());
+        let mut talk = Talk::new(&self.config, store, &mut self.clock, &self.clocks)?;
+        let said = talk.report(&who, &report);
+        let server = talk.server.map(|s| s.to_string());
+        let refused = match said {
+            // A server of another kind has no such request, and has nothing against the leaf.
+            Ok(()) | Err(Trouble::Refused { status: 404 | 405 | 501, .. }) => None,
+            // What it has something against is what the device says.
+            Err(Trouble::Refused { status: 400 | 409 | 413 | 415, sentence, .. }) => Some(sentence),
+            Err(trouble) => {
+                if is_unknown(&trouble) && set.mark(Mark::Worked).is_none() {
+                    store.fall_back()?;
+                }
+                return Err(trouble);
+            }
+        };
+        store.mark(Mark::Worked, "")?;
+        store.mark(Mark::Reported, &self.digest())?;
+        let memo = store.memo()?;
+        store.put_memo(&Memo { report_refused: refused, ..memo })?;
+        self.went_well(store, server)
+    }
+
+    fn announce(&mut self, store: &Locked) -> Result<(), Trouble> {
+        let Some(set) = store.current()? else { return Ok(()) };
+        let device = set.leaf().and_then(|l| l.device()).map(|d| d.to_string()).unwrap_or_default();
+        let told = match &self.config.on_renew {
+            Some(command) => hook::run(command, &store.current_path(), &device),
+            None => Ok(()),
+        };
+        let (hook_failed, hook_until) = match told {
+            Ok(()) => {
+                store.mark(Mark::Announced, "")?;
+                (None, None)
+            }
+            Err(trouble) => {
+                eprintln!("muster-agent: {trouble}");
+                (Some(trouble.to_string()), Some(self.now().plus_secs(HOOK_RETRY_S).secs()))
+            }
+        };
+        let memo = store.memo()?;
+        store.put_memo(&Memo { hook_failed, hook_until, ..memo })
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Keeper({:?}, {:?})", self.config.state, self.clock)
+    }
+}
+
+/// Whether the server says that it never issued what was shown: it was restored from a back-up that
+/// is older. In every other case it knows the new leaf, so the one before is spent or about to be,
+/// and whoever shows a spent leaf is taken for a clone.
+fn is_unknown(trouble: &Trouble) -> bool {
+    let unknown = RuleId::UNKNOWN_CERTIFICATE.sentence();
+    matches!(trouble, Trouble::Refused { sentence, .. } if *sentence == unknown)
+}
+
+/// What a set shows.
+fn held(set: &Set) -> Result<Credential, Trouble> {
+    Ok(Credential::held(&set.chain, credential::open(&set.key()?)?))
+}

@@ -1,0 +1,272 @@
+//! What the next step is, and when: decided from what is there and what time it is, and from
+//! nothing else.
+
+use identity::UnixTime;
+
+/// A leaf is renewed at the latest at half its life. A fleet that was switched on together would
+/// come together, so each leaf is spread over the tenth before.
+const RENEW_LATEST_PERCENT: u64 = 50;
+const RENEW_SPREAD_PERCENT: u64 = 10;
+
+/// The first wait after no answer came; each further one is twice as long.
+const RETRY_FIRST_S: u64 = 30;
+/// The longest wait after no answer came: a server that was away for a day is met again within
+/// hours.
+const RETRY_LONGEST_S: u64 = 6 * 3600;
+/// The first wait after the server judged who we are and said no: somebody has to act, which takes
+/// an hour at best.
+const REFUSED_FIRST_S: u64 = 3600;
+/// The longest wait after a refusal: a device that was let in again is back within a day.
+const REFUSED_LONGEST_S: u64 = 86_400;
+/// Doublings after which a wait grows no more, whatever its bound.
+const DOUBLINGS_MAX: u32 = 16;
+
+/// How long a step sleeps at most before the clock is looked at again: somebody may have set it,
+/// and a machine that slept does not count the time.
+pub const NAP_S: u64 = 900;
+
+/// The life of a leaf, as much of it as decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Life {
+    /// `notBefore`.
+    pub begins: UnixTime,
+    /// `notAfter`.
+    pub ends: UnixTime,
+    /// What spreads renewals: two octets of the leaf's fingerprint, the same at every start.
+    pub spread: u16,
+}
+
+impl Life {
+    /// When it is renewed.
+    #[must_use]
+    pub const fn renewal(&self) -> UnixTime {
+        let life_s = self.ends.secs_since(self.begins);
+        let early_s = life_s * RENEW_SPREAD_PERCENT / 100 * self.spread as u64 / 65_536;
+        self.begins.plus_secs((life_s * RENEW_LATEST_PERCENT / 100).saturating_sub(early_s))
+    }
+}
+
+/// The leaf that is in use, as much of it as decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its life.
+    pub life: Life,
+    /// Whether the server has accepted it once.
+    pub has_worked: bool,
+    /// Whether its programs were told of it.
+    pub is_announced: bool,
+    /// Whether what the device has to report was accepted.
+    pub is_reported: bool,
+}
+
+/// What is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct View {
+    /// The leaf in use.
+    pub held: Option<Held>,
+    /// Whether there is something that a join can show: a birth certificate, a maker's, a token.
+    pub can_join: bool,
+    /// The last tries that came to nothing.
+    pub failed: Failed,
+}
+
+/// The last tries that came to nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Failed {
+    /// How many, one after the other.
+    pub times: u32,
+    /// Whether the last renewal was turned away by a judgement of who we are.
+    pub is_turned_away: bool,
+    /// Not before this moment.
+    pub until: Option<UnixTime>,
+}
+
+/// What is done next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Get a first leaf, or a new one from nothing but what a join can show.
+    Join,
+    /// Get a leaf after a leaf.
+    Renew,
+    /// Show the server the leaf, so that it has worked once, and say what the device has to report.
+    Report,
+    /// Tell the programs that use the leaf.
+    Announce,
+    /// Nothing until then.
+    Wait(UnixTime),
+    /// Nothing that could be done.
+    Stuck,
+}
+
+/// The next step.
+#[must_use]
+pub fn next(view: &View, now: UnixTime) -> Step {
+    let step = wanted(view, now);
+    match (step, view.failed.until) {
+        // Programs are told whether the server answers or not.
+        (Step::Announce | Step::Wait(_) | Step::Stuck, _) => step,
+        (_, Some(until)) if until > now => match view.held {
+            Some(held) if held.has_worked && !held.is_announced => Step::Announce,
+            _ => Step::Wait(until),
+        },
+        _ => step,
+    }
+}
+
+fn wanted(view: &View, now: UnixTime) -> Step {
+    let Some(held) = view.held else {
+        return if view.can_join { Step::Join } else { Step::Stuck };
+    };
+    let has_ended = held.life.ends < now;
+    if view.can_join && (has_ended || view.failed.is_turned_away) {
+        return Step::Join;
+    }
+    if has_ended {
+        // A server may renew a leaf for some time after its end where its device has nothing else.
+        return Step::Renew;
+    }
+    if !held.has_worked {
+        return Step::Report;
+    }
+    if !held.is_announced {
+        return Step::Announce;
+    }
+    if held.life.renewal() <= now {
+        return Step::Renew;
+    }
+    if held.is_reported { Step::Wait(held.life.renewal()) } else { Step::Report }
+}
+
+/// When to try again after `times` tries that came to nothing. `chance` spreads a fleet that lost
+/// its server together: the wait is between three and five quarters of what it would be.
+#[must_use]
+pub fn retry(
+    times: u32,
+    is_turned_away: bool,
+    after_s: Option<u64>,
+    chance: u16,
+    now: UnixTime,
+) -> UnixTime {
+    let (first, longest) = if is_turned_away {
+        (REFUSED_FIRST_S, REFUSED_LONGEST_S)
+    } else {
+        (RETRY_FIRST_S, RETRY_LONGEST_S)
+    };
+    let doublings = times.saturating_sub(1).min(DOUBLINGS_MAX);
+    let wait_s = first.saturating_mul(1 << doublings).min(longest);
+    let spread_s = wait_s * 3 / 4 + wait_s / 2 * u64::from(chance) / 65_536;
+    // What the server says is a least wait, spread upwards only.
+    let said_s = after_s.map_or(0, |s| s + s / 4 * u64::from(chance) / 65_536);
+    now.plus_secs(spread_s.max(said_s))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY_S: u64 = 86_400;
+
+    fn at(days: u64) -> UnixTime {
+        UnixTime::from_secs(1_800_000_000 + days * DAY_S)
+    }
+
+    fn held() -> Held {
+        let life = Life { begins: at(0), ends: at(90), spread: 0 };
+        Held { life, has_worked: true, is_announced: true, is_reported: true }
+    }
+
+    fn view() -> View {
+        View { held: Some(held()), can_join: true, failed: Failed::default() }
+    }
+
+    #[test]
+    fn a_leaf_is_renewed_at_half_its_life_and_a_fleet_is_spread_over_the_tenth_before() {
+        assert_eq!(next(&view(), at(1)), Step::Wait(at(45)));
+        assert_eq!(next(&view(), at(45)), Step::Renew);
+        let moments: Vec<_> = (0..=u16::MAX)
+            .step_by(97)
+            .map(|spread| Life { spread, ..held().life }.renewal())
+            .collect();
+        assert!(moments.iter().all(|m| (at(36)..=at(45)).contains(m)));
+        assert!(moments.iter().filter(|m| **m < at(40)).count() > moments.len() / 3);
+    }
+
+    #[test]
+    fn a_device_without_a_leaf_joins_and_one_with_nothing_to_show_is_stuck() {
+        assert_eq!(next(&View { held: None, ..view() }, at(0)), Step::Join);
+        assert_eq!(next(&View::default(), at(0)), Step::Stuck);
+    }
+
+    #[test]
+    fn a_leaf_that_ended_joins_again_and_without_anything_to_show_asks_for_grace() {
+        assert_eq!(next(&view(), at(91)), Step::Join);
+        assert_eq!(next(&View { can_join: false, ..view() }, at(91)), Step::Renew);
+    }
+
+    #[test]
+    fn a_new_leaf_is_shown_to_the_server_before_programs_are_told() {
+        let fresh = Held { has_worked: false, is_announced: false, is_reported: false, ..held() };
+        let with = |held| View { held: Some(held), ..view() };
+        assert_eq!(next(&with(fresh), at(1)), Step::Report);
+        let shown = Held { has_worked: true, ..fresh };
+        assert_eq!(next(&with(shown), at(1)), Step::Announce);
+        assert_eq!(next(&with(Held { is_announced: true, ..shown }), at(1)), Step::Report);
+    }
+
+    #[test]
+    fn nothing_is_asked_before_the_wait_is_over_and_programs_are_told_all_the_same() {
+        let failed = Failed { times: 1, is_turned_away: false, until: Some(at(47)) };
+        let waiting = View { failed, ..view() };
+        assert_eq!(next(&waiting, at(46)), Step::Wait(at(47)));
+        assert_eq!(next(&waiting, at(47)), Step::Renew);
+        let untold = Held { is_announced: false, is_reported: false, ..held() };
+        assert_eq!(next(&View { held: Some(untold), ..waiting }, at(46)), Step::Announce);
+    }
+
+    #[test]
+    fn who_was_turned_away_joins_next_where_it_can_since_a_release_admits_nothing_else() {
+        let failed = Failed { times: 1, is_turned_away: true, until: Some(at(46)) };
+        assert_eq!(next(&View { failed, ..view() }, at(46)), Step::Join);
+        let token_only = View { failed, can_join: false, ..view() };
+        assert_eq!(next(&token_only, at(46)), Step::Renew);
+    }
+
+    #[test]
+    fn waits_double_within_bounds_and_a_refusal_waits_long() {
+        let wait =
+            |times, away, said, chance| retry(times, away, said, chance, at(0)).secs_since(at(0));
+        assert_eq!(wait(1, false, None, 0), 22);
+        assert!((22..=38).contains(&wait(1, false, None, u16::MAX)));
+        assert!(wait(3, false, None, 0) >= 4 * 22);
+        assert!(wait(200, false, None, u16::MAX) <= RETRY_LONGEST_S * 5 / 4);
+        assert!(wait(1, true, None, 0) >= 2700);
+        assert!(wait(200, true, None, u16::MAX) <= REFUSED_LONGEST_S * 5 / 4);
+    }
+
+    #[test]
+    fn what_the_server_says_is_a_least_wait() {
+        let wait = |said, chance| retry(1, false, Some(said), chance, at(0)).secs_since(at(0));
+        assert_eq!(wait(300, 0), 300);
+        assert!((300..=375).contains(&wait(300, u16::MAX)));
+        assert_eq!(wait(1, 0), 22);
+    }
+
+    #[test]
+    fn ten_years_go_by_with_a_renewal_every_half_life_and_no_gap() {
+        let (mut view, mut now, mut renewals) = (view(), at(0), 0);
+        while now < at(3650) {
+            match next(&view, now) {
+                Step::Wait(until) => now = until.min(now.plus_secs(NAP_S * 96)),
+                Step::Renew => {
+                    let ends = view.held.unwrap().life.ends;
+                    assert!(now < ends, "a leaf ended before it was renewed");
+                    let life = Life { begins: now, ends: now.plus_secs(90 * DAY_S), spread: 9 };
+                    view.held = Some(Held { life, ..held() });
+                    renewals += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!((75..=100).contains(&renewals), "{renewals}");
+    }
+}

@@ -1,0 +1,175 @@
+//! What time it is, on a device whose clock may start in 1970.
+//!
+//! A moment is never believed that lies before the *floor*: when this program was built, or the
+//! last moment that a server confirmed which chains to the pinned root. Where the system's clock is
+//! behind the floor, time goes on from the floor. Where a server's certificate is not valid at the
+//! moment that we believe, its chain is checked without dates, its `Date` is read, and the chain is
+//! checked once more at that moment ([`crate::line`] does it): then time goes on from there.
+//!
+//! Said plainly: who holds the key of a server certificate that has ended can keep a device at the
+//! floor, and no earlier.
+
+use identity::UnixTime;
+
+/// When this program was built, in seconds since 1970.
+const BUILT: &str = env!("MUSTER_AGENT_BUILT");
+
+/// A system clock that is further ahead of a server's than this is not believed: half a day is more
+/// than any wrong time zone.
+const AHEAD_MAX_S: u64 = 43_200;
+
+/// The moment before which nothing can be.
+#[must_use]
+pub fn built() -> UnixTime {
+    UnixTime::from_secs(BUILT.parse().unwrap_or_default())
+}
+
+/// What the two clocks of a machine say: the one that people set, and the one that only counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The system's clock.
+    pub system: UnixTime,
+    /// Milliseconds since some moment, never backwards.
+    pub counted_ms: u64,
+}
+
+/// Where the clocks are read.
+pub type Clocks = Box<dyn Fn() -> Reading + Send>;
+
+/// Time as this device believes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    floor: UnixTime,
+    floor_at_ms: u64,
+    is_ahead: bool,
+}
+
+impl Clock {
+    /// A clock that begins at the last moment that was confirmed, or at the build.
+    #[must_use]
+    pub fn new(kept: Option<UnixTime>, reading: Reading) -> Self {
+        let floor = kept.map_or(built(), |kept| kept.max(built()));
+        Self { floor, floor_at_ms: reading.counted_ms, is_ahead: false }
+    }
+
+    /// The moment now.
+    #[must_use]
+    pub fn now(&self, reading: Reading) -> UnixTime {
+        let passed = reading.counted_ms.saturating_sub(self.floor_at_ms);
+        let counted = UnixTime::from_millis(self.floor.millis().saturating_add(passed));
+        if self.is_ahead { counted } else { counted.max(reading.system) }
+    }
+
+    /// The moment before which nothing can be.
+    #[must_use]
+    pub const fn floor(&self) -> UnixTime {
+        self.floor
+    }
+
+    /// A trusted server said what time it is. A moment before the floor is not believed.
+    pub fn told(&mut self, date: UnixTime, reading: Reading) {
+        if date < self.floor {
+            return;
+        }
+        self.is_ahead = reading.system > date.plus_secs(AHEAD_MAX_S);
+        self.floor = date;
+        self.floor_at_ms = reading.counted_ms;
+    }
+}
+
+/// Seconds of an HTTP `Date` in the form that RFC 9110 §5.6.7 has every server send:
+/// `Sun, 06 Nov 1994 08:49:37 GMT`.
+#[must_use]
+pub fn read_http_date(text: &str) -> Option<UnixTime> {
+    let (_, rest) = text.trim().split_once(", ")?;
+    let mut words = rest.split(' ');
+    let day: u64 = words.next()?.parse().ok()?;
+    let month = words.next()?;
+    let year: u64 = words.next()?.parse().ok()?;
+    let clock = words.next()?;
+    if words.next()? != "GMT" || words.next().is_some() {
+        return None;
+    }
+    let months =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let month = months.iter().position(|name| *name == month)? as u64 + 1;
+    let mut parts = clock.split(':').map(|part| part.parse::<u64>().ok());
+    let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
+    let fits = (1970..=9999).contains(&year)
+        && (1..=31).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second <= 60;
+    fits.then(|| {
+        let days = days_before(year, month) + day - 1;
+        UnixTime::from_secs(days * 86_400 + hour * 3600 + minute * 60 + second)
+    })
+}
+
+/// Days from 1970 to the first of a month.
+fn days_before(year: u64, month: u64) -> u64 {
+    const BEFORE: [u64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    let is_leap = year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    let leaps = |y: u64| y / 4 - y / 100 + y / 400;
+    let this = u64::from(is_leap && month > 2);
+    let at = usize::try_from(month - 1).unwrap_or_default();
+    (year - 1970) * 365 + leaps(year - 1) - leaps(1969)
+        + BEFORE.get(at).copied().unwrap_or_default()
+        + this
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(system_s: u64, counted_s: u64) -> Reading {
+        Reading { system: UnixTime::from_secs(system_s), counted_ms: counted_s * 1000 }
+    }
+
+    #[test]
+    fn a_clock_that_starts_in_1970_goes_on_from_the_build() {
+        let clock = Clock::new(None, reading(7, 0));
+        assert_eq!(clock.now(reading(67, 60)), built().plus_secs(60));
+    }
+
+    #[test]
+    fn a_kept_moment_is_a_floor_and_a_right_clock_is_believed() {
+        let kept = built().plus_secs(1000);
+        let clock = Clock::new(Some(kept), reading(0, 0));
+        assert_eq!(clock.now(reading(0, 5)), kept.plus_secs(5));
+        let right = kept.plus_secs(90_000);
+        assert_eq!(clock.now(Reading { system: right, counted_ms: 0 }), right);
+    }
+
+    #[test]
+    fn time_never_goes_backwards_whoever_says_so() {
+        let mut clock = Clock::new(Some(built().plus_secs(1000)), reading(0, 0));
+        clock.told(built().plus_secs(10), reading(0, 1));
+        assert_eq!(clock.floor(), built().plus_secs(1000));
+        clock.told(built().plus_secs(5000), reading(0, 1));
+        assert_eq!(clock.now(reading(0, 2)), built().plus_secs(5001));
+    }
+
+    #[test]
+    fn a_clock_that_is_far_ahead_of_the_server_is_not_believed_until_it_was_set() {
+        let told = built().plus_secs(5000);
+        let ahead = Reading { system: told.plus_secs(400 * 86_400), counted_ms: 0 };
+        let mut clock = Clock::new(None, ahead);
+        clock.told(told, ahead);
+        assert_eq!(clock.now(ahead), told);
+        let right = Reading { system: told.plus_secs(60), counted_ms: 60_000 };
+        clock.told(told.plus_secs(60), right);
+        assert_eq!(clock.now(Reading { counted_ms: 61_000, ..right }), told.plus_secs(61));
+    }
+
+    #[test]
+    fn dates_are_read_as_servers_write_them() {
+        let at = read_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        assert_eq!(at.secs(), 784_111_777);
+        let leap = read_http_date("Thu, 29 Feb 2024 23:59:59 GMT").unwrap();
+        assert_eq!(leap.secs(), 1_709_251_199);
+        for wrong in ["", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Foo 1994 08:49:37 GMT", "x, 1 2"] {
+            assert_eq!(read_http_date(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What each verb does.
+
+use crate::args::{Args, Verb};
+use crate::config::Config;
+use crate::keeper::Keeper;
+use crate::plan::Step;
+use crate::status::Status;
+use crate::store::Store;
+use crate::{Trouble, store};
+use std::io::Write;
+
+/// Does what was typed; says whether all is well.
+///
+/// # Errors
+/// What went wrong.
+pub fn run(args: &Args) -> Result<bool, Trouble> {
+    let mut keeper = Keeper::new(Config::read(&args.typed)?)?;
+    match args.verb {
+        Verb::Join => join(&mut keeper, args.anyway)?,
+        Verb::Run => keeper.run()?,
+        Verb::Renew => {
+            keeper.insist(Step::Renew)?;
+            say(&Status::read(&Store::at(&keeper.config().state), keeper.now())?.text());
+        }
+        Verb::Status => return status(&keeper, args.json),
+        Verb::Leave => leave(&mut keeper, args)?,
+    }
+    Ok(true)
+}
+
+fn join(keeper: &mut Keeper, anyway: bool) -> Result<(), Trouble> {
+    let look = |keeper: &Keeper| Status::read(&Store::at(&keeper.config().state), keeper.now());
+    if look(keeper)?.state != "enrolled" || anyway {
+        keeper.come_back()?;
+        keeper.insist(Step::Join)?;
+    }
+    say(&look(keeper)?.text());
+    Ok(())
+}
+
+fn status(keeper: &Keeper, json: bool) -> Result<bool, Trouble> {
+    let status = Status::read(&Store::at(&keeper.config().state), keeper.now())?;
+    if json {
+        let text = serde_json::to_string_pretty(&status)
+            .map_err(|e| Trouble::Own(format!("the status cannot be written: {e}")))?;
+        say(&format!("{text}\n"));
+    } else {
+        say(&status.text());
+    }
+    Ok(status.is_well())
+}
+
+fn leave(keeper: &mut Keeper, args: &Args) -> Result<(), Trouble> {
+    keeper.leave(args.anyway)?;
+    if args.birth_too {
+        store::wipe_secret(&keeper.config().birth_key)?;
+    }
+    say("This device has left. Its certificate is revoked and its key is wiped.\n");
+    Ok(())
+}
+
+/// Whoever has closed standard output does not want to hear it.
+fn say(text: &str) {
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}

@@ -1,0 +1,134 @@
+//! Changes of authorities, and of the requests for those that are to come.
+
+use super::batch::{Batch, Scene, Step};
+use super::rules::found;
+use crate::change::Clash;
+use crate::rows::{millis, word};
+use identity::authority::{Authority, AuthorityRequest, AuthorityState, KeyId};
+use identity::credential::Revocation;
+use identity::{Certificate, UnixTime};
+
+impl Batch<'_> {
+    pub(super) fn set_authority(&self, scene: Scene, authority: &Authority) -> Step {
+        self.run(
+            "INSERT INTO authority (realm, id, role, state, der) VALUES (?1, ?2, ?3, ?4, ?5) \
+             ON CONFLICT (realm, id) DO UPDATE SET role = excluded.role, state = excluded.state, \
+             der = excluded.der",
+            (
+                scene.realm.0,
+                authority.id.octets(),
+                authority.role.as_str(),
+                authority.state.as_str(),
+                authority.certificate.der(),
+            ),
+        )?;
+        self.run(
+            "UPDATE authority SET retires = ?3, barred = ?4, reason = ?5, wiped = ?6 \
+             WHERE realm = ?1 AND id = ?2",
+            (
+                scene.realm.0,
+                authority.id.octets(),
+                authority.retires.map(millis),
+                authority.barred.map(|b| millis(b.at)),
+                authority.barred.map(|b| b.reason.as_str()),
+                authority.wiped.map(millis),
+            ),
+        )?;
+        self.forget_request(scene, &authority.id)?;
+        Ok(())
+    }
+
+    pub(super) fn set_authority_state(
+        &self,
+        scene: Scene,
+        (id, was): (&KeyId, Option<AuthorityState>),
+        (state, retires, barred): (AuthorityState, Option<UnixTime>, Option<Revocation>),
+    ) -> Step {
+        let stored = self.first(
+            "SELECT state FROM authority WHERE realm = ?1 AND id = ?2",
+            (scene.realm.0, id.octets()),
+            |row| word(row, 0, "authority", AuthorityState::parse),
+        )?;
+        let stored = stored.ok_or(Clash::Missing)?;
+        if was.is_some_and(|was| was != stored) {
+            return Err(Clash::AuthorityState.into());
+        }
+        found(self.run(
+            "UPDATE authority SET state = ?3, retires = ?4, barred = ?5, reason = ?6 \
+             WHERE realm = ?1 AND id = ?2",
+            (
+                scene.realm.0,
+                id.octets(),
+                state.as_str(),
+                retires.map(millis),
+                barred.map(|b| millis(b.at)),
+                barred.map(|b| b.reason.as_str()),
+            ),
+        )?)
+    }
+
+    pub(super) fn certify_authority(
+        &self,
+        scene: Scene,
+        id: &KeyId,
+        certificate: &Certificate,
+    ) -> Step {
+        found(self.run(
+            "UPDATE authority SET der = ?3 WHERE realm = ?1 AND id = ?2",
+            (scene.realm.0, id.octets(), certificate.der()),
+        )?)
+    }
+
+    pub(super) fn wipe_authority(&self, scene: Scene, id: &KeyId, at: UnixTime) -> Step {
+        found(self.run(
+            "UPDATE authority SET wiped = ?3 WHERE realm = ?1 AND id = ?2 AND wiped IS NULL",
+            (scene.realm.0, id.octets(), millis(at)),
+        )?)
+    }
+
+    /// One request for a role at a time: of two roll-overs that cross nobody would know which
+    /// certificate goes with which key.
+    pub(super) fn request_authority(&self, scene: Scene, request: &AuthorityRequest) -> Step {
+        let open = "SELECT 1 FROM authority_request WHERE realm = ?1 AND role = ?2";
+        if self.exists(open, (scene.realm.0, request.role.as_str()))? {
+            return Err(Clash::Exists.into());
+        }
+        self.run(
+            "INSERT INTO authority_request (realm, id, role, csr, made) \
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            (
+                scene.realm.0,
+                request.id.octets(),
+                request.role.as_str(),
+                &request.csr,
+                millis(request.made),
+            ),
+        )?;
+        Ok(())
+    }
+
+    pub(super) fn drop_request(&self, scene: Scene, id: &KeyId) -> Step {
+        found(self.forget_request(scene, id)?)
+    }
+
+    fn forget_request(&self, scene: Scene, id: &KeyId) -> rusqlite::Result<usize> {
+        self.run(
+            "DELETE FROM authority_request WHERE realm = ?1 AND id = ?2",
+            (scene.realm.0, id.octets()),
+        )
+    }
+
+    pub(super) fn cross(
+        &self,
+        scene: Scene,
+        (id, by): (&KeyId, &KeyId),
+        certificate: &Certificate,
+    ) -> Step {
+        self.run(
+            "INSERT INTO cross_certificate (realm, id, issuer, der) VALUES (?1, ?2, ?3, ?4) \
+             ON CONFLICT (realm, id, issuer) DO UPDATE SET der = excluded.der",
+            (scene.realm.0, id.octets(), by.octets(), certificate.der()),
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! An authority is barred: at once, for good, and with a sentence for every device below it.
+
+use super::roll::{active, anchors, roll, standing};
+use crate::world::pki::Key;
+use crate::world::{About, World};
+use hyper::Method;
+use identity::RuleId;
+use serde_json::{Value, json};
+
+async fn bar(world: &mut World, id: &str, reason: &str) -> Value {
+    world.post(&format!("/api/v1/authorities/{id}/revoke"), json!({ "reason": reason })).await
+}
+
+#[tokio::test]
+async fn a_barred_operations_authority_signs_nothing_and_nothing_of_it_is_accepted() {
+    let mut world = World::new().await;
+    let (device, leaf) = world.enrolled("pump-7").await;
+    let id = active(&mut world, "operations").await;
+    server::crl::publish_all(world.running().house(), world.running().view()).await;
+    let list = format!("/crl/default/{id}.crl");
+    assert_eq!(world.public().await.get(&list, &[]).await.status(), 200);
+
+    let done = bar(&mut world, &id, "keyCompromise").await;
+
+    assert_eq!(
+        (done["state"].as_str(), done["barred"]["reason"].as_str()),
+        (Some("barred"), Some("keyCompromise"))
+    );
+    let entry = world.last_entry();
+    assert_eq!(entry.verb(), "authority.revoked");
+    assert_eq!(entry.get("reason").unwrap().as_text(), Some("keyCompromise"));
+    let heard = world.renew(&leaf, &Key::new()).await;
+    world.denied(&heard, &RuleId::AUTHORITY_BARRED, About::Device(&device.id)).await;
+    let heard = world.join(&device.birth, &Key::new()).await;
+    world.denied(&heard, &RuleId::NO_AUTHORITY, About::Device(&device.id)).await;
+    assert_eq!(world.public().await.get(&list, &[]).await.status(), 404, "its list is taken away");
+    server::crl::publish_all(world.running().house(), world.running().view()).await;
+    assert_eq!(world.public().await.get(&list, &[]).await.status(), 404, "and none is signed");
+    assert!(anchors(&world).await.iter().all(|c| c.subject_key_id().unwrap().to_string() != id));
+
+    let entries = world.entries().len();
+    let again = bar(&mut world, &id, "superseded").await;
+    assert_eq!(again["barred"]["reason"], "keyCompromise", "the first word stays");
+    assert_eq!(world.entries().len(), entries);
+    world.restart().await;
+    let heard = world.renew(&leaf, &Key::new()).await;
+    world.denied(&heard, &RuleId::AUTHORITY_BARRED, About::Device(&device.id)).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn below_a_barred_authority_a_device_joins_again_with_its_birth_certificate() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    let key = Key::new();
+    let lost = world.join(&device.birth, &key).await.leaf(&key);
+    let old = active(&mut world, "operations").await;
+    bar(&mut world, &old, "cACompromise").await;
+
+    let new = roll(&mut world, "operations", json!({})).await;
+
+    let back = world.join(&device.birth, &key).await.leaf(&key);
+    assert_ne!(back.serial(), lost.serial(), "a retry is not answered with a leaf that is barred");
+    assert_eq!(back.certificate().authority_key_id().unwrap().to_string(), new);
+    let heard = world.renew(&lost, &Key::new()).await;
+    world.denied(&heard, &RuleId::AUTHORITY_BARRED, About::Device(&device.id)).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn below_a_barred_birth_authority_a_birth_certificate_opens_no_door_and_a_good_leaf_does() {
+    let mut world = World::new().await;
+    let (device, leaf) = world.enrolled("pump-7").await;
+    let old = active(&mut world, "birth").await;
+    roll(&mut world, "birth", json!({})).await;
+    bar(&mut world, &old, "keyCompromise").await;
+
+    let heard = world.join(&device.birth, &Key::new()).await;
+    world.denied(&heard, &RuleId::AUTHORITY_BARRED, About::Device(&device.id)).await;
+    let key = Key::new();
+    world.renew(&leaf, &key).await.leaf(&key);
+    world.born("pump-8").await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_barred_is_refused_with_what_to_do_first() {
+    let mut world = World::new().await;
+    let admin = world.admin();
+    let root = active(&mut world, "root").await;
+    let service = active(&mut world, "service").await;
+    let operations = active(&mut world, "operations").await;
+    for (id, reason, status, rule) in [
+        (&root, "keyCompromise", 409, "root"),
+        (&service, "keyCompromise", 409, "last-active"),
+        (&operations, "certificateHold", 400, "malformed"),
+        (&"00".repeat(20), "keyCompromise", 404, "missing"),
+    ] {
+        let path = format!("/api/v1/authorities/{id}/revoke");
+        let body = Some(json!({ "reason": reason }));
+        let heard = world.ask_as(&admin, Method::POST, &path, body).await;
+        assert_eq!((heard.status(), heard.json()["rule"].as_str()), (status, Some(rule)));
+    }
+    roll(&mut world, "service", json!({})).await;
+    bar(&mut world, &service, "keyCompromise").await;
+    assert_eq!(standing(&mut world, &service).await["state"], "barred");
+    world.restart().await;
+    world.enrolled("pump-7").await;
+    world.end().await;
+}
