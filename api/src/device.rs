@@ -155,6 +155,21 @@ pub struct StandingRequest {
     pub reason: Option<String>,
 }
 
+/// What was erased of a device, and what remains.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct EraseResult {
+    /// Its UUID, which stays and is never given again.
+    pub device: String,
+    /// When it was erased.
+    pub erased: String,
+    /// Whether that was before this request.
+    pub already: bool,
+    /// How many entries lost their payload and salt in this request.
+    pub entries: u64,
+    /// What is not erased, a sentence each.
+    pub remains: Vec<String>,
+}
+
 /// A group and how many devices are in it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct GroupView {

@@ -13,6 +13,7 @@ pub mod certificate;
 pub mod device;
 pub mod door;
 pub mod ledger;
+pub mod moves;
 pub mod operator;
 pub mod page;
 pub mod path;
@@ -30,13 +31,14 @@ pub use certificate::{
     RevocationView, RootRoll, RootsView,
 };
 pub use device::{
-    Assurance, CloneView, ContactView, DeviceView, GroupView, HolderView, ReportView, Standing,
-    StandingRequest,
+    Assurance, CloneView, ContactView, DeviceView, EraseResult, GroupView, HolderView, ReportView,
+    Standing, StandingRequest,
 };
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};
 pub use ledger::{
     EntryRow, EntryView, GrowthView, HeadView, Severity, WitnessRequest, WitnessView,
 };
+pub use moves::{DeviceMove, MoveFailure, MoveSample, MovesRequest, MovesResult};
 pub use operator::{OperatorMade, OperatorRequest, OperatorView, Role};
 pub use page::Page;
 pub use problem::Problem;

@@ -18,6 +18,10 @@ pub const DEVICE_QUARANTINE: &str = "/api/v1/devices/{id}/quarantine";
 pub const DEVICE_RELEASE: &str = "/api/v1/devices/{id}/release";
 /// POST: strike it off for good.
 pub const DEVICE_RETIRE: &str = "/api/v1/devices/{id}/retire";
+/// POST: destroy what is known of it, once it is retired.
+pub const DEVICE_ERASE: &str = "/api/v1/devices/{id}/erase";
+/// POST: move many at once, by a selector or by names.
+pub const DEVICE_MOVES: &str = "/api/v1/devices/moves";
 /// PUT: into the group; DELETE: out of it.
 pub const DEVICE_GROUP: &str = "/api/v1/devices/{id}/groups/{group}";
 /// GET: the certificates of one device, newest first.

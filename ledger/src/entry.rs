@@ -146,7 +146,7 @@ classes! {
     Join = 4, "join";
     /// A leaf was renewed.
     Renewal = 5, "renewal";
-    /// A device was suspended, resumed, quarantined, released or retired.
+    /// A device was suspended, resumed, quarantined, released, retired or erased.
     Standing = 6, "standing";
     /// Certificates were revoked.
     Revocation = 7, "revocation";

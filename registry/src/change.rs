@@ -150,6 +150,8 @@ pub enum Change {
         /// The groups.
         groups: BTreeSet<GroupName>,
     },
+    /// What is known of a device is destroyed; its row, its UUID and its entries' digests stay.
+    Erased(Erasure),
     /// Something contradicted what is known of a device.
     Marked {
         /// Which device.
@@ -206,6 +208,21 @@ pub enum Change {
     SinkRemoved(String),
     /// Several at once, under one entry: all of them or none, each seeing those before it.
     Batch(Vec<Change>),
+}
+
+/// What is destroyed of a device, and what keeps its identifiers from being used again.
+#[derive(Clone, Debug)]
+pub struct Erasure {
+    /// Which device.
+    pub device: DeviceId,
+    /// The version that this was decided on.
+    pub expected: u64,
+    /// Entries that tell of it and are about no device, besides those about it.
+    pub entries: Vec<u64>,
+    /// Tokens that name it.
+    pub tokens: Vec<TokenId>,
+    /// Keyed digests of its identifiers.
+    pub digests: Vec<[u8; 32]>,
 }
 
 /// What a device last said of itself.

@@ -21,7 +21,7 @@ mod shared;
 mod sink;
 mod writer;
 
-pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Fate, Report, Told};
+pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Erasure, Fate, Report, Told};
 pub use fault::{OpenError, ReadError};
 pub use integrity::Finding;
 pub use read::{DeviceFilter, EntryRow, Head, Overdue, RevokedRow, Stretch};
@@ -101,7 +101,8 @@ impl Registry {
         let db = schema::open_writer(place)?;
         let (realms, ledgers) = schema::load_ledgers(&db)?;
         let roll = schema::load_roll(&db)?;
-        let shared = Arc::new(Shared::new(roll, realms));
+        let has_erased = schema::has_erased(&db)?;
+        let shared = Arc::new(Shared::new(roll, realms, has_erased));
         let pool = Pool::open(place, options.readers.max(1))?;
         let (queue, jobs) = sync_channel(options.queue.max(1));
         let writer = spawn(Writer::new(db, ledgers, Arc::clone(&shared)), jobs)?;
@@ -117,6 +118,7 @@ impl Registry {
     /// requester's: later again. [`CommitError::Storage`] is the operator's.
     pub fn commit(&self, realm: RealmKey, change: Change, draft: Draft, answer: Told<Committed>) {
         let answer = Answer::new(answer);
+        self.0.foretell(&change);
         self.0.offer(Job::Commit(Box::new(Commit { realm, change, draft, answer })));
     }
 
@@ -131,6 +133,7 @@ impl Registry {
         change: Change,
         draft: Draft,
     ) -> Result<Committed, CommitError> {
+        self.0.foretell(&change);
         self.0.wait(|answer| Job::Commit(Box::new(Commit { realm, change, draft, answer })))
     }
 
@@ -163,6 +166,16 @@ impl Registry {
     ) -> Result<(), CommitError> {
         let (space, key) = (space.to_owned(), key.to_owned());
         self.0.wait(|answer| Job::Note(Box::new(Note { realm, space, key, value, answer })))
+    }
+
+    /// Empties the write-ahead log into the file, which overwrites there what was deleted, and waits
+    /// until it is empty.
+    ///
+    /// # Errors
+    /// [`CommitError::Busy`] where somebody still reads an older state; as
+    /// [`Registry::commit_wait`] otherwise.
+    pub fn scrub_wait(&self) -> Result<(), CommitError> {
+        self.0.wait(Job::Scrub)
     }
 
     /// Adds one to be told of every [`Cut`], from the writer's thread, after the roll knows and
@@ -209,6 +222,10 @@ impl Registry {
         self.0.close();
     }
 
+    fn shared(&self) -> &Shared {
+        &self.0.shared
+    }
+
     fn pool(&self) -> &Pool {
         &self.0.pool
     }
@@ -228,6 +245,14 @@ fn spawn(writer: Writer, jobs: Receiver<Job>) -> Result<JoinHandle<()>, OpenErro
 }
 
 impl Inner {
+    /// From an erasure on, identifiers that nobody has may have been somebody's. Known before it is
+    /// written, so that nobody looks in between.
+    fn foretell(&self, change: &Change) {
+        if matches!(change, Change::Erased(_)) {
+            self.shared.will_erase();
+        }
+    }
+
     fn offer(&self, job: Job) {
         match self.queue.try_send(job) {
             Ok(()) => {}

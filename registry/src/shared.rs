@@ -6,6 +6,7 @@ use crate::realm::{Realm, RealmKey};
 use crate::roll::Roll;
 use identity::credential::Reason;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 type OnCut = Box<dyn Fn(&Cut) + Send + Sync>;
@@ -15,6 +16,7 @@ type OnEntry = Box<dyn Fn(RealmKey, u64) + Send + Sync>;
 
 pub(crate) struct Shared {
     pub(crate) roll: Roll,
+    has_erased: AtomicBool,
     realms: RwLock<Vec<Realm>>,
     on_cut: RwLock<Vec<OnCut>>,
     on_revocation: RwLock<Vec<OnRevocation>>,
@@ -23,15 +25,25 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(roll: Roll, realms: Vec<Realm>) -> Self {
+    pub(crate) fn new(roll: Roll, realms: Vec<Realm>, has_erased: bool) -> Self {
         Self {
             roll,
+            has_erased: AtomicBool::new(has_erased),
             realms: RwLock::new(realms),
             on_cut: RwLock::default(),
             on_revocation: RwLock::default(),
             on_revoked: RwLock::default(),
             on_entry: RwLock::default(),
         }
+    }
+
+    /// Whether something was ever erased, or is about to be.
+    pub(crate) fn has_erased(&self) -> bool {
+        self.has_erased.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn will_erase(&self) {
+        self.has_erased.store(true, Ordering::Release);
     }
 
     pub(crate) fn realms(&self) -> Vec<Realm> {

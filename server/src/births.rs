@@ -4,6 +4,7 @@
 //! queued before the first is waited for, so that they share their fsync.
 
 use crate::clock::SystemDice;
+use crate::erasure::Over;
 use crate::house::{House, RealmState};
 use crate::record::Refused;
 use ca::birth::{self, BirthAsk, BirthFacts, BirthJudgement, Born};
@@ -167,6 +168,12 @@ impl House {
         // A key that was seen before is its device's affair, whatever serial number it comes with.
         let by_key = facts.by_key.as_ref().map(|(d, _)| d.id);
         let known = by_key.or(facts.by_serial.as_ref().map(|(d, _)| d.id));
+        if known.is_none() {
+            let erased = self.was_erased(realm, &ask.identifiers, Over::All);
+            if erased.map_err(|_| outage("the registry cannot be read: try again later"))? {
+                return Err(Refusal::Denied(RuleId::RETIRED).into());
+            }
+        }
         let judged = birth::judge(ask, facts, &realm.settings.rules(None));
         match judged.map_err(|refusal| Denied { refusal, about: known })? {
             BirthJudgement::Again(credential) => Ok(Decided::Again(credential)),

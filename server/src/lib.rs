@@ -9,6 +9,7 @@ pub mod clock;
 pub mod contacts;
 pub mod crl;
 pub mod device;
+pub mod erasure;
 pub mod found;
 pub mod home;
 pub mod house;

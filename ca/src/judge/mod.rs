@@ -126,6 +126,8 @@ pub struct Facts<'a> {
     /// the one with that, and of one without the one that the CSR's key is known for, or else the
     /// one whose serial number the CSR claims.
     pub device: Option<Device>,
+    /// Whether the identifiers of a device that does not exist were those of one that was erased.
+    pub erased: bool,
     /// The record of the certificate of ours that was shown.
     pub shown: Option<Credential>,
     /// Whether the device was ever given a birth certificate of ours, revoked or not.

@@ -82,10 +82,13 @@ impl<'a> Case<'a> {
         if same && whose { Ok(record) } else { denied(RuleId::UNKNOWN_CERTIFICATE) }
     }
 
-    /// The device, in good standing; `None` where there is none yet.
+    /// The device, in good standing; `None` where there is none yet, and never was.
     pub(super) fn standing(&self) -> Result<Option<&'a Device>, Refusal> {
-        let Some(device) = &self.facts.device else { return Ok(None) };
-        good_standing(device).map(Some)
+        match &self.facts.device {
+            Some(device) => good_standing(device).map(Some),
+            None if self.facts.erased => denied(RuleId::RETIRED),
+            None => Ok(None),
+        }
     }
 
     /// The key that the leaf shall have, fit for it; `None` where the host makes one, and the CSR's

@@ -67,19 +67,23 @@ events! {
         => "Find out what is wrong with it, then `muster device resume` or `retire`.";
     602 Standing Notice "device.resumed" ["device" "was" "standing" "reason" "by" "from"]
         "A suspension ended: the hold on the device's leaves is lifted.";
-    603 Standing Warning "device.retired" ["device" "was" "standing" "reason" "by" "from"]
+    603 Standing Warning "device.retired" ["device" "was" "standing" "reason" "tokens" "by" "from"]
         "A device was struck off for good: everything that it had is revoked."
         => "Nothing, where it was planned. `muster device erase` destroys what is personal.";
-    604 Standing Warning "device.quarantined" ["device" "was" "standing" "reason" "by" "from"]
-        "A device was quarantined: its leaves are on hold, and it is let in nowhere."
-        => "Find out why, then `muster device release` (it must come with a new key) or `retire`.";
+    604 Standing Critical "device.quarantined" ["device" "was" "standing" "reason" "by" "from"]
+        "A device was set aside because its identity is in doubt: its leaves are on hold."
+        => "Find out who else has its key. `muster device release` lets it in again, with a new key only.";
     605 Standing Notice "device.released" ["device" "was" "standing" "reason" "by" "from"]
-        "A quarantine ended: the held leaves are revoked, and the device may join with a new key.";
+        "A quarantine ended: every leaf of the device is revoked, and it joins again with a new key.";
+    606 Standing Notice "device.erased" ["device" "entries" "by" "from"]
+        "What was known of a retired device is destroyed: identifiers, certificates, and payload and salt of its entries."
+        => "Let back-ups that are older than this end.";
 
     701 Revocation Warning "certificate.revoked" ["device" "serials" "spki" "reason" "by" "from"]
         "Certificates were revoked."
         => "Where the reason is `keyCompromise`, look for what the key was used for before.";
-
+    702 Revocation Notice "certificate.released" ["device" "serials" "spki" "by" "from"]
+        "Certificates came off hold: they are good again.";
     704 Revocation Notice "device.left" ["device" "serials" "spki" "reason" "from"]
         "A device left by itself: its leaves are revoked, and it joins again only with what it joined with before.";
 
@@ -189,7 +193,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("door", "the door's name"),
     ("ek_digest", "SHA-256 of the TPM's endorsement key"),
     ("ends", "when it ends, in seconds since 1970"),
-    ("entries", "how many certificates the CRL lists"),
+    ("entries", "how many certificates the CRL lists, or entries were erased"),
     ("firmware", "the version of what the device runs"),
     ("format", "how an event is written for the receiver"),
     ("from", "the address that the request came from"),
@@ -246,6 +250,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("standing", "where the device stands from now on"),
     ("state", "the state of the authority from now on"),
     ("token", "the public half of the join token"),
+    ("tokens", "the public halves of the join tokens that ended with it"),
     ("until", "until when an older authority counts, in seconds since 1970"),
     ("url", "where the receiver or the witness is"),
     ("usages", "the extended key usages of the profile"),

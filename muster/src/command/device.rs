@@ -1,5 +1,8 @@
 //! Devices: who there is, and where each stands.
 
+mod bulk;
+mod erase;
+
 use super::words::{device, word};
 use crate::failure::Outcome;
 use crate::output::Paint;
@@ -10,7 +13,10 @@ use api::path::{
     DEVICE, DEVICE_CERTIFICATES, DEVICE_GROUP, DEVICE_QUARANTINE, DEVICE_RELEASE, DEVICE_RESUME,
     DEVICE_RETIRE, DEVICE_SUSPEND, DEVICES, fill,
 };
-use api::{CertificateView, CloneView, ContactView, DeviceView, Standing, StandingRequest};
+use api::{
+    CertificateView, CloneView, ContactView, DeviceMove, DeviceView, Standing, StandingRequest,
+};
+use bulk::{Deed, Many};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -27,6 +33,7 @@ pub(crate) enum Device {
     Quarantine(Quarantine),
     Release(Release),
     Retire(Retire),
+    Erase(Erase),
     #[command(subcommand)]
     Group(Group),
 }
@@ -71,9 +78,9 @@ pub(crate) struct Show {
 
 /// Put a device aside: its leaves go on hold, it may neither join nor renew, until it is resumed.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  muster device suspend 0190a5b2 --reason \"stolen from site 7\""
-)]
+#[command(after_help = "Example:
+  muster device suspend 0190a5b2 --reason \"stolen from site 7\"
+  muster device suspend --where 'model == \"P7\" && group == \"north\"' --dry-run")]
 pub(crate) struct Suspend {
     #[command(flatten)]
     whom: Whom,
@@ -120,35 +127,64 @@ pub(crate) struct Retire {
     whom: Whom,
 }
 
+/// Destroy what is known of a retired device: its identifiers, its certificates, and what the ledger's
+/// entries about it say.
+///
+/// Its UUID and the proof stay: `ledger verify` counts its entries as erased and still holds. Nobody
+/// is born under its maker, model and serial number again. There is no way back.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  muster device erase 0190a5b2 --yes")]
+pub(crate) struct Erase {
+    /// The device.
+    #[arg(value_name = "DEVICE", value_parser = device)]
+    id: String,
+    /// Do not ask for its name.
+    #[arg(long)]
+    yes: bool,
+}
+
 #[derive(Debug, Args)]
 struct Whom {
     /// The device.
     #[arg(value_name = "DEVICE", value_parser = device)]
-    id: String,
+    #[arg(required_unless_present_any = ["selector", "file"])]
+    id: Option<String>,
     /// Why, for the ledger.
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    #[command(flatten)]
+    many: Many,
 }
 
 /// Groups of a device; a group exists by being named.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Group {
-    /// Put a device into a group.
-    #[command(after_help = "Example:\n  muster device group add 0190a5b2 pumps")]
+    /// Put a device into a group, or many.
+    #[command(allow_missing_positional = true)]
+    #[command(after_help = "Example:
+  muster device group add 0190a5b2 pumps
+  muster device group add pumps --where 'model == \"P7\"' --dry-run")]
     Add(Membership),
-    /// Take a device out of a group.
-    #[command(after_help = "Example:\n  muster device group remove 0190a5b2 pumps")]
+    /// Take a device out of a group, or many.
+    #[command(allow_missing_positional = true)]
+    #[command(after_help = "Example:
+  muster device group remove 0190a5b2 pumps
+  muster device group remove pumps --file sold.txt --at-most 5000")]
     Remove(Membership),
 }
 
-/// A device and a group.
+/// A device and a group, or a group alone where devices are selected.
 #[derive(Debug, Args)]
 pub(crate) struct Membership {
     /// The device.
     #[arg(value_name = "DEVICE", value_parser = device)]
-    id: String,
+    #[arg(required_unless_present_any = ["selector", "file"])]
+    id: Option<String>,
     /// The group: 1 to 64 of letters, digits and `-_.`.
+    #[arg(required = true)]
     group: String,
+    #[command(flatten)]
+    many: Many,
 }
 
 /// Does what was typed.
@@ -157,22 +193,16 @@ pub(super) async fn run(typed: Device, session: &Session) -> Outcome {
     match typed {
         Device::List(typed) => list(typed, &rest, session).await,
         Device::Show(Show { id }) => show(&id, &rest, session).await,
-        Device::Suspend(Suspend { whom }) => stand(DEVICE_SUSPEND, whom, &rest, session).await,
-        Device::Resume(Resume { whom }) => stand(DEVICE_RESUME, whom, &rest, session).await,
+        Device::Suspend(Suspend { whom }) => stand(DeviceMove::Suspend, whom, &rest, session).await,
+        Device::Resume(Resume { whom }) => stand(DeviceMove::Resume, whom, &rest, session).await,
         Device::Quarantine(Quarantine { whom }) => {
-            stand(DEVICE_QUARANTINE, whom, &rest, session).await
+            stand(DeviceMove::Quarantine, whom, &rest, session).await
         }
-        Device::Release(Release { whom }) => stand(DEVICE_RELEASE, whom, &rest, session).await,
-        Device::Retire(Retire { whom }) => stand(DEVICE_RETIRE, whom, &rest, session).await,
-        Device::Group(Group::Add(Membership { id, group })) => {
-            let path = fill(DEVICE_GROUP, &[&id, &group]);
-            rest.put::<_, serde::de::IgnoredAny>(path, &serde_json::json!({})).await?;
-            now(&id, &rest, session).await
-        }
-        Device::Group(Group::Remove(Membership { id, group })) => {
-            rest.delete(fill(DEVICE_GROUP, &[&id, &group])).await?;
-            now(&id, &rest, session).await
-        }
+        Device::Release(Release { whom }) => stand(DeviceMove::Release, whom, &rest, session).await,
+        Device::Retire(Retire { whom }) => stand(DeviceMove::Retire, whom, &rest, session).await,
+        Device::Erase(typed) => erase::run(typed, &rest, session).await,
+        Device::Group(Group::Add(whom)) => regroup(whom, true, &rest, session).await,
+        Device::Group(Group::Remove(whom)) => regroup(whom, false, &rest, session).await,
     }
 }
 
@@ -188,14 +218,42 @@ async fn list(typed: List, rest: &Rest, session: &Session) -> Outcome {
     session.show(&devices, |rows, paint| table(rows, paint))
 }
 
-async fn stand(path: &str, whom: Whom, rest: &Rest, session: &Session) -> Outcome {
-    let request = StandingRequest { reason: whom.reason };
-    let device: DeviceView = rest.post(fill(path, &[&whom.id]), &request).await?;
+async fn stand(wanted: DeviceMove, whom: Whom, rest: &Rest, session: &Session) -> Outcome {
+    let Whom { id, reason, many } = whom;
+    let id = match id {
+        Some(id) if !many.is_meant() => id,
+        _ => return many.run(Deed { wanted, group: None, reason }, rest, session).await,
+    };
+    let path = match wanted {
+        DeviceMove::Resume => DEVICE_RESUME,
+        DeviceMove::Quarantine => DEVICE_QUARANTINE,
+        DeviceMove::Release => DEVICE_RELEASE,
+        DeviceMove::Retire => DEVICE_RETIRE,
+        DeviceMove::Suspend | DeviceMove::GroupAdd | DeviceMove::GroupRemove => DEVICE_SUSPEND,
+    };
+    let request = StandingRequest { reason };
+    let device: DeviceView = rest.post(fill(path, &[&id]), &request).await?;
     session.show(&device, line)
 }
 
-async fn now(id: &str, rest: &Rest, session: &Session) -> Outcome {
-    let device: DeviceView = rest.get(fill(DEVICE, &[id])).await?;
+async fn regroup(whom: Membership, into: bool, rest: &Rest, session: &Session) -> Outcome {
+    let Membership { id, group, many } = whom;
+    let id = match id {
+        Some(id) if !many.is_meant() => id,
+        _ => {
+            let wanted = if into { DeviceMove::GroupAdd } else { DeviceMove::GroupRemove };
+            return many
+                .run(Deed { wanted, group: Some(group), reason: None }, rest, session)
+                .await;
+        }
+    };
+    let path = fill(DEVICE_GROUP, &[&id, &group]);
+    if into {
+        rest.put::<_, serde::de::IgnoredAny>(path, &serde_json::json!({})).await?;
+    } else {
+        rest.delete(path).await?;
+    }
+    let device: DeviceView = rest.get(fill(DEVICE, &[&id])).await?;
     session.show(&device, line)
 }
 

@@ -7,6 +7,7 @@
 
 mod credentials;
 mod devices;
+mod erased;
 mod ledger;
 mod rules;
 

@@ -89,8 +89,9 @@ impl Registry {
         })
     }
 
-    /// The tokens that name this device by its serial number and are not revoked: those with its
-    /// maker and model, and those with the bare number where no other device has it.
+    /// The tokens that name this device by its serial number: those with its maker and model, and
+    /// those with the bare number where no other device has it; with `live` only those that are not
+    /// revoked.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -98,17 +99,21 @@ impl Registry {
         &self,
         realm: RealmKey,
         device: &Device,
+        live: bool,
     ) -> Result<Vec<TokenId>, ReadError> {
         let said = &device.identifiers;
         if said.serial.is_empty() {
             return Ok(Vec::new());
         }
         let whole = format!("{}/{}/{}", said.maker, said.model, said.serial);
-        let sql = "SELECT id FROM token WHERE realm = ?1 AND revoked IS NULL AND (serial = ?2 \
-            OR serial = ?3 AND NOT EXISTS (SELECT 1 FROM device WHERE device.realm = ?1 \
-            AND device.serial = ?3 AND device.serial <> '' AND device.id <> ?4))";
+        let and = if live { "AND revoked IS NULL" } else { "" };
+        let sql = format!(
+            "SELECT id FROM token WHERE realm = ?1 {and} AND (serial = ?2 \
+             OR serial = ?3 AND NOT EXISTS (SELECT 1 FROM device WHERE device.realm = ?1 \
+             AND device.serial = ?3 AND device.serial <> '' AND device.id <> ?4))"
+        );
         self.pool().read(|db| {
-            db.all(sql, (realm.0, whole, &said.serial, device.id.octets()), |row| {
+            db.all(&sql, (realm.0, whole, &said.serial, device.id.octets()), |row| {
                 rows::word(row, 0, "token", TokenId::parse)
             })
         })

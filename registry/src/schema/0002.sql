@@ -7,6 +7,20 @@ CREATE INDEX entry_device ON entry (realm, device, number) WHERE device IS NOT N
 -- The number of the entry that tells of its issuance: what a receipt is made from.
 ALTER TABLE credential ADD COLUMN entry INTEGER;
 
+-- The tokens that name a device, for when it is retired.
+CREATE INDEX token_serial ON token (realm, serial) WHERE serial IS NOT NULL AND revoked IS NULL;
+
+-- Physical identifiers of erased devices, as a keyed digest: that they were here before, and nothing
+-- else.
+CREATE TABLE erased (
+    realm INTEGER NOT NULL,
+    digest BLOB NOT NULL,
+    device BLOB NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (realm, digest, device)
+) WITHOUT ROWID;
+CREATE INDEX erased_device ON erased (realm, device);
+
 -- Who is told of entries as they come.
 CREATE TABLE sink (
     realm INTEGER NOT NULL,

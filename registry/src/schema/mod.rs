@@ -39,7 +39,7 @@ const LOG_PAGES: i64 = 16 * 1024;
 const STATEMENTS: usize = 160;
 
 /// Nobody else writes; only an in-memory registry's readers can be in the way, for moments.
-const BUSY: Duration = Duration::from_secs(10);
+pub(crate) const BUSY: Duration = Duration::from_secs(10);
 
 /// Where a registry lies.
 #[derive(Clone)]
@@ -87,6 +87,9 @@ pub(crate) fn open_writer(place: &Place) -> Result<Connection, OpenError> {
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    // What is deleted is overwritten, also by the renewals before an erasure: each rewrites the row
+    // of its device, and would leave its old identifiers in the page.
+    db.pragma_update(None, "secure_delete", true)?;
     // A log that one burst has grown is cut back when it starts over.
     db.pragma_update(None, "journal_size_limit", LOG_PAGES * 2 * 4096)?;
     migrate::migrate(&mut db)?;
@@ -222,6 +225,11 @@ fn edge(db: &Connection, realm: &Realm, row: &Row<'_>) -> Result<Frontier, OpenE
 
 /// Turns handed to the roll at a time.
 const TURNS: usize = 16 * 1024;
+
+/// Whether any device was ever erased.
+pub(crate) fn has_erased(db: &Connection) -> rusqlite::Result<bool> {
+    db.prepare("SELECT 1 FROM erased")?.exists([])
+}
 
 /// Fills the roll: one scan of the credentials, one of the devices, one of the compromised keys,
 /// each in the order of its primary key.

@@ -43,6 +43,7 @@ impl Batch<'_> {
             Change::Grouped { device, expected, groups } => {
                 self.group(scene, (device, *expected), groups)
             }
+            Change::Erased(erasure) => self.erase(scene, erasure),
             Change::Marked { device, mark } => self.mark(scene, device, mark),
             Change::Reported { device, report } => self.report(scene, device, report),
             Change::Caught { device, mark } => self.catch(scene, device, mark),

@@ -93,7 +93,7 @@ impl<'a> Batch<'a> {
                 self.note(note)?;
                 Ok(None)
             }
-            Job::Stop => Ok(None),
+            Job::Scrub(_) | Job::Stop => Ok(None),
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) struct Granted<'c> {
 }
 
 /// What is looked at before a device changes.
-struct Before {
+pub(super) struct Before {
     version: u64,
     generation: u32,
     maker: String,
@@ -202,7 +202,7 @@ impl Batch<'_> {
         )
     }
 
-    fn check_version(
+    pub(super) fn check_version(
         &self,
         realm: RealmKey,
         device: &DeviceId,

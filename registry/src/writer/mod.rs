@@ -14,6 +14,7 @@ mod authorities;
 mod batch;
 mod credentials;
 mod devices;
+mod erase;
 mod rules;
 
 use crate::change::{Change, CommitError, Committed, Draft, Told};
@@ -26,10 +27,15 @@ use rusqlite::{Connection, ErrorCode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 /// Changes in one transaction. More would not save a noticeable share of an fsync, and the first
 /// would wait longer.
 const BATCH_MAX: usize = 512;
+
+/// How long the emptying of the log waits for readers of an older state, and everybody for it: a
+/// read takes milliseconds.
+const SCRUB: Duration = Duration::from_millis(500);
 
 /// What waits for the writer.
 pub(crate) enum Job {
@@ -37,6 +43,8 @@ pub(crate) enum Job {
     Commit(Box<Commit>),
     /// Bookkeeping without an entry.
     Note(Box<Note>),
+    /// Empty the log.
+    Scrub(Answer<()>),
     /// Finish what came before, and end.
     Stop,
 }
@@ -127,7 +135,10 @@ impl Writer {
         match self.write(&jobs) {
             Ok((verdicts, pending)) => {
                 self.publish(pending);
-                jobs.into_iter().zip(verdicts).for_each(|(job, verdict)| tell(job, verdict));
+                for (job, verdict) in jobs.into_iter().zip(verdicts) {
+                    let scrubs = matches!(job, Job::Scrub(_));
+                    tell(job, if scrubs { self.scrub() } else { verdict });
+                }
             }
             Err(error) if jobs.len() > 1 && is_of_one(&error) => {
                 jobs.into_iter().for_each(|job| self.settle(vec![job]));
@@ -156,6 +167,18 @@ impl Writer {
         Ok((verdicts, pending))
     }
 
+    /// Carries the whole log into the file and cuts it to nothing.
+    pub(super) fn scrub(&self) -> Verdict {
+        let storage = |e: rusqlite::Error| CommitError::Storage(e.to_string());
+        self.db.busy_timeout(SCRUB).map_err(storage)?;
+        let said = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        self.db.busy_timeout(crate::schema::BUSY).map_err(storage)?;
+        match said.map_err(storage)? {
+            0_i64 => Ok(None),
+            _ => Err(CommitError::Busy),
+        }
+    }
+
     /// What became durable becomes visible.
     fn publish(&mut self, pending: Pending) {
         let Pending { turns, cuts, founded, ledgers, revoked, .. } = pending;
@@ -180,6 +203,7 @@ fn tell(job: Job, verdict: Verdict) {
             commit.answer.tell(verdict.map(committed));
         }
         Job::Note(note) => note.answer.tell(verdict.map(|_| ())),
+        Job::Scrub(answer) => answer.tell(verdict.map(|_| ())),
         Job::Stop => {}
     }
 }

@@ -17,7 +17,7 @@ const REALM: RealmKey = RealmKey(1);
 fn writer(name: &str) -> Writer {
     let db = schema::open_writer(&Place::Memory(name.to_owned())).unwrap();
     let roll = schema::load_roll(&db).unwrap();
-    let mut writer = Writer::new(db, BTreeMap::new(), Arc::new(Shared::new(roll, vec![])));
+    let mut writer = Writer::new(db, BTreeMap::new(), Arc::new(Shared::new(roll, vec![], false)));
     let realm = Realm {
         key: REALM,
         name: RealmName::default_realm(),

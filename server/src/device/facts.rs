@@ -1,6 +1,7 @@
 //! What the registry knows about one claim: the facts that a decision stands on.
 
 use crate::clock::SystemDice;
+use crate::erasure::Over;
 use crate::house::{House, RealmState};
 use ca::{Facts, KeyFacts, Recognized};
 use identity::ask::Shown;
@@ -8,7 +9,7 @@ use identity::authority::{Authority, AuthorityState};
 use identity::door::Door;
 use identity::name::DeviceName;
 use identity::token::Token;
-use identity::{Ask, Credential, CredentialKind, Device, DeviceId, Outside, UnixTime};
+use identity::{Ask, Credential, CredentialKind, Device, DeviceId, Identifiers, Outside, UnixTime};
 use registry::ReadError;
 
 /// Who somebody claims to be, and our record of the certificate that they showed.
@@ -71,8 +72,37 @@ pub(super) fn gather<'a>(
         _ => true,
     });
     let fresh = Outside { now, dice: &mut SystemDice }.device_id();
-    let facts = Facts { door, profile, shown, has_birth, leaves, key, token, fresh, device };
+    let erased = device.is_none() && was_erased(house, realm, ask, (&recognized, token.as_ref()))?;
+    let facts =
+        Facts { door, profile, erased, shown, has_birth, leaves, key, token, fresh, device };
     Ok(Gathered { recognized, facts, proven })
+}
+
+/// Whether the identifiers that a new device would have were those of one that was erased.
+fn was_erased(
+    house: &House,
+    realm: &RealmState,
+    ask: &Ask,
+    (recognized, token): (&Recognized, Option<&Token>),
+) -> Result<bool, ReadError> {
+    let named = match recognized {
+        Recognized::Maker { identifiers, .. } => {
+            return house.was_erased(realm, identifiers, Over::All);
+        }
+        Recognized::Token { .. } => token.and_then(|t| t.serial.as_deref()),
+        Recognized::Birth { .. } | Recognized::Leaf { .. } => return Ok(false),
+    };
+    let claims = ask.csr.claims();
+    let (said, over) = match named.map(|n| DeviceName::parse(&format!("serial:{n}"))) {
+        Some(Some(DeviceName::Serial { of: Some((maker, model)), serial })) => {
+            (Identifiers { maker, model, serial, ..Identifiers::default() }, Over::All)
+        }
+        Some(Some(DeviceName::Serial { of: None, serial })) => {
+            (Identifiers { serial, ..Identifiers::default() }, Over::Serial)
+        }
+        _ => (claims, Over::Serial),
+    };
+    house.was_erased(realm, &said, over)
 }
 
 /// Our record of the certificate that was shown, where the roll knows its key: a stranger's costs

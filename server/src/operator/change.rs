@@ -97,6 +97,17 @@ pub(super) enum Deed {
 }
 
 impl Deed {
+    /// Whether there is anything to do to this device.
+    pub(super) fn would(&self, device: &Device) -> Result<bool, Refused> {
+        match self {
+            Self::Stand(wanted, _) => {
+                let step = wanted.of(device).map_err(|rule| Refused::standing(&rule))?;
+                Ok(step.is_some())
+            }
+            Self::Group(group, into) => Ok(device.groups.contains(group) != *into),
+        }
+    }
+
     /// Decides on one device.
     pub(super) fn decide(
         &self,
@@ -126,7 +137,7 @@ fn step(
     }
     // Whoever holds a token for it shall not bring it back under another identity.
     let at = state.house.clock.now();
-    let tokens = state.house.registry.tokens_naming(who.realm.key, device)?;
+    let tokens = state.house.registry.tokens_naming(who.realm.key, device, true)?;
     let told = tokens.iter().map(|id| id.as_str()).collect::<ledger::Value>();
     let payload = if tokens.is_empty() { payload } else { payload.with("tokens", told) };
     let closed = tokens.into_iter().map(|id| Change::TokenRevoked { id, at });

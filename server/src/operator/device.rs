@@ -91,7 +91,7 @@ impl Question {
     }
 }
 
-fn selector(text: &str) -> Result<Selector, Refused> {
+pub(super) fn selector(text: &str) -> Result<Selector, Refused> {
     let read = Selector::parse(text).and_then(|s| s.check(&DEVICE_MEMBERS));
     read.map_err(|e| Refused::Malformed(format!("`where`: {e}")))
 }

@@ -16,9 +16,11 @@ mod certificate;
 mod change;
 mod device;
 mod door;
+mod erase;
 mod events;
 mod figures;
 mod ledger;
+mod moves;
 mod once;
 mod openapi;
 mod operators;
@@ -109,6 +111,7 @@ pub fn router_with(house: Arc<House>, fittings: Fittings) -> Router {
 fn devices() -> Router<State> {
     Router::new()
         .route(path::DEVICES, get(device::list))
+        .route(path::DEVICE_MOVES, post(moves::moves))
         .route(path::DEVICE, get(device::show))
         .route(path::DEVICE_CERTIFICATES, get(device::certificates))
         .route(path::DEVICE_SUSPEND, post(change::suspend))
@@ -116,6 +119,7 @@ fn devices() -> Router<State> {
         .route(path::DEVICE_QUARANTINE, post(change::quarantine))
         .route(path::DEVICE_RELEASE, post(change::release))
         .route(path::DEVICE_RETIRE, post(change::retire))
+        .route(path::DEVICE_ERASE, post(erase::erase))
         .route(path::DEVICE_GROUP, put(change::group_add).delete(change::group_remove))
         .route(path::DEVICE_RECEIPT, get(receipt::of_device))
         .route(path::GROUPS, get(realm::groups))

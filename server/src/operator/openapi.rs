@@ -1,8 +1,8 @@
 //! The interface as a document: OpenAPI 3.1, made from the types and handlers themselves.
 
 use super::{
-    authority, birth, certificate, change, device, door, events, figures, ledger, operators,
-    profile, realm, receipt, sink, token, witness, workshop,
+    authority, birth, certificate, change, device, door, erase, events, figures, ledger, moves,
+    operators, profile, realm, receipt, sink, token, witness, workshop,
 };
 use api::Problem;
 use std::collections::BTreeMap;
@@ -31,7 +31,7 @@ pub(crate) fn document() -> String {
         device::list, device::show, device::certificates, change::suspend, change::resume,
         change::quarantine, change::release, change::retire, change::group_add,
         change::group_remove,
-        birth::births,
+        moves::moves, erase::erase, birth::births,
         certificate::list, certificate::show, certificate::revoke,
         certificate::release,
         authority::list, authority::show, authority::install, authority::change,

@@ -153,7 +153,12 @@ impl Refused {
         }
     }
 
-    fn detail(&self) -> String {
+    /// Whether it is not for what was asked, but for how the server is: the same may be asked again.
+    pub(crate) const fn is_ours(&self) -> bool {
+        matches!(self, Self::Busy(_) | Self::Outage(_))
+    }
+
+    pub(crate) fn detail(&self) -> String {
         match self {
             Self::NoCredential => "the request carries no bearer token".to_owned(),
             Self::BadCredential => "the bearer token is unknown, or was taken away".to_owned(),

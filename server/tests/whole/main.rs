@@ -16,6 +16,7 @@ mod birth;
 mod clone;
 mod connections;
 mod crossing;
+mod erase;
 mod join;
 mod proof;
 mod public;

@@ -112,6 +112,10 @@ impl World {
         self.running.as_ref().unwrap()
     }
 
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     pub(crate) fn root(&self) -> &Certificate {
         &self.root
     }
@@ -472,11 +476,12 @@ fn count(entry: &Payload) -> u64 {
 
 /// What is left behind.
 impl World {
-    /// Every payload of the ledger, oldest first.
+    /// Every payload of the ledger that was not erased, oldest first.
     pub(crate) fn entries(&self) -> Vec<Payload> {
         let rows =
             self.running().house().registry.entries(RealmKey(self.realm_key()), 0, 1000).unwrap();
-        rows.iter().map(|row| Payload::decode(row.payload.as_ref().unwrap()).unwrap()).collect()
+        let kept = rows.iter().filter_map(|row| row.payload.as_deref());
+        kept.map(|payload| Payload::decode(payload).unwrap()).collect()
     }
 
     fn realm_key(&self) -> u16 {

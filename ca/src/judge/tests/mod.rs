@@ -346,6 +346,15 @@ fn a_token_makes_a_device_once_and_answers_a_retry_by_the_same_key() {
 }
 
 #[test]
+fn identifiers_of_an_erased_device_bring_nobody_in() {
+    let mut scene = Scene::token(Some("S1"));
+    scene.erased = true;
+    assert_eq!(scene.refused(), RuleId::RETIRED);
+    scene.erased = false;
+    assert!(scene.judge().is_ok());
+}
+
+#[test]
 fn a_token_that_is_unknown_wrong_ended_or_revoked_is_refused() {
     for change in [
         |s: &mut Scene| s.token = None,

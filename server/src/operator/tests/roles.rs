@@ -32,6 +32,8 @@ fn allowed(role: &str, method: &str, path: &str) -> bool {
         ("admin", _) => true,
         ("station", _) => path == api::path::BIRTHS || path == api::path::ROOTS,
         (_, "GET") => true,
+        // What cannot be undone takes somebody who answers for it.
+        ("operator", _) if path == api::path::DEVICE_ERASE => false,
         ("operator", _) => ["devices", "births", "tokens", "certificates"].contains(&part),
         _ => false,
     }
