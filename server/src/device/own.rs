@@ -72,7 +72,7 @@ fn speaker(
     // What proved its key leaves its trace with the device that the key is known for.
     trace.device = super::contact::proven(house, realm, connection).map(|seen| seen.device);
     let now = house.clock.now();
-    let shown = Shown { chain: connection.chain.clone(), token: None };
+    let shown = Shown { chain: connection.chain.clone(), token: None, receipt: None };
     let record = recorded(house, realm, &shown).map_err(unreadable)?;
     let trust = Trust { authorities: &realm.authorities, doors: &realm.doors };
     let recognized = ca::recognize_recorded(&shown, record.as_ref(), &trust, now)?;
