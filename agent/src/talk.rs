@@ -117,9 +117,9 @@ impl<'a> Talk<'a> {
         let mut line = Line::open(place, self.config.proxy.as_ref(), &judge, None)?;
         let heard = line.say(&client::cacerts(&self.config.realm))?;
         let told = read(client::read_cacerts(&heard.incoming()))?;
-        let wanted = |c: &&Certificate| match self.config.root_pin {
-            Some(pin) => c.spki_hash() == pin,
-            None => is_root(c),
+        // A certificate by which another root leads to this one has its key, too.
+        let wanted = |c: &&Certificate| {
+            is_root(c) && self.config.root_pin.is_none_or(|pin| c.spki_hash() == pin)
         };
         let root = told.iter().find(wanted).cloned().ok_or_else(|| {
             Trouble::Untrusted(format!("`{place}` is not the server of the pinned root"))

@@ -63,7 +63,7 @@ pub struct Health {
 pub struct Ready {
     /// Whether every check that matters holds.
     pub ok: bool,
-    /// The checks.
+    /// The checks; empty where no credential was shown that may see them.
     pub checks: Vec<Check>,
 }
 

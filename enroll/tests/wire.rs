@@ -128,6 +128,31 @@ fn unknown_attributes_are_skipped() {
 }
 
 #[test]
+fn other_servers_lists_and_templates_are_understood() {
+    let read = |hex: &str| CsrAttrs::read(&data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap());
+    // RFC 7030 §4.5.2 as it stands there: the extension request has an object identifier for a list.
+    let rfc7030 = "304106092a864886f70d010907301206072a8648ce3d0201310706052b81040022301606092a8648\
+        86f70d01090e310906072b06010101011606082a8648ce3d040303";
+    let (key, usages) = (Some(KeyKind::P384), Vec::new());
+    assert_eq!(read(rfc7030).unwrap(), CsrAttrs { key, usages, binding: true });
+
+    // The template of RFC 9908 §3.4, a subject and an extension without values in it, behind a list
+    // that wants something else and has to be ignored (§4).
+    let rfc9908 = "3081c806092a864886f70d010907301206072a8648ce3d0201310706052b810400223081a6060b2a\
+        864886f70d010910023d318196308193020100302c310730050603550403310f300d060355040b0c\
+        066d79446570743110300e060355040b0c076d7947726f7570a015301306072a8648ce3d02010608\
+        2a8648ce3d030107a1493047060b2a864886f70d010910023e31383036301d0603551d1104163014\
+        82107777772e6d795365727665722e636f6d8700300e0603551d0f0101ff04040302038830050603\
+        551d25";
+    let (key, usages) = (Some(KeyKind::P256), Vec::new());
+    assert_eq!(read(rfc9908).unwrap(), CsrAttrs { key, usages, binding: false });
+    // Another version of it is an attribute that is not known, and the list counts.
+    let later = rfc9908.replace("020100302c", "020101302c");
+    assert_ne!(later, rfc9908);
+    assert_eq!(read(&later).unwrap().key, Some(KeyKind::P384));
+}
+
+#[test]
 fn a_pkcs7_with_an_indefinite_length_gets_its_own_sentence() {
     let inner = certs_only::write(&[&leaf(1)]).unwrap();
     let contents = &inner[4..];

@@ -191,6 +191,9 @@ rules! {
          again with a new key";
     DOOR_CLOSED = "door-closed",
         "this way in is closed: ask the operator to open the door";
+    DOOR_REMOVED = "door-removed",
+        "the door by which this device came in was removed, and its demands with it: ask the \
+         operator to set one of that name again";
     NOT_ALLOWED = "not-allowed",
         "the serial number is not on the allow-list of this maker's door: ask the operator to \
          add it";
@@ -208,6 +211,9 @@ rules! {
     TOKEN_OTHER_SERIAL = "token-other-serial",
         "the join token is not for this device: ask the operator for one that names its serial \
          number";
+    TOKEN_AMBIGUOUS = "token-ambiguous",
+        "several devices have the serial number that the join token names: ask the operator for \
+         one that names maker and model too";
     KEY_COMPROMISED = "key-compromised",
         "this key was revoked as compromised: make a new key";
     KEY_OF_ANOTHER = "key-of-another",

@@ -12,7 +12,9 @@ pub enum DeviceName {
     Id(DeviceId),
     /// The first hex digits of one (6 to 31, dashes left out, lower case).
     Prefix(String),
-    /// `serial:S` or `serial:MAKER/MODEL/S`.
+    /// `serial:S`, or with two slashes or more `serial:MAKER/MODEL/S`, where all behind the second
+    /// slash is the serial number. One that has two slashes itself is therefore named in full, with
+    /// maker and model empty where they are: `serial://A/B/C`.
     Serial {
         /// Maker and model, where they were said; an absent part is the empty string.
         of: Option<(String, String)>,
@@ -39,15 +41,22 @@ impl DeviceName {
 
     fn parse_serial(rest: &str) -> Option<Self> {
         let parts: Vec<&str> = rest.splitn(3, '/').collect();
-        match parts.as_slice() {
-            [serial] if !serial.is_empty() => {
-                Some(Self::Serial { of: None, serial: (*serial).to_owned() })
-            }
-            [maker, model, serial] if !serial.is_empty() => Some(Self::Serial {
-                of: Some(((*maker).to_owned(), (*model).to_owned())),
-                serial: (*serial).to_owned(),
-            }),
-            _ => None,
+        let (of, serial) = match parts.as_slice() {
+            [maker, model, serial] => (Some(((*maker).to_owned(), (*model).to_owned())), *serial),
+            _ => (None, rest),
+        };
+        (!serial.is_empty()).then(|| Self::Serial { of, serial: serial.to_owned() })
+    }
+
+    /// The name by which every verb finds a device with these identifiers, the short one where
+    /// that can mean it; `None` without a serial number.
+    #[must_use]
+    pub fn for_serial(maker: &str, model: &str, serial: &str) -> Option<String> {
+        let full = !maker.is_empty() || serial.matches('/').count() > 1;
+        match (serial, full) {
+            ("", _) => None,
+            (_, true) => Some(format!("serial:{maker}/{model}/{serial}")),
+            (_, false) => Some(format!("serial:{serial}")),
         }
     }
 }
@@ -91,5 +100,38 @@ mod tests {
         );
         assert_eq!(DeviceName::parse("0190a"), None);
         assert_eq!(DeviceName::parse("pump-7"), None);
+    }
+
+    #[test]
+    fn two_slashes_say_maker_and_model_and_fewer_are_of_the_serial_number() {
+        let short = |s: &str| Some(DeviceName::Serial { of: None, serial: s.into() });
+        let full = |maker: &str, model: &str, s: &str| {
+            Some(DeviceName::Serial { of: Some((maker.into(), model.into())), serial: s.into() })
+        };
+        assert_eq!(DeviceName::parse("serial:S/1"), short("S/1"));
+        assert_eq!(DeviceName::parse("serial:/"), short("/"));
+        assert_eq!(DeviceName::parse("serial:A/B/C"), full("A", "B", "C"));
+        assert_eq!(DeviceName::parse("serial://A/B/C"), full("", "", "A/B/C"));
+        assert_eq!(DeviceName::parse("serial:"), None);
+        assert_eq!(DeviceName::parse("serial:A/B/"), None);
+    }
+
+    #[test]
+    fn the_name_that_is_shown_is_read_as_the_device() {
+        for (maker, model, serial) in [
+            ("", "", "S1"),
+            ("", "P7", "S/1"),
+            ("", "P7", "A/B/C"),
+            ("acme", "", "S1"),
+            ("acme", "M1", "A/B/C"),
+        ] {
+            let name = DeviceName::for_serial(maker, model, serial).unwrap();
+            let Some(DeviceName::Serial { of, serial: read }) = DeviceName::parse(&name) else {
+                panic!("{name}")
+            };
+            assert_eq!(read, serial);
+            assert!(of.is_none_or(|of| of == (maker.to_owned(), model.to_owned())), "{name}");
+        }
+        assert_eq!(DeviceName::for_serial("acme", "M1", ""), None);
     }
 }

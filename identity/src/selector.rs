@@ -196,8 +196,8 @@ pub trait Members {
 }
 
 /// The members of a device, as `device list --json` names them. What ends with a dot stands for
-/// all names that begin so.
-pub const DEVICE_MEMBERS: [&str; 13] = [
+/// all names that begin so. Those in [`LEAF_MEMBERS`] are of its leaves, and the host knows them.
+pub const DEVICE_MEMBERS: [&str; 18] = [
     "id",
     "standing",
     "assurance",
@@ -210,8 +210,16 @@ pub const DEVICE_MEMBERS: [&str; 13] = [
     "born",
     "enrolled",
     "generation",
+    "ek_digest",
+    "mark",
+    "version",
+    "weak_detection",
+    "leaf.",
     "meta.",
 ];
+
+/// Members of a device that only its leaves tell.
+pub const LEAF_MEMBERS: [&str; 2] = ["weak_detection", "leaf."];
 
 impl Members for Device {
     fn member(&self, name: &str) -> Option<Value<'_>> {
@@ -231,6 +239,9 @@ impl Members for Device {
             "born" => own(rfc3339(self.born)),
             "enrolled" => own(rfc3339(self.enrolled?)),
             "generation" => Value::Number(self.generation.into()),
+            "ek_digest" => text(said.ek_digest.as_deref()?),
+            "mark" => text(self.mark.as_deref()?),
+            "version" => Value::Number(i64::try_from(self.version).unwrap_or(i64::MAX)),
             other => text(said.meta.get(other.strip_prefix("meta.")?)?),
         })
     }
@@ -251,10 +262,8 @@ impl Selector {
     /// # Errors
     /// A [`Defect`] that names the unknown member and all known ones.
     pub fn check(self, known: &[&str]) -> Result<Self, Defect> {
-        let is_known = |name: &str| {
-            known.iter().any(|k| *k == name || (k.ends_with('.') && name.starts_with(k)))
-        };
-        let Some(unknown) = self.expr.members().into_iter().find(|name| !is_known(name)) else {
+        let unknown = self.expr.members().into_iter().find(|name| !is_among(name, known));
+        let Some(unknown) = unknown else {
             return Ok(self);
         };
         let shown: Vec<String> = known
@@ -264,6 +273,12 @@ impl Selector {
         let sentence =
             format!("there is no member `{unknown}`: the members are {}", shown.join(", "));
         Err(Defect::new("selector-member", sentence))
+    }
+
+    /// Whether it asks for one of these members, named as in [`Selector::check`].
+    #[must_use]
+    pub fn asks_for(&self, members: &[&str]) -> bool {
+        self.expr.members().into_iter().any(|name| is_among(name, members))
     }
 
     /// Whether it holds for `whom`.
@@ -276,6 +291,10 @@ impl Selector {
     pub const fn expr(&self) -> &Expr {
         &self.expr
     }
+}
+
+fn is_among(name: &str, known: &[&str]) -> bool {
+    known.iter().any(|k| *k == name || (k.ends_with('.') && name.starts_with(k)))
 }
 
 impl Expr {

@@ -6,7 +6,8 @@ use crate::failure::Outcome;
 use crate::home;
 use crate::output::{self, Color, Paint};
 use crate::rest::Rest;
-use clap::{Args, ValueHint};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, ValueHint};
 use serde::Serialize;
 use std::ffi::OsString;
 use std::io::IsTerminal;
@@ -19,7 +20,8 @@ pub(crate) struct Everywhere {
     /// Print one JSON value instead of a table.
     #[arg(long, global = true)]
     json: bool,
-    /// The operator credential to use [default: HOME/operator.toml].
+    /// The operator credential to use [default: HOME/operator.toml; what `--home` names goes before
+    /// the variable].
     #[arg(long = "as", value_name = "FILE", value_hint = ValueHint::FilePath, global = true, env = "MUSTER_OPERATOR")]
     #[arg(hide_env_values = true)]
     credential: Option<OsString>,
@@ -37,6 +39,18 @@ impl Everywhere {
     /// Colours of stderr, where failures are told.
     pub(crate) fn paint_errors(&self) -> Paint {
         Paint::decide(self.color, std::io::stderr().is_terminal())
+    }
+
+    /// What was typed goes before what the environment says: `--home DIR` names a server, and a
+    /// credential of another one that a shell still has in `$MUSTER_OPERATOR` must not answer for it.
+    pub(crate) fn prefer_typed(mut self, typed: &ArgMatches) -> Self {
+        let from = |id| typed.value_source(id);
+        if from("home") == Some(ValueSource::CommandLine)
+            && from("credential") == Some(ValueSource::EnvVariable)
+        {
+            self.credential = None;
+        }
+        self
     }
 
     /// Resolves what was left out.

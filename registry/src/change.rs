@@ -198,9 +198,9 @@ pub enum Change {
         /// Its value; `None` takes the setting away.
         value: Option<String>,
     },
-    /// An operator as it shall be, new or not; the name names it.
+    /// A new operator. Clashes where its name or its id is taken.
     OperatorSet(Operator),
-    /// An operator goes, by its name.
+    /// An operator goes, by its name. Clashes where it is the last admin.
     OperatorRemoved(String),
     /// A sink as it shall be, new or not; the name names it.
     SinkSet(Sink),
@@ -325,6 +325,8 @@ pub enum Clash {
     /// What shall be new exists: a device with this UUID or these identifiers, a realm, a token, an
     /// operator, a first use.
     Exists,
+    /// The last admin stays, since nobody could make another one.
+    LastAdmin,
     /// What shall change does not exist: a realm, a device, a credential, a token, a door.
     Missing,
     /// The authority has changed since.
@@ -339,6 +341,7 @@ impl fmt::Display for Clash {
             Self::SerialKnown => "the certificate serial number is taken",
             Self::TokenSpent => "the token has no use left",
             Self::Exists => "it exists already",
+            Self::LastAdmin => "it is the last admin",
             Self::Missing => "it does not exist",
             Self::AuthorityState => "the authority has changed since this was decided",
         })

@@ -5,14 +5,16 @@
 
 mod world;
 
-use identity::credential::{Reason, Revocation};
+use identity::credential::{Credential, Reason, Requester, Revocation};
 use identity::device::{GroupName, Standing};
 use identity::name::DeviceName;
+use identity::token::TokenId;
 use identity::{Serial, UnixTime};
 
 use ledger::{Class, Payload};
 use registry::roll::fingerprint;
-use registry::{Change, Clash, CommitError, DeviceFilter, Draft, Fate, RealmKey, Stretch};
+use registry::{Change, Clash, CommitError, DeviceFilter, Draft, Fate, Operator};
+use registry::{RealmKey, Role, Stretch};
 use std::collections::BTreeSet;
 use world::{REALM, World, born, credential, device, draft, id, issuer, key, now, realm, token};
 
@@ -69,6 +71,33 @@ fn serials_of_two_makers_do_not_collide() {
     assert_eq!(named("serial:acme/pump/S1"), vec![id(2)]);
     assert_eq!(named(&id(1).to_string()), vec![id(1)]);
     assert_eq!(named(&id(1).to_string()[..33]), vec![id(1)]);
+}
+
+#[test]
+fn a_makers_certificate_brings_in_one_device_and_finds_it_again() {
+    let world = World::new();
+    let joins = |n: u32, maker: &str, nth: u32| {
+        let mut made = device(n);
+        made.identifiers.maker = maker.into();
+        // The certificate of the first one is shown each time.
+        let requester = Requester::key(&key(1, 0));
+        let leaf = Credential { closes: true, requester, ..credential(n, 1, nth) };
+        let (device, expected, supersedes, token) = (made, None, vec![], None);
+        Change::Leafed { device, expected, leaf, due: None, supersedes, token }
+    };
+    let shown = Requester::key(&key(1, 0));
+    let found = || world.registry.device_by_idevid(REALM, &shown).unwrap().map(|d| d.id);
+    assert_eq!(found(), None);
+
+    world.commit(joins(1, "acme", 0)).unwrap();
+
+    assert_eq!(found(), Some(id(1)));
+    assert_eq!(world.clash(joins(2, "bolt", 1)), Clash::KeyKnown);
+    assert_eq!(world.registry.device_by_idevid(RealmKey(2), &shown).unwrap(), None);
+    // A birth certificate of ours is found by its key in the roll.
+    world.commit(joins(3, "", 2)).unwrap();
+    assert_eq!(found(), Some(id(1)));
+    world.audit();
 }
 
 #[test]
@@ -462,6 +491,30 @@ fn an_entry_without_a_change_is_written_and_a_note_makes_none() {
     );
     world.registry.note_wait(REALM, "crl", b"number", None).unwrap();
     assert_eq!(world.registry.noted(REALM, "crl", b"number").unwrap(), None);
+}
+
+#[test]
+fn the_last_admin_stays_also_where_two_go_at_once_and_a_name_is_given_once() {
+    let world = World::new();
+    let operator = |name: &str, id: &str, role| {
+        let id = TokenId::parse(id).unwrap();
+        Change::OperatorSet(Operator { name: name.into(), role, digest: [4; 32], made: now(), id })
+    };
+    let (ada, kim) = ("aaaaaaaaaaaaaaaa", "kkkkkkkkkkkkkkkk");
+    world.commit(operator("ada", ada, Role::Admin)).unwrap();
+    world.commit(operator("kim", kim, Role::Admin)).unwrap();
+    assert_eq!(world.clash(operator("kim", "xxxxxxxxxxxxxxxx", Role::Viewer)), Clash::Exists);
+    assert_eq!(world.clash(operator("eve", kim, Role::Viewer)), Clash::Exists);
+
+    let gone = |name: &str| Change::OperatorRemoved(name.to_owned());
+    assert_eq!(world.clash(Change::Batch(vec![gone("ada"), gone("kim")])), Clash::LastAdmin);
+    world.commit(gone("ada")).unwrap();
+    assert_eq!(world.clash(gone("kim")), Clash::LastAdmin);
+    assert_eq!(world.clash(gone("ada")), Clash::Missing);
+
+    world.commit(operator("eve", ada, Role::Admin)).unwrap();
+    world.commit(gone("kim")).unwrap();
+    world.audit();
 }
 
 #[test]

@@ -134,9 +134,13 @@ impl RealmState {
         let roles = [Role::Operations, Role::Birth, Role::Service];
         let mut all: Vec<_> = roles.into_iter().flat_map(|role| self.counting(role)).collect();
         // OpenSSL climbs to the first issuer that fits, and at a root that it does not believe it
-        // is at an end: what leads further stands before.
-        all.extend(self.live_crosses());
+        // is at an end: what leads from the newest root to an older one stands before.
+        let bridges = self.bridges();
+        let back = self.live_crosses().filter(|c| bridges.iter().all(|b| b.der() != c.der()));
+        let back: Vec<_> = back.collect();
+        all.extend(bridges);
         all.extend(self.counting(Role::Root));
+        all.extend(back);
         all
     }
 

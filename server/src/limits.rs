@@ -23,6 +23,11 @@ pub const PUBLIC_CONNECTIONS_MAX: usize = 4096;
 /// reader that does not read goes away. Nobody there proves anything, so nothing else ends it.
 pub const PUBLIC_LIFETIME: Duration = Duration::from_secs(300);
 
+/// Connections that one address has at the public port: a quarter of them, so that no address can
+/// take them all. A whole site behind one address fetches its CRLs over a few; beyond these its
+/// oldest connection makes room for its newest.
+pub const PUBLIC_PER_ADDRESS_MAX: usize = 1024;
+
 /// Tiles that are read from the database at once; each takes a reader of its pool for some 100 µs.
 pub const PUBLIC_READS_MAX: usize = 4;
 
@@ -33,6 +38,11 @@ pub const OCSP_OCTETS_MAX: usize = 4096;
 /// thousand devices behind one address handshakes in a millisecond each and never has so many open
 /// at once; who has more is slow on purpose, and their oldest makes room for the newest.
 pub const STRANGERS_PER_ADDRESS_MAX: usize = 256;
+
+/// How long a connection of the device and the operator port lives that has proved nothing:
+/// handshake, header, body and answer of the slowest link below have a minute, and twice that is
+/// for a second request. Without it many addresses together could hold every place for good.
+pub const STRANGER_LIFETIME: Duration = Duration::from_secs(120);
 
 /// Requests that strangers of one address may make at once (a burst), before the rate below binds.
 pub const STRANGER_BURST: u32 = 40;

@@ -1,11 +1,17 @@
 //! Structured logs on standard error: for people where a terminal is, else one JSON object a line.
 //! What is logged names devices, certificates and reasons; secrets have no `Display` and cannot be.
 
+use crate::home::config::Log;
 use serde::Deserialize;
 use std::io::{IsTerminal, stderr};
+use std::sync::OnceLock;
 use tracing::level_filters::LevelFilter;
-use tracing::subscriber::SetGlobalDefaultError;
-use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{Registry, fmt, reload};
+
+/// How much is said by the process's log, where we began it.
+static SAID: OnceLock<reload::Handle<LevelFilter, Registry>> = OnceLock::new();
 
 /// How much is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -57,19 +63,34 @@ impl From<Level> for LevelFilter {
     }
 }
 
-/// Begins to log, for the whole process.
+/// Begins to log, for the whole process: as much as was typed, else what the file says.
 ///
 /// # Errors
 /// Where somebody else has begun already, as two servers of one test do; their log then has both.
-pub fn begin(level: Level, format: Format) -> Result<(), SetGlobalDefaultError> {
-    let terminal = stderr().is_terminal();
-    let people = format.is_for_people();
-    let base = fmt().with_max_level(LevelFilter::from(level)).with_writer(stderr);
-    if people {
-        let human = base.with_ansi(terminal).with_target(false).compact().finish();
-        tracing::subscriber::set_global_default(human)
+pub fn begin(typed: Option<Level>, file: &Log) -> Result<(), TryInitError> {
+    let (terminal, format) = (stderr().is_terminal(), file.format);
+    let level = typed.unwrap_or(file.level);
+    let (filter, said) = reload::Layer::new(LevelFilter::from(level));
+    let log = tracing_subscriber::registry().with(filter);
+    let lines = fmt::layer().with_writer(stderr);
+    if format.is_for_people() {
+        log.with(lines.with_ansi(terminal).with_target(false).compact()).try_init()?;
     } else {
-        let json = base.json().flatten_event(true).with_current_span(false).with_span_list(false);
-        tracing::subscriber::set_global_default(json.finish())
+        let json = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
+        log.with(json).try_init()?;
+    }
+    // What was typed goes before the file, also before what stands in it later.
+    if typed.is_none() {
+        // Nobody else has begun, so nobody else has set it.
+        let _first = SAID.set(said);
+    }
+    Ok(())
+}
+
+/// Says more or less from now on; nothing changes where the log is somebody else's.
+pub fn say(level: Level) {
+    let changed = SAID.get().map(|said| said.reload(LevelFilter::from(level)));
+    if let Some(Err(error)) = changed {
+        tracing::error!("the level of the log was not changed: {error}");
     }
 }

@@ -122,7 +122,8 @@ pub struct Facts<'a> {
     /// The profile of the leaf.
     pub profile: &'a Profile,
     /// The device that the ask resolves to: the one that the certificate names; of a maker's
-    /// certificate the one with its maker, model and serial number; of a token with a serial number
+    /// certificate the one that joined with its key before, whatever its door is called now, or
+    /// else the one with its maker, model and serial number; of a token with a serial number
     /// the one with that, and of one without the one that the CSR's key is known for, or else the
     /// one whose serial number the CSR claims.
     pub device: Option<Device>,
@@ -138,6 +139,9 @@ pub struct Facts<'a> {
     pub key: KeyFacts,
     /// The record of the token that was shown.
     pub token: Option<Token>,
+    /// Whether several devices have the serial number that the token names; `device` is then
+    /// `None`, unless the CSR's key says which.
+    pub namesakes: bool,
     /// A UUID for a device that does not exist yet.
     pub fresh: DeviceId,
 }

@@ -171,6 +171,11 @@ impl<'a> Case<'a> {
         if way == Way::Join && !door.is_some_and(|d| d.open && self.fits(d)) {
             return denied(RuleId::DOOR_CLOSED);
         }
+        // What the door demanded, and the profile that it gave, went with it: nothing else may be
+        // put in its place by chance.
+        if door.is_none() && self.facts.device.as_ref().is_some_and(|d| d.door.is_some()) {
+            return denied(RuleId::DOOR_REMOVED);
+        }
         if let Some(key) = door.filter(|_| way == Way::Join).and_then(|d| d.receipt.as_deref()) {
             self.receipted(key)?;
         }
@@ -213,7 +218,12 @@ impl<'a> Case<'a> {
     ) -> Result<Identifiers, Refusal> {
         let claimed = self.ask.csr.claims().check().map_err(unreadable)?;
         let shown = match source {
-            Source::Maker(identifiers) => (*identifiers).clone(),
+            // Maker and model are the door's word for its devices and not the certificate's: a
+            // device that is known by its key keeps those that it came with.
+            Source::Maker(identifiers) => match device {
+                Some(_) => Identifiers { model: String::new(), ..(*identifiers).clone() },
+                None => (*identifiers).clone(),
+            },
             Source::Token(token) => self.vouched(token, device, &claimed)?,
             Source::Birth(_) | Source::Leaf(_) => Identifiers::default(),
         };
@@ -242,6 +252,9 @@ impl<'a> Case<'a> {
                 _ => Ok(claimed.clone()),
             };
         };
+        if self.facts.namesakes && device.is_none() {
+            return denied(RuleId::TOKEN_AMBIGUOUS);
+        }
         let (of, named) = named(serial);
         let other_claim = !claimed.serial.is_empty() && claimed.serial != named.serial;
         let other_device = device.map(|d| &d.identifiers).is_some_and(|i| {

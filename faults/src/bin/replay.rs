@@ -10,7 +10,7 @@ use faults::disk::trouble::{Kind, Trouble};
 use faults::disk::vfs;
 use faults::power::cuts::{Look, Seen, explore};
 use faults::power::reference::scratch;
-use faults::power::{Recorded, record, series, trouble};
+use faults::power::{Recorded, kinds, record, trouble};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -68,7 +68,7 @@ fn run(typed: &Typed) -> Result<(), Failure> {
 
 /// Every kind of change must have been made, or nothing was said about it.
 fn complete(recorded: &Recorded) -> Result<(), Failure> {
-    match series::KINDS.iter().find(|kind| !recorded.kinds.contains_key(kind)) {
+    match kinds::KINDS.iter().find(|kind| !recorded.kinds.contains_key(kind)) {
         None => Ok(()),
         Some(kind) => Err(format!("{kind:?} never happened as it should").into()),
     }

@@ -18,20 +18,25 @@ use std::sync::Arc;
 
 /// A private key, as it is shown in a handshake and as it signs.
 pub struct Key {
-    pkcs8: Vec<u8>,
+    pub(crate) pkcs8: Vec<u8>,
     signer: SoftwareKey,
 }
 
 impl Key {
-    fn make() -> Result<Arc<Self>, Failure> {
+    pub(crate) fn make() -> Result<Arc<Self>, Failure> {
         let kind = &ECDSA_P256_SHA256_ASN1_SIGNING;
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(kind, &SystemRandom::new())?.as_ref().to_vec();
         let signer = SoftwareKey::from_pkcs8(&pkcs8).map_err(|e| e.to_string())?;
         Ok(Arc::new(Self { pkcs8, signer }))
     }
 
-    fn request(&self, serial_number: Option<&str>) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn request(&self, serial_number: Option<&str>) -> Result<Vec<u8>, Failure> {
         Ok(request::make(&self.signer, &Wish { serial_number, ..Wish::default() })?)
+    }
+
+    /// What signs with it.
+    pub(crate) const fn signer(&self) -> &SoftwareKey {
+        &self.signer
     }
 
     fn hash(&self) -> SpkiHash {

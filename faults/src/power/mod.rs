@@ -2,6 +2,8 @@
 //! power at its every sync, and [`trouble`] repeats it on a disk that is full or does not sync.
 
 pub mod cuts;
+pub mod kinds;
+mod made;
 pub mod reference;
 pub mod series;
 pub mod trouble;
@@ -11,9 +13,10 @@ use crate::dice::Dice;
 use crate::disk::image::Image;
 use crate::disk::tape::{Event, Name};
 use crate::disk::vfs;
+use kinds::{Job, Kind, Task};
 use reference::{Reference, State};
 use registry::{CommitError, Options, Registry};
-use series::{Job, Kind, Series, Task};
+use series::Series;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc::{Sender, channel};

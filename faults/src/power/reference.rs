@@ -1,6 +1,6 @@
 //! The same history on a disk without trouble: it says what must be there.
 
-use super::series::{Job, Task};
+use super::kinds::{Job, Task};
 use crate::Failure;
 use crate::audit::{self, Digest};
 use crate::disk::vfs;

@@ -1,173 +1,28 @@
 //! A history to be interrupted: every kind of change once, then any of them in any order.
 
+use super::kinds::Kind::*;
+use super::kinds::{Job, Kind, LIFE, SCRIPT, Task};
+use super::made::{device, founded, id, issuer, key, moment, serial};
 use crate::Failure;
 use crate::dice::Dice;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use identity::authority::{Authority, AuthorityState, KeyId, Role as AuthorityRole};
+use identity::authority::{Authority, AuthorityState, Role as AuthorityRole};
 use identity::credential::Requester;
 use identity::door::{Door, DoorKind, MakerRule, SerialPlace};
 use identity::key::{SoftwareKey, sha256};
 use identity::profile::Profile;
 use identity::token::{Token, TokenId};
 use identity::{
-    Assurance, Certificate, Credential, CredentialKind, Device, DeviceId, GroupName, Identifiers,
-    Outside, RealmName, Reason, Serial, SpkiHash, Standing, UnixTime,
+    Assurance, Certificate, Credential, CredentialKind, GroupName, Outside, Reason, SpkiHash,
+    Standing,
 };
 use ledger::{Class, Payload};
-use registry::{Change, Draft, Fate, Operator, Realm, RealmKey, Registry, Role};
+use registry::{Change, Draft, Fate, Operator, RealmKey, Registry, Role};
 use std::collections::BTreeSet;
 
 /// The realm in which most of it happens.
 pub const REALM: RealmKey = RealmKey(1);
-
-/// Something for the writer to do.
-#[derive(Clone, Debug)]
-pub struct Job {
-    /// In which realm.
-    pub realm: RealmKey,
-    /// Of which kind.
-    pub kind: Kind,
-    /// What.
-    pub what: Task,
-}
-
-/// What the writer can be asked for.
-#[derive(Clone, Debug)]
-pub enum Task {
-    /// A change and its entry.
-    Change(Box<Change>, Draft),
-    /// A note.
-    Note(Vec<u8>, Option<Vec<u8>>),
-}
-
-/// Every kind of thing that the writer does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[expect(missing_docs, reason = "named as the changes are")]
-pub enum Kind {
-    Found,
-    AuthorityMade,
-    AuthorityRetiring,
-    Born,
-    Reborn,
-    Leafed,
-    LeafedByToken,
-    Used,
-    Held,
-    Unheld,
-    Kept,
-    Retired,
-    Revoked,
-    Compromised,
-    Grouped,
-    Marked,
-    TokenMade,
-    TokenRevoked,
-    DoorSet,
-    DoorRemoved,
-    ProfileSet,
-    SettingSet,
-    SettingUnset,
-    OperatorSet,
-    OperatorRemoved,
-    Batch,
-    BatchThatClashes,
-    Nothing,
-    Noted,
-    Unnoted,
-}
-
-use Kind::*;
-
-/// Each kind at least once, in an order in which it can succeed.
-const SCRIPT: [Kind; 39] = [
-    Found,
-    AuthorityMade,
-    AuthorityRetiring,
-    Born,
-    Born,
-    Born,
-    Born,
-    Leafed,
-    Leafed,
-    Leafed,
-    Used,
-    Leafed,
-    Used,
-    Held,
-    Unheld,
-    Kept,
-    Unheld,
-    Grouped,
-    Marked,
-    TokenMade,
-    LeafedByToken,
-    TokenRevoked,
-    DoorSet,
-    DoorRemoved,
-    DoorSet,
-    ProfileSet,
-    SettingSet,
-    SettingUnset,
-    OperatorSet,
-    OperatorRemoved,
-    Batch,
-    BatchThatClashes,
-    Nothing,
-    Noted,
-    Unnoted,
-    Reborn,
-    Revoked,
-    Retired,
-    Compromised,
-];
-
-/// Every kind.
-pub const KINDS: &[Kind] = &SCRIPT;
-
-/// What happens most in a fleet, and the rest now and then.
-const LIFE: [Kind; 40] = [
-    Found,
-    AuthorityMade,
-    AuthorityRetiring,
-    Born,
-    Born,
-    Born,
-    Born,
-    Reborn,
-    Leafed,
-    Leafed,
-    Leafed,
-    Leafed,
-    Leafed,
-    LeafedByToken,
-    LeafedByToken,
-    Used,
-    Used,
-    Used,
-    Held,
-    Unheld,
-    Unheld,
-    Kept,
-    Retired,
-    Revoked,
-    Compromised,
-    Grouped,
-    Marked,
-    TokenMade,
-    TokenRevoked,
-    DoorSet,
-    DoorRemoved,
-    ProfileSet,
-    SettingSet,
-    OperatorSet,
-    Batch,
-    BatchThatClashes,
-    Nothing,
-    Noted,
-    Noted,
-    Unnoted,
-];
 
 /// The history, as far as it was asked for.
 pub struct Series {
@@ -482,68 +337,4 @@ fn setting(value: Option<String>) -> Change {
 fn groups(dice: &mut Dice) -> BTreeSet<GroupName> {
     let names = ["north", "south", "pumps"].into_iter().filter(|_| dice.once_in(2));
     names.filter_map(GroupName::parse).collect()
-}
-
-fn founded(key: RealmKey) -> Realm {
-    let id = sha256(&[&key.0.to_be_bytes()])[..16].try_into().unwrap_or([0; 16]);
-    let named = match key {
-        REALM => Some(RealmName::default_realm()),
-        _ => RealmName::parse(&format!("realm-{}", key.0)),
-    };
-    Realm {
-        key,
-        name: named.unwrap_or_else(RealmName::default_realm),
-        id,
-        origin: format!("00000000-0000-7000-8000-{:012}.muster.invalid/ledger/1", key.0),
-        founded: moment(0),
-    }
-}
-
-fn moment(n: u64) -> UnixTime {
-    UnixTime::from_secs(1_800_000_000 + n)
-}
-
-fn chance(n: u64, more: u64) -> [u8; 10] {
-    let mut chance = [0; 10];
-    chance.copy_from_slice(&sha256(&[&n.to_be_bytes(), &more.to_be_bytes()])[..10]);
-    chance
-}
-
-fn id(n: u64) -> DeviceId {
-    DeviceId::new(UnixTime::from_secs(1_700_000_000).plus_secs(n % 1_000_000), chance(n, 0))
-}
-
-fn key(n: u64, generation: u32) -> SpkiHash {
-    SpkiHash::from_octets(sha256(&[b"key", &n.to_be_bytes(), &generation.to_be_bytes()]))
-}
-
-fn serial(count: u64, chance_of: u64) -> Serial {
-    Serial::new(moment(count), chance(chance_of, 1))
-}
-
-fn issuer() -> KeyId {
-    // 20 octets are always one.
-    KeyId::from_octets(&[9; 20]).unwrap_or_else(|| unreachable!())
-}
-
-fn device(n: u64) -> Device {
-    Device {
-        id: id(n),
-        standing: Standing::Born,
-        assurance: Assurance::Certified,
-        identifiers: Identifiers {
-            model: "pump".into(),
-            serial: format!("S{n}"),
-            macs: ["00:11:22:33:44:55".to_owned()].into(),
-            meta: [("plant".to_owned(), "7".to_owned())].into(),
-            ..Identifiers::default()
-        },
-        groups: BTreeSet::new(),
-        version: 1,
-        generation: 0,
-        born: moment(n),
-        enrolled: None,
-        mark: None,
-        door: None,
-    }
 }

@@ -5,8 +5,9 @@
 //! of it, leave what was called durable and whole changes only.
 
 use super::cuts::{self, Look, Seen};
+use super::kinds::Job;
 use super::reference::{Reference, scratch};
-use super::series::{Job, Series};
+use super::series::Series;
 use super::{Answer, ask};
 use crate::Failure;
 use crate::audit;

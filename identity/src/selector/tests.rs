@@ -119,7 +119,9 @@ fn an_unknown_member_is_refused_with_the_list_of_known_ones() {
     let defect = refused(r#"standing == "born" && !(modle == "P7")"#);
     assert_eq!(defect.name, "selector-member");
     assert!(defect.sentence.starts_with("there is no member `modle`: the members are id, "));
-    assert!(defect.sentence.ends_with("generation, meta.KEY"));
+    assert!(
+        defect.sentence.ends_with("ek_digest, mark, version, weak_detection, leaf.KEY, meta.KEY")
+    );
     refused("meta == 'x'");
     refused("model.x == 'x'");
 }
@@ -210,4 +212,11 @@ proptest! {
             selector.holds(&pump());
         }
     }
+}
+
+#[test]
+fn what_only_leaves_tell_is_known_by_name() {
+    let asks = |text: &str| Selector::parse(text).unwrap().asks_for(&LEAF_MEMBERS);
+    assert!(asks("leaf.not_after < '2027' && model == 'P7'") && asks("!weak_detection"));
+    assert!(!asks("version > 3 && meta.leaf == 'x'"));
 }

@@ -204,25 +204,34 @@ async fn many(
     if refused == 0 {
         return Ok(());
     }
-    Err(Failure::new(format!("{refused} of {} units were refused", summary.units)).next(format!(
-        "their `reason` is in `{}`; correct and type the same again",
-        path.display()
-    )))
+    Err(Failure::new(format!("{refused} of {} were refused", counted(summary.units))).next(
+        format!("their `reason` is in `{}`; correct and type the same again", path.display()),
+    ))
 }
 
 fn tell(summary: &Summary, path: &Path, paint: Paint) -> String {
     let Summary { units, skipped, issued, again, refused } = summary;
     let born = paint.good(&format!("{} born", issued + again + skipped));
     format!(
-        "{units} units: {born} ({issued} now, {} before), {refused} refused\n{}",
+        "{}: {born} ({issued} now, {} before), {refused} refused\n{}",
+        counted(*units),
         again + skipped,
         path.display()
     )
 }
 
+fn counted(units: u64) -> String {
+    if units == 1 { "1 unit".to_owned() } else { format!("{units} units") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_unit_is_one_unit() {
+        assert_eq!([counted(0), counted(1), counted(2)], ["0 units", "1 unit", "2 units"]);
+    }
 
     #[test]
     fn what_goes_into_every_unit_is_a_plain_address() {

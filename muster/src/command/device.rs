@@ -3,7 +3,7 @@
 mod bulk;
 mod erase;
 
-use super::words::{device, word};
+use super::words::{device, selector, word};
 use crate::failure::Outcome;
 use crate::output::Paint;
 use crate::rest::{Query, Rest};
@@ -18,6 +18,7 @@ use api::{
 };
 use bulk::{Deed, Many};
 use clap::{Args, Subcommand};
+use identity::name::DeviceName;
 use serde::Serialize;
 
 /// Devices: list and look at them, set them aside and let them back in, retire them, group them.
@@ -60,7 +61,7 @@ pub(crate) struct List {
     #[arg(long)]
     serial: Option<String>,
     /// Only those for which this holds, over the members of `device list --json`.
-    #[arg(long = "where", value_name = "SELECTOR")]
+    #[arg(long = "where", value_name = "SELECTOR", value_parser = selector)]
     selector: Option<String>,
     /// At most so many [default: all].
     #[arg(long, value_name = "N")]
@@ -309,13 +310,13 @@ const CERTIFICATES_SHOWN: usize = 16;
 
 fn table(rows: &[DeviceView], paint: Paint) -> String {
     let mut table =
-        Table::new(&["ID", "STANDING", "MODEL", "SERIAL", "GROUPS", "ASSURANCE", "LEAF ENDS"]);
+        Table::new(&["ID", "STANDING", "MODEL", "NAME", "GROUPS", "ASSURANCE", "LEAF ENDS"]);
     for device in rows {
         table.row([
             device.id.clone(),
             device.standing.to_string(),
             device.model.clone(),
-            maker_and_serial(device),
+            called(device),
             device.group.join(","),
             device.assurance.to_string(),
             device.leaf.as_ref().map(|l| l.not_after.clone()).unwrap_or_default(),
@@ -324,11 +325,9 @@ fn table(rows: &[DeviceView], paint: Paint) -> String {
     table.print(paint)
 }
 
-fn maker_and_serial(device: &DeviceView) -> String {
-    if device.maker.is_empty() {
-        return device.serial.clone();
-    }
-    format!("{}/{}", device.maker, device.serial)
+/// The device's name by its serial number, as every verb takes it.
+fn called(device: &DeviceView) -> String {
+    DeviceName::for_serial(&device.maker, &device.model, &device.serial).unwrap_or_default()
 }
 
 fn line(device: &DeviceView, _: Paint) -> String {
@@ -336,7 +335,7 @@ fn line(device: &DeviceView, _: Paint) -> String {
         [] => String::new(),
         named => format!(", in {}", named.join(", ")),
     };
-    format!("{} ({}) is {}{groups}", device.id, maker_and_serial(device), device.standing)
+    format!("{} ({}) is {}{groups}", device.id, called(device), device.standing)
 }
 
 fn sheet(device: &DeviceView, paint: Paint) -> String {

@@ -24,9 +24,11 @@ pub(crate) enum Door {
     /// Close a door at once: it refuses everybody, and nothing else changes.
     #[command(after_help = "Example:\n  muster door close acme")]
     Close(Named),
-    /// Remove a door; devices that came in there stay, and no new ones come.
+    /// Remove a door to which no device belongs.
     ///
-    /// Another door of that name is the same maker again, so that its serial numbers are too.
+    /// A device belongs to the door by which it last joined, until it is retired: its renewals go
+    /// by the profile and the demands of that door. To let nobody in any more, close it. Another
+    /// door of that name is the same maker again, so that its serial numbers are too.
     #[command(after_help = "Example:\n  muster door remove acme")]
     Remove(Named),
 }

@@ -10,6 +10,7 @@ mod completion;
 mod device;
 mod door;
 pub(crate) mod ledger;
+mod man;
 mod operator;
 mod profile;
 mod realm;
@@ -23,15 +24,15 @@ mod words;
 
 use crate::failure::{Failure, Outcome};
 use crate::session::{Everywhere, Session};
-use clap::{ColorChoice, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{ArgMatches, ColorChoice, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Identities for fleets of devices: from birth at the production line to the last renewal.
 ///
 /// `muster serve` on an empty directory makes a complete, safe system and runs it. All other verbs
-/// ask a running one over REST, with the operator credential that they find by `--as FILE`,
-/// `$MUSTER_OPERATOR`, or `HOME/operator.toml`. What others check without us works without a server
-/// (`receipt verify`, `ledger verify FILES` or `--url`), and so does what the root's key signs (`ca
-/// sign`, `ca crl`).
+/// ask a running one over REST, with the operator credential that they find by `--as FILE`, in the
+/// home of a typed `--home DIR`, by `$MUSTER_OPERATOR`, or as `HOME/operator.toml`. What others
+/// check without us works without a server (`receipt verify`, `ledger verify FILES` or `--url`), and
+/// so does what the root's key signs (`ca sign`, `ca crl`).
 ///
 /// HOME is `--home DIR`, or `$MUSTER_HOME`, or `/var/lib/muster` where there is one that you may
 /// read, or `./muster-home`.
@@ -76,6 +77,7 @@ enum Noun {
     #[command(subcommand)]
     Sink(sink::Sink),
     Completion(completion::Completion),
+    Man(man::Man),
     Demo(crate::demo::Demo),
     #[command(subcommand)]
     Bench(crate::bench::Bench),
@@ -84,10 +86,15 @@ enum Noun {
 /// Reads the command line; wrong usage ends the process with exit code 2.
 pub(crate) fn parse() -> Typed {
     let matches = tree().color(help_color()).get_matches();
-    Typed::from_arg_matches(&matches).unwrap_or_else(|e| e.exit())
+    Typed::read(&matches).unwrap_or_else(|e| e.exit())
 }
 
 impl Typed {
+    fn read(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let typed = Self::from_arg_matches(matches)?;
+        Ok(Self { everywhere: typed.everywhere.prefer_typed(matches), ..typed })
+    }
+
     /// Does what was typed.
     pub(crate) fn run(self) -> Outcome {
         let session = self.everywhere.open();
@@ -95,6 +102,7 @@ impl Typed {
             // These two bring their own runtime, or need none.
             Noun::Serve(serve) => serve::run(serve, &session),
             Noun::Completion(completion) => completion::run(&completion),
+            Noun::Man(man) => man::run(&man),
             Noun::Receipt(receipt) => receipt::run(&receipt, &session),
             Noun::Witness(witness) => witness::run(&witness, &session),
             Noun::Demo(demo) => many()?.block_on(crate::demo::run(demo, &session)),
@@ -129,6 +137,7 @@ async fn ask(noun: Noun, session: &Session) -> Outcome {
         Noun::Sink(sink) => sink::run(sink, session).await,
         Noun::Serve(_)
         | Noun::Completion(_)
+        | Noun::Man(_)
         | Noun::Receipt(_)
         | Noun::Witness(_)
         | Noun::Demo(_)
@@ -210,6 +219,25 @@ mod tests {
         let end = words.iter().position(|w| w == ">" || w == "|").unwrap_or(words.len());
         words.truncate(end);
         words
+    }
+
+    /// A typed line in a shell where `$MUSTER_OPERATOR` says `elsewhere.toml`.
+    fn typed(line: &str) -> Typed {
+        let tree = tree().mut_arg("credential", |arg| {
+            // No test may set a variable of its process, so it is read from another that is always
+            // set, and what it says does not matter.
+            arg.env("PATH")
+        });
+        Typed::read(&tree.try_get_matches_from(words(line)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_home_that_is_typed_goes_before_a_credential_of_the_environment() {
+        let at_home = |line| typed(line).everywhere.open().is_at_home();
+        assert!(!at_home("muster device list"));
+        assert!(at_home("muster device list --home other"));
+        assert!(at_home("muster --home other device list"));
+        assert!(!at_home("muster --home other device list --as mine.toml"));
     }
 
     #[test]

@@ -23,8 +23,8 @@ use server::log::Level;
 /// --root-recipient or to a passphrase that you type, or else to a random one that lies beside it
 /// in HOME/offline/: carry both away.
 ///
-/// SIGTERM stops it gracefully. SIGHUP reads the operator port's own certificate again; what else
-/// changes in muster.toml needs a new start.
+/// SIGTERM stops it gracefully. SIGHUP reads again the operator port's own certificate, the level of
+/// the log and the balancers that are believed; what else changes in muster.toml needs a new start.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   muster serve --home ./muster-home
@@ -114,7 +114,7 @@ fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
 fn start(options: ServeOptions, level: Option<Level>, session: &Session) -> Outcome {
     let config = server::serve::log_of(&options).map_err(Failure::new)?;
     // Somebody else logs already where two servers live in one process, which this one does not.
-    let _begun = server::log::begin(level.unwrap_or(config.level), config.format);
+    let _begun = server::log::begin(level, &config);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -107,7 +107,7 @@ fn log(said: &str) -> Outcome<(Origin, VerifierKey)> {
 fn serve(typed: &Serve, session: &Session) -> Outcome {
     let logs = typed.log.iter().map(|said| log(said)).collect::<Outcome<Vec<_>>>()?;
     let witness = host::Witness::open(&typed.state, typed.name.as_deref(), logs).map_err(failed)?;
-    let _begun = server::log::begin(server::log::Level::Info, server::log::Format::Auto);
+    let _begun = server::log::begin(None, &server::home::config::Log::default());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new(format!("cannot start: {e}")))?;
     runtime.block_on(until_stopped(Arc::new(witness), typed, session))

@@ -2,6 +2,7 @@
 
 use identity::UnixTime;
 use identity::name::DeviceName;
+use identity::selector::{DEVICE_MEMBERS, Selector};
 
 /// A value parser for an enum of `api` that has `ALL`, `as_str` and `FromStr`; `except` leaves out
 /// a word that exists and has no place there.
@@ -71,6 +72,13 @@ pub(super) fn device(text: &str) -> Result<String, String> {
     })
 }
 
+/// Reads a selector over the members of a device, and keeps it as it was typed: what the server would
+/// refuse is wrong usage here already.
+pub(super) fn selector(text: &str) -> Result<String, String> {
+    let read = Selector::parse(text).and_then(|selector| selector.check(&DEVICE_MEMBERS));
+    read.map(|_| text.to_owned()).map_err(|defect| defect.to_string())
+}
+
 /// Reads `KEY=VALUE`.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| format!("`{text}` is no KEY=VALUE"))?;
@@ -117,6 +125,14 @@ mod tests {
         for refused in ["", "01a20", "pump-7", "serial:"] {
             assert!(device(refused).is_err(), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_selector_is_read_before_anybody_is_asked() {
+        let good = "standing == \"enrolled\" && version > 3";
+        assert_eq!(selector(good).as_deref(), Ok(good));
+        assert!(selector("standing = 1").unwrap_err().contains("`==`"));
+        assert!(selector("colour == \"red\"").unwrap_err().contains("no member `colour`"));
     }
 
     #[test]

@@ -5,8 +5,9 @@ use super::answer::Answer;
 use crate::failure::{Failure, Outcome};
 use bytes::Bytes;
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Request, Uri};
+use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use identity::Certificate;
 use rustls::client::WebPkiServerVerifier;
@@ -161,12 +162,19 @@ impl Lane {
         self.0.ready().await.is_ok()
     }
 
+    /// Sends a request; its answer is still to be read, before the next one.
+    pub(super) async fn open(
+        &mut self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Box<dyn std::error::Error + Send + Sync>> {
+        Ok(self.0.send_request(request).await?)
+    }
+
     /// Sends a request and reads its whole answer.
     pub(super) async fn exchange(
         &mut self,
         request: Request<Full<Bytes>>,
     ) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
-        let response = self.0.send_request(request).await?;
-        Answer::read(response).await
+        Answer::read(self.open(request).await?).await
     }
 }

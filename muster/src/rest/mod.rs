@@ -4,10 +4,11 @@
 //! One [`Rest`] keeps its connections and gives a request the next idle one, so that a production
 //! run pays for a handshake once per lane. What may safely be sent twice is: reads, replacements,
 //! deletions, and posts, which carry an `Idempotency-Key`. [`dial`] opens connections, [`answer`]
-//! reads what comes back.
+//! reads what comes back, [`events`] what comes by itself.
 
 mod answer;
 mod dial;
+mod events;
 mod page;
 
 use crate::credential::OperatorFile;

@@ -6,6 +6,7 @@ use crate::roll::Counts;
 use crate::rows::{self, DEVICE_COLUMNS, REPORT_COLUMNS, millis};
 use crate::{ReadError, Registry, Report};
 use identity::UnixTime;
+use identity::credential::Requester;
 use identity::device::{Device, DeviceId, GroupName, Standing};
 use identity::name::DeviceName;
 use identity::text::from_hex;
@@ -106,6 +107,56 @@ impl Registry {
              AND maker = ?4 AND serial <> ''"
         );
         self.pool().read(|db| db.first(&sql, (realm.0, serial, model, maker), rows::device))
+    }
+
+    /// The device that this maker's certificate brought in, by who its key proved.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn device_by_idevid(
+        &self,
+        realm: RealmKey,
+        requester: &Requester,
+    ) -> Result<Option<Device>, ReadError> {
+        let which = "SELECT device FROM idevid WHERE realm = ?1 AND requester = ?2";
+        let sql = format!("SELECT {DEVICE_COLUMNS} FROM device WHERE realm = ?1 AND id = ?2");
+        self.pool().read(|db| {
+            let asked = (realm.0, requester.octets());
+            let id: Option<[u8; 16]> = db.first(which, asked, |row| row.get(0))?;
+            match id {
+                Some(id) => db.first(&sql, (realm.0, id), rows::device),
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// Whether a device that is not retired belongs to this door. Looks at every device where none
+    /// does: some tenths of a second for a million.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn has_devices_of_door(&self, realm: RealmKey, door: &str) -> Result<bool, ReadError> {
+        let sql = "SELECT 1 FROM device WHERE realm = ?1 AND door = ?2 AND standing <> 'retired' \
+            LIMIT 1";
+        self.pool().read(|db| Ok(db.first(sql, (realm.0, door), |_| Ok(()))?.is_some()))
+    }
+
+    /// A device of this maker, retired ones too, whose model is another than `model`. Looks at every
+    /// device where there is none, as [`Registry::has_devices_of_door`] does.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn device_of_other_model(
+        &self,
+        realm: RealmKey,
+        maker: &str,
+        model: &str,
+    ) -> Result<Option<Device>, ReadError> {
+        let sql = format!(
+            "SELECT {DEVICE_COLUMNS} FROM device WHERE realm = ?1 AND maker = ?2 AND model <> ?3 \
+             LIMIT 1"
+        );
+        self.pool().read(|db| db.first(&sql, (realm.0, maker, model), rows::device))
     }
 
     /// Devices in the order of their UUIDs, which is that of their births, after the one named; at

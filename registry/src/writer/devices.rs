@@ -67,6 +67,12 @@ impl Batch<'_> {
             self.check_token(scene, token)?;
         }
         let leaf = granted.credential;
+        // Only a maker's certificate brings in a maker's device, where it is no token.
+        let maker = !granted.device.identifiers.maker.is_empty();
+        let by_idevid = leaf.closes && maker && token.is_none();
+        if by_idevid {
+            self.check_idevid(scene.realm, leaf)?;
+        }
         let half_life_s = leaf.not_after.secs_since(leaf.issued) / 2;
         let due = due.or(Some(leaf.issued.plus_secs(half_life_s)));
         self.put_device(scene.realm, granted, before.as_ref(), due)?;
@@ -75,6 +81,25 @@ impl Batch<'_> {
         if let Some(token) = token {
             self.spend_token(scene, token)?;
         }
+        if by_idevid {
+            self.keep_idevid(scene.realm, leaf)?;
+        }
+        Ok(())
+    }
+
+    /// The maker's certificate brought in no other device.
+    fn check_idevid(&self, realm: RealmKey, leaf: &Credential) -> Step {
+        let taken = "SELECT 1 FROM idevid WHERE realm = ?1 AND requester = ?2 AND device <> ?3";
+        let asked = (realm.0, leaf.requester.octets(), leaf.device.octets());
+        if self.exists(taken, asked)? { Err(Clash::KeyKnown.into()) } else { Ok(()) }
+    }
+
+    fn keep_idevid(&self, realm: RealmKey, leaf: &Credential) -> rusqlite::Result<()> {
+        self.run(
+            "INSERT INTO idevid (realm, requester, device) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (realm, requester) DO NOTHING",
+            (realm.0, leaf.requester.octets(), leaf.device.octets()),
+        )?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::batch::{Batch, Scene, Step};
 use crate::change::Clash;
-use crate::realm::Operator;
+use crate::realm::{Operator, Role};
 use crate::rows::text::pack;
 use crate::rows::{int, maybe_moment, millis, moment, pack_groups};
 use crate::sink::Sink;
@@ -189,15 +189,13 @@ impl Batch<'_> {
     }
 
     pub(super) fn set_operator(&self, scene: Scene, operator: &Operator) -> Step {
-        let taken = "SELECT 1 FROM operator WHERE realm = ?1 AND id = ?2 AND name <> ?3";
+        let taken = "SELECT 1 FROM operator WHERE realm = ?1 AND (id = ?2 OR name = ?3)";
         if self.exists(taken, (scene.realm.0, operator.id.as_str(), &operator.name))? {
             return Err(Clash::Exists.into());
         }
         self.run(
             "INSERT INTO operator (realm, name, id, role, digest, made) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
-             ON CONFLICT (realm, name) DO UPDATE SET id = excluded.id, role = excluded.role, \
-             digest = excluded.digest, made = excluded.made",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             (
                 scene.realm.0,
                 &operator.name,
@@ -211,6 +209,13 @@ impl Batch<'_> {
     }
 
     pub(super) fn remove_operator(&self, scene: Scene, name: &str) -> Step {
+        let role = "SELECT role FROM operator WHERE realm = ?1 AND name = ?2";
+        let role: Option<String> = self.first(role, (scene.realm.0, name), |row| row.get(0))?;
+        let others = "SELECT 1 FROM operator WHERE realm = ?1 AND name <> ?2 AND role = ?3";
+        let admin = Role::Admin.as_str();
+        if role.as_deref() == Some(admin) && !self.exists(others, (scene.realm.0, name, admin))? {
+            return Err(Clash::LastAdmin.into());
+        }
         found(
             self.run("DELETE FROM operator WHERE realm = ?1 AND name = ?2", (scene.realm.0, name))?,
         )

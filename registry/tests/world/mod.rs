@@ -1,7 +1,7 @@
 //! A registry with one realm, and what it takes to fill it. Everything here uses the public API
 //! only.
 
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test file uses its part")]
+#![expect(dead_code, reason = "each test file uses its part")]
 
 use identity::authority::KeyId;
 use identity::credential::{Credential, CredentialKind, Requester, Serial};
@@ -17,23 +17,23 @@ use registry::{Registry, Seen};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-pub const REALM: RealmKey = RealmKey(1);
+pub(crate) const REALM: RealmKey = RealmKey(1);
 const ORIGIN: &str = "00000000-0000-7000-8000-000000000001.muster.invalid/ledger/1";
 
-pub struct World {
-    pub registry: Registry,
-    pub cuts: Arc<Mutex<Vec<Cut>>>,
+pub(crate) struct World {
+    pub(crate) registry: Registry,
+    pub(crate) cuts: Arc<Mutex<Vec<Cut>>>,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = Self::with(Registry::open_memory().unwrap());
         world.commit(Change::Found(realm(REALM, "default"))).unwrap();
         world
     }
 
     /// On a file, founded at its first opening.
-    pub fn at(path: &Path) -> Self {
+    pub(crate) fn at(path: &Path) -> Self {
         let world = Self::with(Registry::open(path, Options::default()).unwrap());
         if world.registry.realms().is_empty() {
             world.commit(Change::Found(realm(REALM, "default"))).unwrap();
@@ -48,12 +48,12 @@ impl World {
         Self { registry, cuts }
     }
 
-    pub fn commit(&self, change: Change) -> Result<Committed, CommitError> {
+    pub(crate) fn commit(&self, change: Change) -> Result<Committed, CommitError> {
         self.registry.commit_wait(REALM, change, draft(now()))
     }
 
     /// Commits what must clash, and says how; nothing of it may be left.
-    pub fn clash(&self, change: Change) -> Clash {
+    pub(crate) fn clash(&self, change: Change) -> Clash {
         let before = self.registry.head(REALM).unwrap();
         let refused = self.commit(change).unwrap_err();
         assert_eq!(self.registry.head(REALM).unwrap(), before);
@@ -63,33 +63,33 @@ impl World {
         }
     }
 
-    pub fn device(&self, n: u32) -> Device {
+    pub(crate) fn device(&self, n: u32) -> Device {
         self.registry.device(REALM, &id(n)).unwrap().unwrap()
     }
 
-    pub fn seen(&self, key: &SpkiHash) -> Seen {
+    pub(crate) fn seen(&self, key: &SpkiHash) -> Seen {
         self.registry.roll().lookup(REALM, key).unwrap()
     }
 
-    pub fn take_cuts(&self) -> Vec<Cut> {
+    pub(crate) fn take_cuts(&self) -> Vec<Cut> {
         std::mem::take(&mut self.cuts.lock().unwrap())
     }
 
-    pub fn birth(&self, n: u32) -> Credential {
+    pub(crate) fn birth(&self, n: u32) -> Credential {
         let birth = credential(n, 0, 0);
         self.commit(born(device(n), None, birth.clone())).unwrap();
         birth
     }
 
     /// A join or renewal with a key of its own for each generation.
-    pub fn enroll(&self, n: u32, generation: u32) -> Credential {
+    pub(crate) fn enroll(&self, n: u32, generation: u32) -> Credential {
         let leaf = credential(n, generation, 0);
         self.commit(self.leafed(n, leaf.clone())).unwrap();
         leaf
     }
 
     /// What a join or renewal decides on the device as it is now.
-    pub fn leafed(&self, n: u32, leaf: Credential) -> Change {
+    pub(crate) fn leafed(&self, n: u32, leaf: Credential) -> Change {
         let mut device = self.device(n);
         let expected = Some(device.version);
         device.version += 1;
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// Verifies the whole ledger, as a stranger with the rows would, and the whole file.
-    pub fn audit(&self) {
+    pub(crate) fn audit(&self) {
         let head = self.registry.head(REALM).unwrap();
         let mut verifier = Verifier::new();
         while let Some(rows) = Some(self.registry.entries(REALM, verifier.size(), 100).unwrap())
@@ -119,7 +119,7 @@ impl World {
     }
 }
 
-pub fn realm(key: RealmKey, name: &str) -> Realm {
+pub(crate) fn realm(key: RealmKey, name: &str) -> Realm {
     Realm {
         key,
         name: RealmName::parse(name).unwrap(),
@@ -129,11 +129,11 @@ pub fn realm(key: RealmKey, name: &str) -> Realm {
     }
 }
 
-pub fn now() -> UnixTime {
+pub(crate) fn now() -> UnixTime {
     UnixTime::from_secs(1_800_000_000)
 }
 
-pub fn draft(at: UnixTime) -> Draft {
+pub(crate) fn draft(at: UnixTime) -> Draft {
     Draft::new(Class::Birth, &Payload::new("test"), [5; 32], at)
 }
 
@@ -141,19 +141,19 @@ fn chance(n: u32, more: u32) -> [u8; 10] {
     sha256(&[&n.to_be_bytes(), &more.to_be_bytes()])[..10].try_into().unwrap()
 }
 
-pub fn id(n: u32) -> DeviceId {
+pub(crate) fn id(n: u32) -> DeviceId {
     DeviceId::new(UnixTime::from_secs(1_700_000_000 + u64::from(n)), chance(n, 0))
 }
 
-pub fn key(n: u32, generation: u32) -> SpkiHash {
+pub(crate) fn key(n: u32, generation: u32) -> SpkiHash {
     SpkiHash::from_octets(sha256(&[b"key", &n.to_be_bytes(), &generation.to_be_bytes()]))
 }
 
-pub fn issuer() -> KeyId {
+pub(crate) fn issuer() -> KeyId {
     KeyId::from_octets(&[9; 20]).unwrap()
 }
 
-pub fn device(n: u32) -> Device {
+pub(crate) fn device(n: u32) -> Device {
     Device {
         id: id(n),
         standing: Standing::Born,
@@ -176,7 +176,7 @@ pub fn device(n: u32) -> Device {
 }
 
 /// The `nth` credential of a device's generation; generation 0 is the birth certificate.
-pub fn credential(n: u32, generation: u32, nth: u32) -> Credential {
+pub(crate) fn credential(n: u32, generation: u32, nth: u32) -> Credential {
     let kind = if generation == 0 { CredentialKind::Birth } else { CredentialKind::Leaf };
     let at = now().plus_secs(u64::from(generation) * 10 + u64::from(nth));
     Credential {
@@ -198,11 +198,11 @@ pub fn credential(n: u32, generation: u32, nth: u32) -> Credential {
     }
 }
 
-pub fn born(device: Device, expected: Option<u64>, credential: Credential) -> Change {
+pub(crate) fn born(device: Device, expected: Option<u64>, credential: Credential) -> Change {
     Change::Born { device, expected, credential, replaces: vec![] }
 }
 
-pub fn token(uses: u32) -> Token {
+pub(crate) fn token(uses: u32) -> Token {
     Token {
         id: TokenId::parse("abcdefghijklmnop").unwrap(),
         digest: [3; 32],

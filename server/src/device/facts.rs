@@ -9,7 +9,9 @@ use identity::authority::{Authority, AuthorityState};
 use identity::door::Door;
 use identity::name::DeviceName;
 use identity::token::Token;
-use identity::{Ask, Credential, CredentialKind, Device, DeviceId, Identifiers, Outside, UnixTime};
+use identity::{
+    Ask, Credential, CredentialKind, Device, DeviceId, Identifiers, Outside, SpkiHash, UnixTime,
+};
 use registry::ReadError;
 
 /// Who somebody claims to be, and our record of the certificate that they showed.
@@ -45,17 +47,26 @@ pub(super) fn gather<'a>(
 ) -> Result<Gathered<'a>, ReadError> {
     let Claim { recognized, record: shown } = claim;
     let registry = &house.registry;
+    let mut namesakes = false;
     let (device, token) = match &recognized {
         Recognized::Birth { device, .. } | Recognized::Leaf { device, .. } => {
             (registry.device(realm.key, device)?, None)
         }
         Recognized::Maker { identifiers: i, .. } => {
-            (registry.device_by_serial(realm.key, &i.maker, &i.model, &i.serial)?, None)
+            let known = registry.device_by_idevid(realm.key, &recognized.requester())?;
+            let found = match known {
+                Some(known) => Some(known),
+                None => registry.device_by_serial(realm.key, &i.maker, &i.model, &i.serial)?,
+            };
+            (found, None)
         }
         Recognized::Token { id, .. } => {
             let token = registry.token(realm.key, id)?;
             let named = token.as_ref().and_then(|t| t.serial.clone());
-            (of_token(house, realm, ask, named.as_deref())?, token)
+            let found = of_token(house, realm, ask, named.as_deref())?;
+            namesakes = named.is_some() && found.len() > 1;
+            let key = &ask.csr.key().hash();
+            (if namesakes { of_key(house, realm, found, key) } else { first(found) }, token)
         }
     };
     let (leaves, has_birth) = match &device {
@@ -72,9 +83,21 @@ pub(super) fn gather<'a>(
         _ => true,
     });
     let fresh = Outside { now, dice: &mut SystemDice }.device_id();
-    let erased = device.is_none() && was_erased(house, realm, ask, (&recognized, token.as_ref()))?;
-    let facts =
-        Facts { door, profile, erased, shown, has_birth, leaves, key, token, fresh, device };
+    let nobody = device.is_none() && !namesakes;
+    let erased = nobody && was_erased(house, realm, ask, (&recognized, token.as_ref()))?;
+    let facts = Facts {
+        door,
+        profile,
+        erased,
+        shown,
+        has_birth,
+        leaves,
+        key,
+        token,
+        namesakes,
+        fresh,
+        device,
+    };
     Ok(Gathered { recognized, facts, proven })
 }
 
@@ -128,25 +151,36 @@ fn vouches(token: &Token, digest: &[u8; 32], key: &KeyFacts) -> bool {
     right && (token.serial.is_some() || key.device.is_some())
 }
 
-/// The device that a token's holder may mean: the one that the token names; else the one that the
-/// CSR's key is known for (a retry); else the one whose serial number the CSR claims, so that the
+/// The devices that a token's holder may mean: those that the token names; else the one that the
+/// CSR's key is known for (a retry); else those whose serial number the CSR claims, so that the
 /// judge can refuse it.
 fn of_token(
     house: &House,
     realm: &RealmState,
     ask: &Ask,
     named: Option<&str>,
-) -> Result<Option<Device>, ReadError> {
+) -> Result<Vec<Device>, ReadError> {
     let known = house.registry.roll().lookup(realm.key, &ask.csr.key().hash());
     if let (None, Some(seen)) = (named, known) {
-        return house.registry.device(realm.key, &seen.device);
+        return Ok(house.registry.device(realm.key, &seen.device)?.into_iter().collect());
     }
     let claimed = ask.csr.claims().serial;
     let serial = named.unwrap_or(&claimed);
     match DeviceName::parse(&format!("serial:{serial}")) {
-        Some(name) => Ok(house.registry.devices_named(realm.key, &name)?.into_iter().next()),
-        None => Ok(None),
+        Some(name) => house.registry.devices_named(realm.key, &name),
+        None => Ok(Vec::new()),
     }
+}
+
+/// Of several devices the one that the CSR's key is known for, which is a retry's: no other is
+/// chosen among namesakes.
+fn of_key(house: &House, realm: &RealmState, found: Vec<Device>, key: &SpkiHash) -> Option<Device> {
+    let known = house.registry.roll().lookup(realm.key, key)?;
+    found.into_iter().find(|device| device.id == known.device)
+}
+
+fn first(found: Vec<Device>) -> Option<Device> {
+    found.into_iter().next()
 }
 
 /// The device's leaves, and whether it has a birth certificate that still counts.

@@ -111,6 +111,10 @@ fn barred(stranger: bool, connection: &Connection, headers: &HeaderMap) -> Optio
             "send the body as it is: a small request that unfolds into a large one is not read";
         return Some(Refusal::Malformed(Defect::new("content-encoding", sentence)));
     }
+    if headers.get_all(header::CONTENT_TYPE).iter().nth(1).is_some() {
+        let sentence = "two `Content-Type` headers say two things of one body: send one";
+        return Some(Refusal::Malformed(Defect::new("content-type-twice", sentence)));
+    }
     (stranger && !connection.stranger_may_ask()).then_some(Refusal::Denied(RuleId::RATE))
 }
 
@@ -138,12 +142,16 @@ async fn act(house: &House, realm: &RealmState, connection: &Connection, action:
         Action::CaCerts(_) => server::cacerts(&realm.device_anchors()),
         Action::CsrAttrs { shown, .. } => csrattrs(house, realm, &shown),
         Action::Judge { ask, .. } => desk::enroll(house, realm, &ask).await,
-        Action::Answer(answer) => {
-            if let Some(refusal) = &answer.refusal {
-                record(house, realm, connection, refusal).await;
+        Action::Answer(answer) => match &answer.refusal {
+            Some(_) if is_worn(house, realm, connection) => {
+                refuse(house, realm, connection, &Refusal::Denied(RuleId::RATE)).await
             }
-            answer
-        }
+            Some(refusal) => {
+                record(house, realm, connection, refusal).await;
+                answer
+            }
+            None => answer,
+        },
     }
 }
 
@@ -174,6 +182,16 @@ async fn refuse(
     server::refuse(refusal)
 }
 
+/// Whether a device has used up its hour, of which each refusal takes one: before the desk, too, a
+/// device that loops harms itself alone. Of a stranger, whom its address bounds, never.
+fn is_worn(house: &House, realm: &RealmState, connection: &Connection) -> bool {
+    let Some(seen) = contact::proven(house, realm, connection) else { return false };
+    let device = house.registry.device(realm.key, &seen.device).ok().flatten();
+    let groups = device.map(|device| device.groups).unwrap_or_default();
+    let per_hour = realm.settings.device_rate_per_hour(&groups);
+    !house.rates.take(seen.device, per_hour, house.clock.now())
+}
+
 /// The trace of a refusal that never came to the desk.
 async fn record(house: &House, realm: &RealmState, connection: &Connection, refusal: &Refusal) {
     let device = contact::proven(house, realm, connection).map(|seen| seen.device);
@@ -200,6 +218,9 @@ async fn unread(
         BodyError::TooSlow => (408, "body-too-slow"),
         BodyError::Broken => (400, "body-broken"),
     };
+    if is_worn(house, realm, connection) {
+        return refuse(house, realm, connection, &Refusal::Denied(RuleId::RATE)).await;
+    }
     let refusal = Refusal::Malformed(Defect::new(name, error.to_string()));
     let answer = refuse(house, realm, connection, &refusal).await;
     Answer { status, close: true, ..answer }

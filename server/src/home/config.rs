@@ -146,6 +146,11 @@ impl Config {
         }
     }
 
+    /// The balancers that are believed.
+    pub(crate) fn proxies(&self) -> Result<Vec<Cidr>, HomeError> {
+        self.proxy.from.iter().map(|net| Cidr::parse(net)).collect()
+    }
+
     fn parse(text: &str, path: &Path) -> Result<Self, HomeError> {
         toml::from_str(text).map_err(|e| {
             let at = e.span().map_or(0, |span| span.start);
@@ -166,6 +171,7 @@ impl Settings {
     pub fn from(config: Config, options: &ServeOptions) -> Result<Self, HomeError> {
         let names = if options.names.is_empty() { &config.names } else { &options.names };
         let (dns_names, ip_names) = split_names(names)?;
+        let proxies = config.proxies()?;
         if config.listen.link.is_some() {
             return Err(wrong("`[listen] link` is reserved: this release does not speak MQTT"));
         }
@@ -189,7 +195,7 @@ impl Settings {
                 None => key_kind(config.keys.kind.as_deref())?,
             },
             keys_encrypted: config.keys.encrypted,
-            proxies: config.proxy.from.iter().map(|c| Cidr::parse(c)).collect::<Result<_, _>>()?,
+            proxies,
             log: config.log,
         })
     }

@@ -126,7 +126,7 @@ where
             drain = limits::CUT_DRAIN;
         }
         () = stop.asked() => {}
-        () = age(gate.limits.lifetime) => {}
+        () = outstayed(&connection, gate.limits.lifetime) => {}
     }
     // What is in flight may end; a connection between two requests ends at once.
     served.as_mut().graceful_shutdown();
@@ -139,10 +139,11 @@ where
     }
 }
 
-async fn age(lifetime: Option<Duration>) {
-    match lifetime {
-        Some(lifetime) => tokio::time::sleep(lifetime).await,
-        None => std::future::pending().await,
+/// Until somebody has been a stranger for too long, which nobody is who has proved something.
+async fn outstayed(connection: &Connection, lifetime: Duration) {
+    tokio::time::sleep(lifetime).await;
+    if connection.is_proven() {
+        std::future::pending().await
     }
 }
 

@@ -94,6 +94,12 @@ impl Connection {
         self.line.prove();
     }
 
+    /// Whether somebody said so.
+    #[must_use]
+    pub fn is_proven(&self) -> bool {
+        self.line.is_proven()
+    }
+
     /// Takes one request from the allowance of the strangers of this address; `false` where it is
     /// used up. To be asked only for requests that showed no valid credential.
     #[must_use]

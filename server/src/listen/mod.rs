@@ -28,8 +28,8 @@ use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Semaphore, watch};
@@ -39,11 +39,10 @@ use tokio::sync::{Semaphore, watch};
 pub struct Limits {
     /// Connections open at once.
     pub connections_max: usize,
-    /// Connections that strangers of one address have at once; `None` where everybody is one, and
-    /// nobody is counted.
-    pub strangers_max: Option<usize>,
-    /// How long a connection may live at most, whatever it does.
-    pub lifetime: Option<Duration>,
+    /// Connections that strangers of one address have at once.
+    pub strangers_max: usize,
+    /// How long the connection of a stranger may live, whatever it does.
+    pub lifetime: Duration,
     /// How many eighths of the process's file descriptors it may take.
     pub eighths: usize,
 }
@@ -52,22 +51,22 @@ impl Limits {
     /// Of the device port.
     pub const DEVICE: Self = Self {
         connections_max: limits::DEVICE_CONNECTIONS_MAX,
-        strangers_max: Some(limits::STRANGERS_PER_ADDRESS_MAX),
-        lifetime: None,
+        strangers_max: limits::STRANGERS_PER_ADDRESS_MAX,
+        lifetime: limits::STRANGER_LIFETIME,
         eighths: 4,
     };
     /// Of the operator port.
     pub const OPERATOR: Self = Self {
         connections_max: limits::OPERATOR_CONNECTIONS_MAX,
-        strangers_max: Some(limits::STRANGERS_PER_ADDRESS_MAX),
-        lifetime: None,
+        strangers_max: limits::STRANGERS_PER_ADDRESS_MAX,
+        lifetime: limits::STRANGER_LIFETIME,
         eighths: 1,
     };
-    /// Of the public port.
+    /// Of the public port, where everybody is a stranger.
     pub const PUBLIC: Self = Self {
         connections_max: limits::PUBLIC_CONNECTIONS_MAX,
-        strangers_max: None,
-        lifetime: Some(limits::PUBLIC_LIFETIME),
+        strangers_max: limits::PUBLIC_PER_ADDRESS_MAX,
+        lifetime: limits::PUBLIC_LIFETIME,
         eighths: 1,
     };
 
@@ -78,7 +77,7 @@ impl Limits {
     pub fn within(self, descriptors: usize) -> Self {
         let share = (descriptors / 8).saturating_mul(self.eighths).max(1);
         let connections_max = self.connections_max.min(share);
-        let strangers_max = self.strangers_max.map(|max| max.min((connections_max / 4).max(1)));
+        let strangers_max = self.strangers_max.min((connections_max / 4).max(1));
         Self { connections_max, strangers_max, ..self }
     }
 }
@@ -120,7 +119,7 @@ pub struct Gate {
     /// TLS, or plain HTTP.
     pub tls: Option<Arc<ServerConfig>>,
     /// Who may speak for others with a PROXY header.
-    pub proxies: Arc<[Cidr]>,
+    pub proxies: Proxies,
     /// Who has not proved anything yet.
     pub strangers: Arc<Strangers>,
     /// Its open connections, by the key that their client proved.
@@ -133,6 +132,28 @@ pub struct Gate {
     pub stop: Stop,
 }
 
+/// Networks of balancers, which may change while we listen; cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Proxies(Arc<RwLock<Vec<Cidr>>>);
+
+impl Proxies {
+    /// These networks.
+    #[must_use]
+    pub fn new(nets: Vec<Cidr>) -> Self {
+        Self(Arc::new(RwLock::new(nets)))
+    }
+
+    /// These networks and no others, for connections that come from now on.
+    pub fn set(&self, nets: Vec<Cidr>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = nets;
+    }
+
+    fn contain(&self, ip: IpAddr) -> bool {
+        let nets = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        nets.iter().any(|net| net.contains(ip))
+    }
+}
+
 impl Gate {
     /// A gate for plain HTTP, where everybody is a stranger and nobody is counted.
     #[must_use]
@@ -140,7 +161,7 @@ impl Gate {
         Self {
             limits: descriptors().map_or(limits, |n| limits.within(n)),
             tls: None,
-            proxies: Arc::new([]),
+            proxies: Proxies::default(),
             strangers: Arc::default(),
             sessions: Arc::default(),
             tally: Arc::default(),
@@ -150,7 +171,7 @@ impl Gate {
     }
 
     fn trusts(&self, ip: IpAddr) -> bool {
-        self.proxies.iter().any(|net| net.contains(ip))
+        self.proxies.contain(ip)
     }
 }
 
@@ -226,7 +247,7 @@ where
         let accepted = tokio::select! {
             biased;
             () = stop.asked() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &places, &gate.strangers) => accepted,
         };
         match accepted {
             Ok((stream, peer, place)) => {
@@ -250,13 +271,19 @@ where
     let _never_closed = places.acquire_many(all).await;
 }
 
-/// The place comes first: who finds none waits in the kernel's backlog, and costs us nothing.
+/// Who comes when no place is left gets that of the oldest stranger. Where nobody is one, it waits
+/// with its socket open, and those behind it in the kernel's backlog, where they cost us nothing.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
+    strangers: &Strangers,
 ) -> io::Result<(tokio::net::TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, peer) = listener.accept().await?;
+    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        return Ok((stream, peer, place));
+    }
+    strangers.evict_oldest();
+    let place = Arc::clone(places).acquire_owned().await.map_err(io::Error::other)?;
     Ok((stream, peer, place))
 }
 

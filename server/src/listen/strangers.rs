@@ -3,11 +3,12 @@
 //!
 //! A connection is a stranger until somebody says [`Line::prove`]. The strangers of one address
 //! have a number of connections, and the oldest makes room for a newer one: a device needs a
-//! millisecond to prove itself, who needs longer is slow on purpose. They also share an allowance
-//! of requests that lead to nothing.
+//! millisecond to prove itself, who needs longer is slow on purpose. Where the places of the whole
+//! listener run out, the oldest stranger of all makes room, since many addresses together could
+//! hold them all. They also share an allowance of requests that lead to nothing.
 
 use crate::limits::{ADDRESSES_MAX, ADDRESSES_SWEEP, STRANGER_BURST, STRANGER_PER_S};
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +23,9 @@ pub struct Strangers(Mutex<Table>);
 #[derive(Debug, Default)]
 struct Table {
     addresses: HashMap<IpAddr, Address>,
+    /// Every stranger by when it came, and where it is counted.
+    queue: BTreeMap<u64, (IpAddr, Arc<Cut>)>,
+    came: u64,
     swept: Option<Instant>,
 }
 
@@ -34,6 +38,8 @@ struct Address {
 
 #[derive(Debug, Default)]
 struct Cut {
+    /// When it came: strangers are numbered.
+    number: u64,
     now: Notify,
     evicted: AtomicBool,
     proven: AtomicBool,
@@ -48,39 +54,42 @@ pub(super) struct Line {
 
 impl Strangers {
     /// Lets a connection in; beyond `most` of its address the oldest there is cut.
-    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, most: Option<usize>, now: Instant) -> Line {
-        let cut = Arc::new(Cut::default());
-        if let Some(most) = most {
-            let mut table = self.lock();
-            let address = table.find(peer, now);
-            if address.open.len() >= most
-                && let Some(oldest) = address.open.pop_front()
-            {
-                oldest.evicted.store(true, Ordering::Relaxed);
-                oldest.now.notify_one();
-            }
-            address.open.push_back(Arc::clone(&cut));
+    pub(super) fn enter(self: &Arc<Self>, peer: IpAddr, most: usize, now: Instant) -> Line {
+        let mut table = self.lock();
+        table.came += 1;
+        let cut = Arc::new(Cut { number: table.came, ..Cut::default() });
+        let key = table.key(peer, now);
+        let address = table.address(key, now);
+        let oldest = if address.open.len() >= most { address.open.pop_front() } else { None };
+        address.open.push_back(Arc::clone(&cut));
+        table.queue.insert(cut.number, (key, Arc::clone(&cut)));
+        if let Some(oldest) = oldest {
+            table.queue.remove(&oldest.number);
+            oldest.evict();
         }
         Line { peer, cut, strangers: Arc::clone(self) }
     }
 
-    fn leave(&self, peer: IpAddr, cut: &Arc<Cut>) {
+    /// Cuts the oldest stranger of all addresses; `false` where there is none.
+    pub(super) fn evict_oldest(&self) -> bool {
         let mut table = self.lock();
-        for key in [network(peer), OVERFLOW] {
-            let Some(address) = table.addresses.get_mut(&key) else { continue };
-            if let Some(at) = address.open.iter().position(|c| Arc::ptr_eq(c, cut)) {
-                address.open.remove(at);
-                if address.open.is_empty() && address.allowance >= STRANGER_BURST {
-                    table.addresses.remove(&key);
-                }
-                return;
-            }
+        let Some((_, (key, oldest))) = table.queue.pop_first() else { return false };
+        table.forget(key, &oldest);
+        oldest.evict();
+        true
+    }
+
+    fn leave(&self, cut: &Arc<Cut>) {
+        let mut table = self.lock();
+        if let Some((key, _)) = table.queue.remove(&cut.number) {
+            table.forget(key, cut);
         }
     }
 
     fn may_ask(&self, peer: IpAddr, now: Instant) -> bool {
         let mut table = self.lock();
-        let address = table.find(peer, now);
+        let key = table.key(peer, now);
+        let address = table.address(key, now);
         address.refill(now);
         let granted = address.allowance > 0;
         address.allowance = address.allowance.saturating_sub(1);
@@ -104,19 +113,34 @@ impl Strangers {
 const OVERFLOW: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 
 impl Table {
-    fn find(&mut self, peer: IpAddr, now: Instant) -> &mut Address {
-        let mut key = network(peer);
+    /// Under which address somebody is counted.
+    fn key(&mut self, peer: IpAddr, now: Instant) -> IpAddr {
+        let key = network(peer);
         if !self.addresses.contains_key(&key) && self.addresses.len() >= ADDRESSES_MAX {
             self.sweep(now);
             if self.addresses.len() >= ADDRESSES_MAX {
-                key = OVERFLOW;
+                return OVERFLOW;
             }
         }
+        key
+    }
+
+    fn address(&mut self, key: IpAddr, now: Instant) -> &mut Address {
         self.addresses.entry(key).or_insert_with(|| Address {
             open: VecDeque::new(),
             allowance: STRANGER_BURST,
             filled: now,
         })
+    }
+
+    /// Takes a connection out of its address, which is forgotten with its last one where it owes
+    /// nothing.
+    fn forget(&mut self, key: IpAddr, cut: &Arc<Cut>) {
+        let Some(address) = self.addresses.get_mut(&key) else { return };
+        address.open.retain(|open| open.number != cut.number);
+        if address.open.is_empty() && address.allowance >= STRANGER_BURST {
+            self.addresses.remove(&key);
+        }
     }
 
     /// Forgets the addresses without a connection and without a debt.
@@ -151,6 +175,13 @@ impl Address {
     }
 }
 
+impl Cut {
+    fn evict(&self) {
+        self.evicted.store(true, Ordering::Relaxed);
+        self.now.notify_one();
+    }
+}
+
 impl Line {
     pub(super) fn peer(&self) -> IpAddr {
         self.peer
@@ -158,13 +189,17 @@ impl Line {
 
     pub(super) fn prove(&self) {
         if !self.cut.proven.swap(true, Ordering::Relaxed) {
-            self.strangers.leave(self.peer, &self.cut);
+            self.strangers.leave(&self.cut);
         }
+    }
+
+    pub(super) fn is_proven(&self) -> bool {
+        self.cut.proven.load(Ordering::Relaxed)
     }
 
     /// Who proved itself over this connection is no stranger to it any more.
     pub(super) fn may_ask(&self, now: Instant) -> bool {
-        self.cut.proven.load(Ordering::Relaxed) || self.strangers.may_ask(self.peer, now)
+        self.is_proven() || self.strangers.may_ask(self.peer, now)
     }
 
     pub(super) fn give_back(&self) {
@@ -205,7 +240,7 @@ mod tests {
 
     const SITE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
-    const MOST: Option<usize> = Some(STRANGERS_PER_ADDRESS_MAX);
+    const MOST: usize = STRANGERS_PER_ADDRESS_MAX;
 
     fn evicted(lines: &[Line]) -> usize {
         lines.iter().filter(|l| l.was_evicted()).count()
@@ -273,6 +308,23 @@ mod tests {
 
         assert!(strangers.lock().addresses.len() <= ADDRESSES_MAX + 1);
         assert_eq!((evicted(&held), evicted(&more)), (0, 1));
+    }
+
+    #[test]
+    fn the_oldest_of_all_addresses_makes_room_and_nobody_who_has_proved_something() {
+        let strangers = Arc::new(Strangers::default());
+        let now = Instant::now();
+        let ip = |n: u32| IpAddr::V4(std::net::Ipv4Addr::from_bits(n));
+        let lines: Vec<Line> = (0..4).map(|n| strangers.enter(ip(n), MOST, now)).collect();
+        lines[0].prove();
+
+        assert!(strangers.evict_oldest() && strangers.evict_oldest());
+
+        let gone: Vec<bool> = lines.iter().map(Line::was_evicted).collect();
+        assert_eq!(gone, [false, true, true, false]);
+        drop(lines);
+        assert!(!strangers.evict_oldest());
+        assert!(strangers.lock().addresses.is_empty());
     }
 
     #[test]

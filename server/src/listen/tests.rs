@@ -30,7 +30,7 @@ fn start(limits: Limits, tls: bool, proxies: &[Cidr]) -> Server {
     let gate = Gate {
         limits,
         tls: config,
-        proxies: proxies.into(),
+        proxies: Proxies::new(proxies.to_vec()),
         strangers: Arc::default(),
         sessions: Arc::default(),
         tally: Arc::default(),
@@ -155,7 +155,8 @@ async fn beyond_the_limit_connections_wait_and_are_served_when_one_ends() {
     let mut first = connect(&server).await;
     first.write_all(GET).await.unwrap();
     hear(&mut first).await;
-    server.seen.recv().await.unwrap();
+    // Who has proved something gives up its place to nobody.
+    server.seen.recv().await.unwrap().prove();
     let mut second = connect(&server).await;
     second.write_all(GET).await.unwrap();
     tokio::task::yield_now().await;
@@ -164,6 +165,55 @@ async fn beyond_the_limit_connections_wait_and_are_served_when_one_ends() {
     drop(first);
 
     assert!(hear(&mut second).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn where_every_place_is_taken_the_oldest_stranger_of_any_address_makes_room() {
+    let limits = Limits { connections_max: 2, ..Limits::PUBLIC };
+    let mut server = start(limits, false, &[]);
+    let mut lines = Vec::new();
+    for _ in 0..2 {
+        let mut line = connect(&server).await;
+        line.write_all(GET).await.unwrap();
+        hear(&mut line).await;
+        lines.push(line);
+    }
+    server.seen.recv().await.unwrap().prove();
+
+    let mut newest = connect(&server).await;
+    newest.write_all(GET).await.unwrap();
+
+    assert!(hear(&mut newest).await.ends_with("hello"));
+    let stranger = lines.pop().unwrap();
+    assert!(closed(stranger).await);
+    let mut proven = lines.pop().unwrap();
+    proven.write_all(GET).await.unwrap();
+    assert!(hear(&mut proven).await.ends_with("hello"));
+    assert_eq!(server.gate.tally.evicted.load(Relaxed), 1);
+}
+
+#[tokio::test]
+async fn a_stranger_is_sent_away_after_its_time_and_a_proven_one_stays() {
+    let lifetime = Duration::from_millis(200);
+    let mut server = start(Limits { lifetime, ..Limits::DEVICE }, true, &[]);
+    let client = Client { group: kx_group::X25519, version: &TLS13, shows: None };
+    let connector = TlsConnector::from(Arc::new(client.config()));
+    let mut lines = Vec::new();
+    for _ in 0..2 {
+        let name = "muster.example".try_into().unwrap();
+        let mut line = connector.connect(name, connect(&server).await).await.unwrap();
+        line.write_all(GET).await.unwrap();
+        hear(&mut line).await;
+        lines.push(line);
+    }
+    server.seen.recv().await.unwrap().prove();
+
+    let stranger = lines.pop().unwrap();
+    assert!(closed(stranger).await);
+
+    let mut proven = lines.pop().unwrap();
+    proven.write_all(GET).await.unwrap();
+    assert!(hear(&mut proven).await.ends_with("hello"));
 }
 
 #[tokio::test]
@@ -198,6 +248,12 @@ async fn a_trusted_balancer_speaks_for_others_and_nobody_else_does() {
     let mut without = connect(&trusting).await;
     without.write_all(GET).await.unwrap();
     assert_eq!(hear(&mut without).await, "");
+
+    // Whoever is no longer named is believed no longer.
+    trusting.gate.proxies.set(Vec::new());
+    let mut direct = connect(&trusting).await;
+    direct.write_all(GET).await.unwrap();
+    assert!(hear(&mut direct).await.ends_with("hello"));
 
     let wary = start(Limits::PUBLIC, false, &[]);
     let mut stream = connect(&wary).await;

@@ -2,6 +2,7 @@
 //! is in [`super::change`].
 
 use super::body::{Asked, Named};
+use super::members::WithLeaves;
 use super::openapi::Problems;
 use super::page::{cursor, limit};
 use super::refuse::Refused;
@@ -13,7 +14,7 @@ use axum::http::HeaderMap;
 use axum::http::header::{ETAG, IF_MATCH};
 use axum::response::{IntoResponse, Response};
 use identity::name::DeviceName;
-use identity::selector::{DEVICE_MEMBERS, Selector};
+use identity::selector::{DEVICE_MEMBERS, LEAF_MEMBERS, Selector};
 use identity::{Credential, CredentialKind, Device, DeviceId};
 use registry::DeviceFilter;
 use serde::Deserialize;
@@ -86,8 +87,14 @@ impl Question {
         })
     }
 
-    fn picks(&self, device: &Device) -> bool {
-        self.selector.as_ref().is_none_or(|selector| selector.holds(device))
+    /// Leaves are read only where they are asked for.
+    fn picks(&self, state: &State, who: &Who, device: &Device) -> Result<bool, Refused> {
+        let Some(selector) = &self.selector else { return Ok(true) };
+        if !selector.asks_for(&LEAF_MEMBERS) {
+            return Ok(selector.holds(device));
+        }
+        let newest = state.house.registry.credentials_of(who.realm.key, &device.id, 3)?;
+        Ok(selector.holds(&WithLeaves::new(device, &leaves_of(newest))))
     }
 }
 
@@ -123,7 +130,7 @@ fn select(
         let last = rows.len() < at_once;
         for device in rows {
             question.after = Some(device.id);
-            if question.picks(&device) {
+            if question.picks(state, who, &device)? {
                 picked.push(device);
             }
             if picked.len() == question.limit {

@@ -5,7 +5,7 @@ use super::openapi::{Idempotent, Problems};
 use super::refuse::Refused;
 use super::said::{bounded, groups, name};
 use super::who::{Admin, Viewer, Who};
-use super::{Answer, State, view};
+use super::{Answer, State, apart, view};
 use api::{DoorRequest, DoorView, Maker, Page};
 use identity::device::IDENTIFIER_OCTETS_MAX;
 use identity::door::{Door, DoorKind, MakerRule, SerialPlace};
@@ -53,6 +53,7 @@ pub(crate) async fn set(
 ) -> Answer<DoorView> {
     let receipt = receipt(&state, &who, &request)?;
     let door = Door { receipt, ..fit(&who, name("a door", &called)?, request)? };
+    keeps_its_name(&state, &who, &door).await?;
     store(&state, &who, door, "door.set").await
 }
 
@@ -80,7 +81,7 @@ pub(crate) async fn close(
     turn(&state, &who, &name, false).await
 }
 
-/// Removes a door; devices that came in there stay.
+/// Removes a door to which no device belongs, retired ones aside.
 #[utoipa::path(delete, path = api::path::DOOR, tag = "doors",
     params(("name" = String, Path, description = "Its name")),
     responses((status = 200, body = DoorView), Problems))]
@@ -90,9 +91,42 @@ pub(crate) async fn remove(
     Named(name): Named<String>,
 ) -> Answer<DoorView> {
     let door = named(&who, &name)?;
+    belongs_to_nobody(&state, &who, &door).await?;
     let payload = who.payload("door.removed").with("door", door.name.as_str());
     state.change(&who, Change::DoorRemoved(door.name.clone()), Class::Door, payload).await?;
     Ok(axum::Json(view::door(&door)))
+}
+
+/// A renewal comes back through the door of its device, for its profile and its demands: a door goes
+/// after its devices.
+async fn belongs_to_nobody(state: &State, who: &Who, door: &Door) -> Result<(), Refused> {
+    let (registry, realm, name) = (state.house.registry.clone(), who.realm.key, door.name.clone());
+    let held = apart(move || Ok(registry.has_devices_of_door(realm, &name)?)).await?;
+    if !held {
+        return Ok(());
+    }
+    let sentence = format!(
+        "devices belong to the door `{}`, and their renewals go by its profile and demands: close \
+         it, which stops joins only, and remove it once they are retired or have joined by another",
+        door.name
+    );
+    Err(Refused::Rule { rule: "door-has-devices", sentence })
+}
+
+/// The door's name is the maker of its devices and its model theirs, so these are what they are
+/// named by for good.
+async fn keeps_its_name(state: &State, who: &Who, door: &Door) -> Result<(), Refused> {
+    let DoorKind::Maker(rule) = &door.kind else { return Ok(()) };
+    let (registry, realm) = (state.house.registry.clone(), who.realm.key);
+    let (maker, model) = (door.name.clone(), rule.model.clone());
+    let other = apart(move || Ok(registry.device_of_other_model(realm, &maker, &model)?)).await?;
+    let Some(other) = other else { return Ok(()) };
+    let sentence = format!(
+        "the devices of the maker `{}` are named with the model `{}`, which stays: keep the model, \
+         or make a door of another name for another model",
+        door.name, other.identifiers.model
+    );
+    Err(Refused::Rule { rule: "door-has-devices", sentence })
 }
 
 fn named(who: &Who, name: &str) -> Result<Door, Refused> {

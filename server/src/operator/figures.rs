@@ -1,14 +1,15 @@
 //! How the process is: alive, ready, and in figures. The first two answer anybody, since a
-//! supervisor has no credential, and so they name no realm and no device.
+//! supervisor has no credential; what is out of order is told to those who may see.
 
 use super::openapi::Problems;
 use super::refuse::Refused;
-use super::who::{Viewer, Who};
+use super::who::{Viewer, Who, may_view};
 use super::{State, apart};
 use crate::house::RealmState;
 use crate::metrics::Page;
 use crate::tell::letters;
 use api::{Check, Health, Ready};
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -17,7 +18,11 @@ use identity::{GroupName, UnixTime};
 use registry::{Overdue, RealmKey};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
+/// How long the state of health is remembered: anybody may ask, and it costs a look at the database
+/// and at some files.
+const READINESS_KEPT: Duration = Duration::from_secs(1);
 /// How long the overdue leaves are remembered: counting looks at every device, half a second for
 /// a million, and scrapers come every few seconds.
 const OVERDUE_KEPT_S: u64 = 60;
@@ -27,6 +32,9 @@ const OVERDUE_SERIES_MAX: usize = 500;
 const TICKS_PER_S: f64 = 100.0;
 /// The unit of memory in `/proc/self/stat`.
 const PAGE_OCTETS: f64 = 4096.0;
+
+/// The state of health, and when it was looked at.
+pub(crate) type ReadinessSeen = tokio::sync::Mutex<Option<(Instant, Ready)>>;
 
 /// The overdue leaves as they were last counted.
 pub(crate) type OverdueSeen = Mutex<HashMap<RealmKey, (UnixTime, Vec<Overdue>)>>;
@@ -38,17 +46,43 @@ pub(crate) async fn health() -> axum::Json<Health> {
     axum::Json(Health { ok: true, version: env!("CARGO_PKG_VERSION").to_owned() })
 }
 
-/// Says whether the process can do its work, and what is out of order.
-#[utoipa::path(get, path = api::path::READYZ, tag = "process", security(()),
-    responses((status = 200, body = Ready), (status = 503, body = Ready)))]
-pub(crate) async fn ready(state: State) -> (StatusCode, axum::Json<Ready>) {
-    let realms = state.house.realms();
-    let mut checks = vec![registry(&state, &realms), signs(&realms, true), signs(&realms, false)];
-    checks.push(successors(&state, &realms));
-    checks.extend(state.checks.iter().flat_map(|c| c()));
-    let ok = checks.iter().all(|c| c.ok);
+/// Says whether the process can do its work, as of a second ago at most. What is out of order is
+/// told to a credential of role `viewer`, `operator` or `admin`; without one `checks` is empty.
+#[utoipa::path(get, path = api::path::READYZ, tag = "process", security((), ("bearer" = [])),
+    responses((status = 200, body = Ready), (status = 503, body = Ready), Problems))]
+pub(crate) async fn ready(
+    state: State,
+    request: Request,
+) -> Result<(StatusCode, axum::Json<Ready>), Refused> {
+    let may_view = may_view(&state, &request)?;
+    let Ready { ok, mut checks } = readiness(&state).await?;
+    if !may_view {
+        checks.clear();
+    }
     let status = if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, axum::Json(Ready { ok, checks }))
+    Ok((status, axum::Json(Ready { ok, checks })))
+}
+
+/// Looks at most once a second, however many ask.
+async fn readiness(state: &State) -> Result<Ready, Refused> {
+    let mut seen = state.readiness.lock().await;
+    if let Some((at, ready)) = &*seen
+        && at.elapsed() < READINESS_KEPT
+    {
+        return Ok(ready.clone());
+    }
+    let asked = state.clone();
+    let ready = apart(move || {
+        let realms = asked.house.realms();
+        let mut checks =
+            vec![registry(&asked, &realms), signs(&realms, true), signs(&realms, false)];
+        checks.push(successors(&asked, &realms));
+        checks.extend(asked.checks.iter().flat_map(|c| c()));
+        Ok(Ready { ok: checks.iter().all(|c| c.ok), checks })
+    })
+    .await?;
+    *seen = Some((Instant::now(), ready.clone()));
+    Ok(ready)
 }
 
 fn registry(state: &State, realms: &[std::sync::Arc<RealmState>]) -> Check {

@@ -20,6 +20,7 @@ mod erase;
 mod events;
 mod figures;
 mod ledger;
+mod members;
 mod moves;
 mod once;
 mod openapi;
@@ -70,7 +71,7 @@ pub struct Peer {
     pub addr: IpAddr,
 }
 
-/// Further checks for `/readyz`, made anew at each reading; they must be quick.
+/// Further checks for `/readyz`, made at most once a second; they must be quick.
 pub type Checks = Arc<dyn Fn() -> Vec<Check> + Send + Sync>;
 
 /// What the host of a home adds to the interface.
@@ -184,6 +185,7 @@ pub(crate) struct State {
     /// Event streams that may still be opened.
     streams: Arc<Semaphore>,
     overdue: Arc<figures::OverdueSeen>,
+    readiness: Arc<figures::ReadinessSeen>,
     leaves: Arc<authority::LeavesSeen>,
     checks: Option<Checks>,
     workshop: Option<Arc<dyn Workshop>>,
@@ -202,6 +204,7 @@ impl State {
             tide,
             streams: Arc::new(Semaphore::new(events::STREAMS_MAX)),
             overdue: Arc::default(),
+            readiness: Arc::default(),
             leaves: Arc::default(),
             checks: fittings.checks,
             workshop: fittings.workshop,

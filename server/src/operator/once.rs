@@ -23,9 +23,10 @@ use identity::UnixTime;
 use identity::key::sha256;
 use registry::RealmKey;
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
 /// Where the registry keeps the answers.
@@ -35,6 +36,10 @@ const KEPT_S: u64 = 86_400;
 /// A longer answer is not kept. Only lists of births are longer, and a repeated birth answers the
 /// same by itself.
 const ANSWER_OCTETS_MAX: usize = 64 * 1024;
+/// Keys that one credential may have within that time: a fleet of 100,000 changed with a request
+/// each, at some 120 octets of database a key. Births repeat by themselves: beyond this a station is
+/// served all the same, and its keys are not remembered.
+pub(crate) const KEYS_MAX: u32 = 100_000;
 /// Characters of a key: a UUID has 36, a digest in hex 64.
 const KEY_OCTETS_MAX: usize = 255;
 
@@ -45,10 +50,22 @@ const REPLAYED: &str = "idempotency-replayed";
 #[derive(Default)]
 pub(crate) struct Flights {
     keys: Mutex<HashSet<Slot>>,
+    /// How many keys each credential has, of the realms that were counted.
+    kept: Mutex<HashMap<RealmKey, Kept>>,
     swept_hour: AtomicU64,
 }
 
 type Slot = (RealmKey, [u8; 32]);
+
+/// Keys by credential.
+type Kept = HashMap<[u8; BEARER_OCTETS], u32>;
+
+/// So many octets at the front of a slot are its credential's.
+const BEARER_OCTETS: usize = 8;
+
+fn bearer(slot: &[u8]) -> [u8; BEARER_OCTETS] {
+    slot.first_chunk().copied().unwrap_or_default()
+}
 
 /// One keyed request under way; over when dropped.
 struct Flight {
@@ -125,6 +142,9 @@ async fn write(state: State, request: Request, next: Next) -> Result<Response, R
     if let Some(response) = kept(&state, &keyed)? {
         return Ok(response);
     }
+    if count(&state, &keyed.slot)? >= KEYS_MAX {
+        return if keyed.repeats { Ok(next.run(request).await) } else { Err(Refused::TooManyKeys) };
+    }
     let response = next.run(request).await;
     if !response.status().is_success() {
         return Ok(response);
@@ -147,7 +167,9 @@ fn keyed(
         return Err(Refused::Malformed(sentence));
     }
     let address = parts.uri.path_and_query().map_or("", |p| p.as_str());
-    let slot = sha256(&[who.id.as_str().as_bytes(), b"\0", key]);
+    let mut slot = sha256(&[who.id.as_str().as_bytes(), b"\0", key]);
+    let front = bearer(&sha256(&[who.id.as_str().as_bytes()]));
+    slot.iter_mut().zip(front).for_each(|(octet, of)| *octet = of);
     let seal = sha256(&[b"muster/idempotency/v1\0", &who.seal, key]);
     let method = parts.method.as_str().as_bytes();
     let request = sha256(&[method, b"\0", address.as_bytes(), b"\0", body]);
@@ -168,6 +190,25 @@ fn kept(state: &State, keyed: &Keyed) -> Result<Option<Response>, Refused> {
     Ok(open(&keyed.seal, sealed).and_then(replay))
 }
 
+/// How many keys the credential of this slot has; counted once for each realm, and kept up since.
+fn count(state: &State, (realm, slot): &Slot) -> Result<u32, Refused> {
+    let mut kept = kept_of(state);
+    let of_realm = match kept.entry(*realm) {
+        Entry::Occupied(of_realm) => of_realm.into_mut(),
+        Entry::Vacant(new) => {
+            new.insert(counted(state.house.registry.noted_all(*realm, SPACE)?.keys()))
+        }
+    };
+    Ok(of_realm.get(&bearer(slot)).copied().unwrap_or_default())
+}
+
+fn counted<'k>(slots: impl Iterator<Item = &'k Vec<u8>>) -> Kept {
+    slots.fold(Kept::new(), |mut kept, slot| {
+        *kept.entry(bearer(slot)).or_default() += 1;
+        kept
+    })
+}
+
 async fn keep(state: &State, keyed: &Keyed, response: Response) -> Result<Response, Refused> {
     let (parts, body) = response.into_parts();
     let body = bounded(body, usize::MAX).await?;
@@ -176,6 +217,9 @@ async fn keep(state: &State, keyed: &Keyed, response: Response) -> Result<Respon
     let sealed = if fits { seal(&keyed.seal, &parts.headers, parts.status, &body) } else { None };
     let row = format(now, &keyed.request, sealed.as_deref().unwrap_or_default());
     note(state, keyed.slot.0, keyed.slot.1.to_vec(), Some(row)).await;
+    if let Some(kept) = kept_of(state).get_mut(&keyed.slot.0) {
+        *kept.entry(bearer(&keyed.slot.1)).or_default() += 1;
+    }
     sweep(state, keyed.slot.0, now);
     tracing::debug!(by = keyed.who.name, "kept the answer of a keyed request");
     Ok(Response::from_parts(parts, Body::from(body)))
@@ -202,9 +246,15 @@ fn sweep(state: &State, realm: RealmKey, now: UnixTime) {
     }
     let Ok(rows) = state.house.registry.noted_all(realm, SPACE) else { return };
     let ended = |row: &[u8]| parse(row).is_none_or(|(at, ..)| now.secs_since(at) >= KEPT_S);
-    for (key, _) in rows.into_iter().filter(|(_, row)| ended(row)) {
-        state.house.registry.note(realm, SPACE, &key, None, Box::new(|_| {}));
+    let (gone, left): (BTreeMap<_, _>, _) = rows.into_iter().partition(|(_, row)| ended(row));
+    for key in gone.keys() {
+        state.house.registry.note(realm, SPACE, key, None, Box::new(|_| {}));
     }
+    kept_of(state).insert(realm, counted(left.keys()));
+}
+
+fn kept_of(state: &State) -> MutexGuard<'_, HashMap<RealmKey, Kept>> {
+    state.flights.kept.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// When, which request, and the sealed answer.

@@ -10,7 +10,7 @@ use api::{OperatorMade, OperatorRequest, OperatorView, Page};
 use axum::http::StatusCode;
 use identity::token::mint;
 use ledger::Class;
-use registry::{Change, Operator, Role};
+use registry::{Change, Operator};
 
 /// Characters of an operator's name: an address of the company fits.
 const NAME_CHARS_MAX: usize = 64;
@@ -74,11 +74,6 @@ pub(crate) async fn remove(
     let Some(operator) = operators.iter().find(|o| o.name == name) else {
         return Err(Refused::Missing { what: "operator", name });
     };
-    let admins = operators.iter().filter(|o| o.role == Role::Admin).count();
-    if operator.role == Role::Admin && admins == 1 {
-        let sentence = "it is the last admin: add another one first".to_owned();
-        return Err(Refused::Rule { rule: "last-admin", sentence });
-    }
     let payload = who
         .payload("operator.removed")
         .with("name", operator.name.as_str())

@@ -46,6 +46,10 @@ pub(crate) enum Refused {
     KeyReused,
     /// The first request with this idempotency key is still under way.
     KeyBusy,
+    /// Too many wrong credentials came from this address.
+    TooOften,
+    /// The credential has more idempotency keys than are remembered.
+    TooManyKeys,
     /// Too many of something at once.
     Busy(&'static str),
     /// Ours: the caller may retry unchanged.
@@ -106,6 +110,10 @@ told! {
     KEY_BUSY = CONFLICT, "idempotency-key-busy",
         "the first request with this idempotency key is under way",
         "wait for its answer, or try again in a second";
+    TOO_OFTEN = TOO_MANY_REQUESTS, "rate", "too many requests",
+        "wait some seconds; a right credential is let in again as soon as others stop guessing";
+    TOO_MANY_KEYS = TOO_MANY_REQUESTS, "idempotency-keys", "too many idempotency keys",
+        "send the request without a key, or wait until the first of them is 24 hours old";
     BUSY = SERVICE_UNAVAILABLE, "busy", "too much at once",
         "try again in a few seconds";
     OUTAGE = SERVICE_UNAVAILABLE, "outage", "the server cannot do it now",
@@ -148,6 +156,8 @@ impl Refused {
             Self::Rule { rule, .. } => Told { rule, ..RULE },
             Self::KeyReused => KEY_REUSED,
             Self::KeyBusy => KEY_BUSY,
+            Self::TooOften => TOO_OFTEN,
+            Self::TooManyKeys => TOO_MANY_KEYS,
             Self::Busy(_) => BUSY,
             Self::Outage(_) => OUTAGE,
         }
@@ -181,6 +191,11 @@ impl Refused {
                 "this `Idempotency-Key` came within 24 hours with another request".to_owned()
             }
             Self::KeyBusy => "this `Idempotency-Key` came a moment ago".to_owned(),
+            Self::TooOften => "too many wrong credentials came from this address".to_owned(),
+            Self::TooManyKeys => format!(
+                "this credential has sent {} idempotency keys within 24 hours",
+                super::once::KEYS_MAX
+            ),
             Self::Busy(what) | Self::Outage(what) => (*what).to_owned(),
         }
     }
@@ -223,7 +238,7 @@ impl IntoResponse for Refused {
                 let challenge = HeaderValue::from_static("Bearer realm=\"muster\"");
                 headers.insert(WWW_AUTHENTICATE, challenge);
             }
-            StatusCode::SERVICE_UNAVAILABLE => {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
             _ => {}
@@ -271,7 +286,13 @@ impl From<CommitError> for Refused {
 
 impl From<Clash> for Refused {
     fn from(clash: Clash) -> Self {
-        Self::Conflict(clash.to_string())
+        match clash {
+            Clash::LastAdmin => {
+                let sentence = "it is the last admin: add another one first".to_owned();
+                Self::Rule { rule: "last-admin", sentence }
+            }
+            other => Self::Conflict(other.to_string()),
+        }
     }
 }
 

@@ -12,7 +12,9 @@ use api::{Page, TokenMade, TokenRequest, TokenView};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
+use identity::Identifiers;
 use identity::device::IDENTIFIER_OCTETS_MAX;
+use identity::name::DeviceName;
 use identity::text::rfc3339;
 use identity::token::{Token, TokenId, TokenSecret, mint};
 use ledger::{Class, Value};
@@ -95,13 +97,7 @@ fn minted(
 ) -> Result<(Token, TokenSecret), Refused> {
     let uses = within("uses", request.uses.into(), 1, USES_MAX.into())?;
     let ttl_s = within("ttl_s", request.ttl_s, 1, TTL_MAX_S)?;
-    let serial = request
-        .serial
-        .map(|s| match s.as_str() {
-            "" => Err(Refused::Malformed("`serial` is empty".to_owned())),
-            text => bounded("serial", text, IDENTIFIER_OCTETS_MAX),
-        })
-        .transpose()?;
+    let serial = request.serial.map(|s| one_device(state, who, s)).transpose()?;
     let groups = groups(&request.group)?;
     let now = state.house.clock.now();
     let (id, secret) = state.outside(mint);
@@ -119,6 +115,31 @@ fn minted(
         by: who.name.clone(),
     };
     Ok((token, secret))
+}
+
+/// Octets of `MAKER/MODEL/S`.
+const SERIAL_OCTETS_MAX: usize = 3 * IDENTIFIER_OCTETS_MAX + 2;
+
+/// A serial number, as `S` or `MAKER/MODEL/S`, that several devices do not have: who holds the token
+/// would else come in as any of them.
+fn one_device(state: &State, who: &Who, said: String) -> Result<String, Refused> {
+    let said = bounded("serial", &said, SERIAL_OCTETS_MAX)?;
+    let name = DeviceName::parse(&format!("serial:{said}"));
+    let Some(name @ DeviceName::Serial { .. }) = name else {
+        return Err(Refused::Malformed("`serial` is `S` or `MAKER/MODEL/S`".to_owned()));
+    };
+    let DeviceName::Serial { of, serial } = name.clone() else { return Ok(said) };
+    let (maker, model) = of.unwrap_or_default();
+    let named = Identifiers { maker, model, serial, ..Identifiers::default() };
+    named.check().map_err(Refused::Malformed)?;
+    let found = state.house.registry.devices_named(who.realm.key, &name)?;
+    if found.len() < 2 {
+        return Ok(said);
+    }
+    let full = |i: &Identifiers| format!("`{}/{}/{}`", i.maker, i.model, i.serial);
+    let names: Vec<String> = found.iter().map(|d| full(&d.identifiers)).collect();
+    let sentence = format!("several devices have this serial number: say {}", names.join(" or "));
+    Err(Refused::Rule { rule: "token-ambiguous", sentence })
 }
 
 fn shown(token: &Token, secret: &TokenSecret) -> TokenMade {

@@ -41,9 +41,6 @@ pub(crate) async fn recognize(
 ) -> Response {
     match who(&state, &request) {
         Ok(who) => {
-            if let Some(connection) = request.extensions().get::<Arc<Connection>>() {
-                connection.prove();
-            }
             let realm = Realm(who.realm.name().as_str().to_owned());
             request.extensions_mut().insert(who);
             let mut response = next.run(request).await;
@@ -58,6 +55,16 @@ pub(crate) async fn recognize(
 #[derive(Clone)]
 pub(crate) struct Realm(pub(crate) String);
 
+/// Whether a request that anybody may make shows the credential of one who may see; one that shows
+/// a wrong credential is refused, so that nobody takes a short answer for the whole.
+pub(crate) fn may_view(state: &State, request: &Request) -> Result<bool, Refused> {
+    if !request.headers().contains_key(AUTHORIZATION) {
+        return Ok(false);
+    }
+    let role = who(state, request)?.role;
+    Ok(matches!(role, Role::Viewer | Role::Operator | Role::Admin))
+}
+
 fn who(state: &State, request: &Request) -> Result<Who, Refused> {
     let header = request.headers().get(AUTHORIZATION).ok_or(Refused::NoCredential)?;
     let shown = header.to_str().ok().and_then(|h| h.split_once(' '));
@@ -68,12 +75,23 @@ fn who(state: &State, request: &Request) -> Result<Who, Refused> {
     let (id, secret) = token.split_once('.').ok_or(Refused::BadCredential)?;
     let id = TokenId::parse(id).ok_or(Refused::BadCredential)?;
     let secret = TokenSecret::parse(secret).ok_or(Refused::BadCredential)?;
+    // From here on it costs a look into the database, and guesses of one address are rationed.
+    let connection = request.extensions().get::<Arc<Connection>>();
+    if connection.is_some_and(|c| !c.stranger_may_ask()) {
+        return Err(Refused::TooOften);
+    }
     let (realm, operator) = find(state, &id)?.ok_or(Refused::BadCredential)?;
     // The id is public; the digest is compared in a time that does not tell how much of it is
     // right.
     aws_lc_rs::constant_time::verify_slices_are_equal(&operator.digest, &secret.digest())
         .map_err(|_| Refused::BadCredential)?;
     let seal = sha256(&[b"muster/operator/seal/v1\0", secret.dangerous_reveal().as_bytes()]);
+    if let Some(connection) = connection {
+        if !connection.is_proven() {
+            connection.stranger_came_in();
+        }
+        connection.prove();
+    }
     let from = request.extensions().get::<Peer>().map(|p| p.addr);
     let from = from.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     Ok(Who { realm, name: operator.name, id, role: operator.role, from, seal })

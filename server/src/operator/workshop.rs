@@ -9,6 +9,7 @@ use super::{Answer, State, apart, authority, view};
 use crate::house::RealmState;
 use api::{AuthorityCsr, AuthorityRequest, AuthorityView, CrlInstall, Page};
 use axum::http::StatusCode;
+use const_oid::AssociatedOid;
 use der::{Decode, Encode};
 use identity::authority::{Authority, AuthorityState, KeyId, Role};
 use identity::key::Scheme;
@@ -16,6 +17,7 @@ use identity::{KeyKind, UnixTime, text};
 use ledger::Class;
 use registry::{Change, CommitError};
 use x509_cert::crl::CertificateList;
+use x509_cert::ext::pkix::CrlNumber;
 
 /// Who keeps keys and files.
 pub trait Workshop: Send + Sync {
@@ -30,6 +32,9 @@ pub trait Workshop: Send + Sync {
         role: Role,
         kind: KeyKind,
     ) -> Result<(KeyId, Vec<u8>), String>;
+
+    /// The CRL of `authority` that is shown now.
+    fn crl(&self, realm: &RealmState, authority: &Authority) -> Option<Vec<u8>>;
 
     /// Keeps a half-made key, whose request is in the registry now.
     ///
@@ -193,6 +198,7 @@ pub(crate) async fn publish(
     let der = read(&request.crl)?;
     let number = fit(&der, &authority, state.house.clock.now()).map_err(Refused::Malformed)?;
     let workshop = state.workshop.clone().ok_or_else(none)?;
+    newer(&der, workshop.crl(&who.realm, &authority))?;
     let (realm, issuer) = (who.realm.clone(), authority.clone());
     let digest = identity::key::sha256(&[&der]);
     let payload = who
@@ -203,6 +209,31 @@ pub(crate) async fn publish(
     state.house.commit(who.realm.key, Change::Nothing, Class::Authority, payload).await?;
     apart(move || workshop.publish_crl(&realm, &issuer, &der).map_err(refused)).await?;
     Ok(axum::Json(view::authority(&authority)))
+}
+
+/// A list with a smaller number was signed before the one that is shown: it may leave out what was
+/// revoked since. The very same one may come again.
+fn newer(crl: &[u8], shown: Option<Vec<u8>>) -> Result<(), Refused> {
+    let number = number(crl).ok_or_else(|| {
+        let sentence = "`crl` has no CRL number, by which old and new are told apart";
+        Refused::Malformed(sentence.to_owned())
+    })?;
+    let before = shown.filter(|shown| shown != crl).as_deref().and_then(self::number);
+    if before.is_none_or(|before| before < number) {
+        return Ok(());
+    }
+    let sentence = "its CRL number is not above that of the list that is shown: sign a new one with \
+                    `muster ca crl --root`";
+    Err(Refused::Rule { rule: "old-crl", sentence: sentence.to_owned() })
+}
+
+/// The CRL number, as length and octets, which is how such numbers compare.
+fn number(crl: &[u8]) -> Option<(usize, Vec<u8>)> {
+    let list: CertificateList = CertificateList::from_der(crl).ok()?;
+    let all = list.tbs_cert_list.crl_extensions?;
+    let found = all.iter().find(|e| e.extn_id == CrlNumber::OID)?;
+    let CrlNumber(number) = CrlNumber::from_der(found.extn_value.as_bytes()).ok()?;
+    Some((number.as_bytes().len(), number.as_bytes().to_vec()))
 }
 
 /// A CRL in DER, if `authority` signed it and it has not ended.

@@ -73,7 +73,7 @@ async fn over_http(requests: &str) -> String {
     let gate = Gate {
         limits: Limits::PUBLIC,
         tls: None,
-        proxies: [].into(),
+        proxies: crate::listen::Proxies::default(),
         strangers: Arc::default(),
         sessions: Arc::default(),
         tally: Arc::default(),

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::found::{self, FoundError};
 use crate::home::{Config, Home, HomeError, Lock, Ports, ServeOptions, Settings};
 use crate::house::House;
-use crate::listen::Stopper;
+use crate::listen::{Proxies, Stopper};
 use crate::operator::Workshop;
 use crate::public::PublicView;
 use crate::sd::{self, State};
@@ -109,6 +109,7 @@ pub struct Running {
     view: Arc<PublicView>,
     ports: Ports,
     news: News,
+    proxies: Proxies,
     stopper: Stopper,
     serving: JoinSet<()>,
     beside: JoinSet<()>,
@@ -172,6 +173,7 @@ pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, St
         view,
         ports,
         news,
+        proxies: opened.proxies.clone(),
         stopper,
         serving,
         beside,
@@ -221,8 +223,13 @@ impl Running {
         crate::authorities::settle(&self.house, &self.hands).await;
     }
 
-    /// Reads what may change while it runs: realms, and the operators' own certificate.
+    /// Reads what may change while it runs: of `muster.toml` the level of the log and the balancers
+    /// that are believed; realms; and the operators' own certificate. What cannot be read stays as
+    /// it was.
     pub fn reload(&self) {
+        if let Err(error) = self.reload_file() {
+            tracing::error!("`muster.toml` was not read again: {error}");
+        }
         for realm in self.house.realms() {
             if let Err(error) = self.house.reload(realm.name()) {
                 tracing::error!(realm = %realm.name(), "not read again: {error}");
@@ -231,6 +238,13 @@ impl Running {
         if let Some(Err(error)) = self.own.as_ref().map(ports::Own::again) {
             tracing::error!("the operator port's certificate was not read again: {error}");
         }
+    }
+
+    fn reload_file(&self) -> Result<(), HomeError> {
+        let config = Config::read(&self.home)?;
+        self.proxies.set(config.proxies()?);
+        crate::log::say(config.log.level);
+        Ok(())
     }
 
     /// Stops: no new connections, requests in flight end, what was refused is summed up, the

@@ -5,7 +5,7 @@ use super::health::Health;
 use super::workshop::HomeWorkshop;
 use crate::home::{Ports, Settings};
 use crate::house::House;
-use crate::listen::{self, Connection, Gate, Limits, Met, Sessions, Stop, Strangers};
+use crate::listen::{self, Connection, Gate, Limits, Met, Proxies, Sessions, Stop, Strangers};
 use crate::operator::{Fittings, Peer};
 use crate::public::{self, PublicView};
 use crate::tls::{self, Served, Service};
@@ -27,6 +27,8 @@ pub(super) struct Desk {
 /// What was opened.
 pub(super) struct Opened {
     pub(super) ports: Ports,
+    /// Who may speak for others, at all ports.
+    pub(super) proxies: Proxies,
     service: Arc<Service>,
     served: Arc<Served>,
     own: Option<Own>,
@@ -77,10 +79,11 @@ pub(super) fn open(
     let served = service.serve()?;
     desk.workshop.serves(service.clone(), served.clone());
     let descriptors = listen::descriptors();
+    let proxies = Proxies::new(settings.proxies.clone());
     let gate = |name, limits: Limits, tls| Gate {
         limits: descriptors.map_or(limits, |n| limits.within(n)),
         tls,
-        proxies: settings.proxies.clone().into(),
+        proxies: proxies.clone(),
         strangers: Arc::new(Strangers::default()),
         sessions: Arc::new(Sessions::default()),
         tally: house.metrics.listener(name),
@@ -127,7 +130,7 @@ pub(super) fn open(
         public: Some(everybody),
         link: None,
     };
-    Ok(Opened { ports, service, served, own })
+    Ok(Opened { ports, proxies, service, served, own })
 }
 
 /// What hears of the devices' handshakes.

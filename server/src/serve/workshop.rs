@@ -98,6 +98,11 @@ impl Workshop for HomeWorkshop {
         Ok((id, csr))
     }
 
+    fn crl(&self, realm: &RealmState, authority: &Authority) -> Option<Vec<u8>> {
+        let path = format!("/crl/{}/{}.crl", realm.name(), authority.id);
+        self.view.shown(&path).map(|file| file.octets().to_vec())
+    }
+
     fn keep_key(&self, role: Role, id: &KeyId) -> Result<(), String> {
         let (store, name) = (self.store()?, format!("{role}-{id}"));
         store.finish(&name).map_err(said)?;

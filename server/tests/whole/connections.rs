@@ -5,6 +5,7 @@ use crate::world::pki::{Key, Maker, Shows};
 use crate::world::{About, HOUR_S, World, default_realm, simpleenroll, simplereenroll};
 use agent::{Dialer, Exchange, Identity};
 use enroll::est::client::{self, Reply};
+use hyper::Method;
 use identity::{RuleId, Signer};
 use serde_json::json;
 use server::limits::STRANGER_BURST;
@@ -135,6 +136,48 @@ async fn a_site_may_bring_in_as_many_new_devices_as_it_has() {
         let (unit, key) = (maker.unit(&format!("S{unit}")), Key::new());
         world.join(&unit, &key).await.leaf(&key);
     }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_device_that_sends_nonsense_in_a_loop_waits_too() {
+    let mut world = World::new().await;
+    world.set("device_rate_per_hour", "3").await;
+    let (device, leaf) = world.enrolled("pump-7").await;
+    let (other, others) = world.enrolled("pump-8").await;
+    let mut line = world.dial(Some(&leaf)).await;
+
+    for _ in 0..2 {
+        let heard = line.say(simplereenroll(b"nonsense")).await;
+        world.refused(&heard, 400, ("csr-der", About::Device(&device.id))).await;
+    }
+    let heard = line.say(simplereenroll(b"nonsense")).await;
+    world.denied(&heard, &RuleId::RATE, About::Device(&device.id)).await;
+
+    let heard = world.say(Some(&others), simplereenroll(b"nonsense")).await;
+    world.refused(&heard, 400, ("csr-der", About::Device(&other.id))).await;
+    world.later(HOUR_S);
+    let key = Key::new();
+    world.renew(&leaf, &key).await.leaf(&key);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn who_guesses_credentials_waits_before_the_database_is_asked() {
+    let mut world = World::new().await;
+    let guess = format!("{}.{}", "a".repeat(16), "A".repeat(43));
+    let mut refused = Vec::new();
+    for _ in 0..STRANGER_BURST * 20 {
+        let heard = world.ask_as(&guess, Method::GET, "/api/v1/devices", None).await;
+        refused.push(heard.status());
+        if heard.status() == 429 {
+            assert_eq!(heard.json()["rule"], "rate");
+            assert!(heard.header("retry-after").is_some());
+            break;
+        }
+    }
+    assert_eq!((refused.first(), refused.last()), (Some(&401), Some(&429)));
+    assert!(refused.len() > STRANGER_BURST as usize);
     world.end().await;
 }
 

@@ -4,8 +4,10 @@ use crate::world::pki::{Key, Maker, Request, directory_name, hardware_module, na
 use crate::world::{About, DAY_S, World, default_realm, simpleenroll};
 use const_oid::db::rfc4519;
 use enroll::est::client;
+use hyper::Method;
 use identity::ask::Want;
 use identity::{KeyKind, RuleId};
+use registry::Change;
 use serde_json::json;
 
 const CLIENT: &str = "1.3.6.1.5.5.7.3.2";
@@ -149,15 +151,14 @@ async fn a_serial_number_is_read_where_the_door_says() {
         ),
     ] {
         let pattern = if place == "common-name" { "ACME-*.devices" } else { "*" };
-        world
-            .maker_door("acme", &maker, json!({"place": place, "model": place, "pattern": pattern}))
-            .await;
+        world.maker_door(place, &maker, json!({"place": place, "pattern": pattern})).await;
         let key = Key::new();
 
         world.join(&unit, &key).await.leaf(&key);
-        assert_eq!(world.device(&format!("serial:acme/{place}/S1")).await["serial"], "S1");
+        assert_eq!(world.device(&format!("serial:{place}//S1")).await["serial"], "S1");
         let heard = world.join(&stranger, &Key::new()).await;
         world.denied(&heard, &RuleId::NO_SERIAL, About::Stranger).await;
+        world.post(&format!("/api/v1/doors/{place}/close"), json!({})).await;
     }
     world.end().await;
 }
@@ -219,6 +220,103 @@ async fn serial_numbers_of_two_makers_never_collide() {
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 3);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_makers_device_keeps_its_standing_whatever_its_door_is_called() {
+    let mut world = World::new().await;
+    let maker = Maker::new("ACME", world.now());
+    world.maker_door("acme", &maker, json!({"model": "M1"})).await;
+    let (good, away) = (maker.unit("S1"), maker.unit("S2"));
+    let mut ids = Vec::new();
+    for unit in [&good, &away] {
+        let key = Key::new();
+        let leaf = world.join(unit, &key).await.leaf(&key);
+        ids.push(leaf.certificate().device().unwrap().to_string());
+    }
+    world.retire(&ids[1]).await;
+
+    world.post("/api/v1/doors/acme/close", json!({})).await;
+    world.maker_door("bolt", &maker, json!({"model": "M2"})).await;
+    let heard = world.join(&away, &Key::new()).await;
+    world.denied(&heard, &RuleId::RETIRED, About::Device(&ids[1])).await;
+    let key = Key::new();
+    let leaf = world.join(&good, &key).await.leaf(&key);
+
+    assert_eq!(leaf.certificate().device().unwrap().to_string(), ids[0]);
+    let view = world.device(&ids[0]).await;
+    assert_eq!((&view["maker"], &view["model"]), (&json!("acme"), &json!("M1")));
+    assert_eq!(world.get("/api/v1/devices").await["items"].as_array().unwrap().len(), 2);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_door_with_devices_keeps_their_model_and_is_not_removed() {
+    let mut world = World::new().await;
+    let maker = Maker::new("ACME", world.now());
+    world.maker_door("acme", &maker, json!({"model": "M1"})).await;
+    let (unit, key) = (maker.unit("S1"), Key::new());
+    let leaf = world.join(&unit, &key).await.leaf(&key);
+    let id = leaf.certificate().device().unwrap().to_string();
+    let said = |model: &str| json!({"anchors": maker.root.certificate().pem(), "model": model});
+    let door = |model: &str| Some(json!({"kind": "maker", "maker": said(model)}));
+    let admin = world.admin();
+    let path = "/api/v1/doors/acme";
+
+    let heard = world.ask_as(&admin, Method::PUT, path, door("M2")).await;
+    assert_eq!((heard.status(), &heard.json()["rule"]), (409, &json!("door-has-devices")));
+    let heard = world.ask_as(&admin, Method::DELETE, path, None).await;
+    assert_eq!((heard.status(), &heard.json()["rule"]), (409, &json!("door-has-devices")));
+    let next = Key::new();
+    world.renew(&leaf, &next).await.leaf(&next);
+
+    world.put(path, door("M1").unwrap()).await;
+    world.retire(&id).await;
+    world.delete(path).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_renewal_waits_for_the_door_that_it_belongs_to() {
+    let mut world = World::new().await;
+    let (device, leaf) = world.enrolled("pump-7").await;
+    let realm = world.running().house().realm(&default_realm()).unwrap();
+    let birth = realm.door("birth").unwrap().clone();
+    world.rule(Change::DoorRemoved("birth".to_owned()), "door.removed").await;
+
+    let heard = world.renew(&leaf, &Key::new()).await;
+    world.denied(&heard, &RuleId::DOOR_REMOVED, About::Device(&device.id)).await;
+
+    world.rule(Change::DoorSet(birth), "door.set").await;
+    let key = Key::new();
+    world.renew(&leaf, &key).await.leaf(&key);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_token_for_a_serial_number_of_several_devices_names_one_of_them() {
+    let mut world = World::new().await;
+    let maker = Maker::new("ACME", world.now());
+    world.maker_door("acme", &maker, json!({"model": "M1"})).await;
+    let device = world.born("S/1").await;
+    let early = world.token(json!({"serial": "S/1"})).await;
+    let key = Key::new();
+    world.join(&maker.unit("S/1"), &key).await.leaf(&key);
+
+    let admin = world.admin();
+    let asked = Some(json!({"serial": "S/1"}));
+    let heard = world.ask_as(&admin, Method::POST, "/api/v1/tokens", asked).await;
+    assert_eq!((heard.status(), &heard.json()["rule"]), (409, &json!("token-ambiguous")));
+    let detail = heard.json()["detail"].to_string();
+    assert!(detail.contains("`acme/M1/S/1`") && detail.contains("`/P7/S/1`"), "{detail}");
+    let heard = world.join_by(&early, &Key::new(), "S/1").await;
+    world.denied(&heard, &RuleId::TOKEN_AMBIGUOUS, About::Stranger).await;
+
+    let token = world.token(json!({"serial": "/P7/S/1"})).await;
+    let key = Key::new();
+    let leaf = world.join_by(&token, &key, "S/1").await.leaf(&key);
+    assert_eq!(leaf.certificate().device().unwrap().to_string(), device.id);
     world.end().await;
 }
 

@@ -2,8 +2,9 @@
 
 use crate::world::pki::{Key, Maker};
 use crate::world::{About, World};
+use hyper::Method;
 use identity::RuleId;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn after_a_restart_everything_stands_as_it_stood() {
@@ -39,6 +40,42 @@ async fn after_a_restart_everything_stands_as_it_stood() {
     world.resume(&held.id).await;
     let key = Key::new();
     world.renew(&held_leaf, &key).await.leaf(&key);
+    world.end().await;
+}
+
+/// What `/readyz` says of the whole database, once it was looked at.
+async fn integrity(world: &mut World) -> (u16, Value) {
+    loop {
+        let heard = world.ask_as(&world.admin(), Method::GET, "/readyz", None).await;
+        let said = heard.json();
+        let checks = said["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["name"] == "integrity").unwrap();
+        if !check["detail"].as_str().unwrap().contains("under way") {
+            return (heard.status(), check.clone());
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_byte_that_was_changed_in_the_database_makes_the_server_unready_and_says_where() {
+    let mut world = World::new().await;
+    let (device, _) = world.enrolled("pump-7").await;
+    world.suspend(&device.id).await;
+    let (status, check) = integrity(&mut world).await;
+    assert_eq!((status, &check["ok"]), (200, &json!(true)), "{check}");
+
+    // In a payload, so that neither the file nor the head of the ledger shows it at the start.
+    world.restart_with(b"device.suspended", b"device.suspendet").await;
+    let (status, check) = integrity(&mut world).await;
+    let detail = check["detail"].as_str().unwrap();
+    assert_eq!((status, &check["ok"]), (503, &json!(false)));
+    assert!(detail.contains("ledger") && detail.contains("restore a back-up"), "{detail}");
+    let stranger = world.ask_as("", Method::GET, "/healthz", None).await;
+    assert_eq!(stranger.status(), 200, "it lives all the same");
+
+    world.restart_with(b"device.suspendet", b"device.suspended").await;
+    assert_eq!(integrity(&mut world).await.0, 200);
     world.end().await;
 }
 

@@ -121,7 +121,7 @@ fn the_profile_says_which_keys_a_leaf_may_have() {
 }
 
 #[test]
-fn a_closed_or_missing_door_stops_a_join_and_no_renewal() {
+fn a_closed_door_stops_a_join_and_no_renewal_and_a_removed_one_stops_both() {
     for mut scene in [Scene::born(), Scene::made(), Scene::token(None)] {
         scene.door().open = false;
         assert_eq!(scene.refused(), RuleId::DOOR_CLOSED);
@@ -131,7 +131,11 @@ fn a_closed_or_missing_door_stops_a_join_and_no_renewal() {
         assert_eq!(scene.refused(), RuleId::DOOR_CLOSED);
     }
     let mut renewal = Scene::joined();
-    renewal.door = Some(Door { open: false, ..door(DoorKind::Birth) });
+    renewal.door().open = false;
+    assert!(renewal.judge().is_ok());
+    renewal.door = None;
+    assert_eq!(renewal.refused(), RuleId::DOOR_REMOVED);
+    renewal.device().door = None;
     assert!(renewal.judge().is_ok());
 }
 
@@ -170,9 +174,14 @@ fn a_makers_device_is_made_at_its_first_join_and_found_at_its_second() {
     let second = scene.enroll();
     assert_eq!((second.device.id, second.expected), (first.device.id, Some(1)));
 
-    scene.device().identifiers.model = "M9".into();
+    // What a door calls its devices may change; what their certificates say may not.
+    scene.key = key(0x33);
     let Recognized::Maker { identifiers, .. } = &mut scene.recognized else { panic!() };
-    identifiers.model = "M1".into();
+    (identifiers.maker, identifiers.model) = ("bolt".into(), "M9".into());
+    let third = scene.enroll().device;
+    assert_eq!((third.id, third.identifiers), (first.device.id, first.device.identifiers));
+    let Recognized::Maker { identifiers, .. } = &mut scene.recognized else { panic!() };
+    identifiers.serial = "S2".into();
     assert_eq!(scene.refused(), RuleId::CONTRADICTION);
 }
 
@@ -407,6 +416,11 @@ fn a_token_with_a_serial_number_is_for_that_device_alone() {
         (scene.device, scene.claimed) = (Scene::born().device, claimed.into());
         assert_eq!(scene.refused(), RuleId::TOKEN_OTHER_SERIAL);
     }
+    let mut namesakes = Scene::token(Some("S1"));
+    namesakes.namesakes = true;
+    assert_eq!(namesakes.refused(), RuleId::TOKEN_AMBIGUOUS);
+    namesakes.device = Scene::born().device;
+    assert!(namesakes.judge().is_ok());
     let new = Scene::token(Some("acme/P7/S9")).enroll().device.identifiers;
     assert_eq!((new.maker, new.model, new.serial), ("acme".into(), "P7".into(), "S9".into()));
 }

@@ -27,6 +27,7 @@ pub(super) struct Scene {
     pub(super) known: KeyFacts,
     pub(super) erased: bool,
     pub(super) token: Option<Token>,
+    pub(super) namesakes: bool,
     pub(super) rules: Rules,
     pub(super) shows: Shown,
 }
@@ -98,6 +99,7 @@ impl Scene {
             known: KeyFacts::default(),
             erased: false,
             token: None,
+            namesakes: false,
             rules: Rules::default(),
             shows: Shown::default(),
         }
@@ -122,6 +124,7 @@ impl Scene {
             leaves: self.leaves.clone(),
             key: self.known,
             token: self.token.clone(),
+            namesakes: self.namesakes,
             fresh: self.world.fresh(),
         };
         judge(&ask, &self.recognized, facts, &self.rules, self.world.now)
@@ -163,7 +166,7 @@ impl Scene {
         let (serial, device, spki) = (leaf.serial, leaf.device, leaf.spki);
         self.recognized = Recognized::Leaf { serial, device, spki };
         self.shown = Some(leaf);
-        (self.want, self.door) = (Want::Renew, None);
+        self.want = Want::Renew;
     }
 
     pub(super) fn joined() -> Self {

@@ -144,18 +144,19 @@ impl CsrAttrs {
                 continue;
             }
             let attribute: Attribute = one.decode_as()?;
-            if attribute.oid == TEMPLATE {
-                return Self::read_template(&attribute);
+            let template = if attribute.oid == TEMPLATE { attribute.values.get(0) } else { None };
+            match template.map(Any::decode_as::<Template<'_>>).transpose()? {
+                // Another version is an attribute that is not known.
+                Some(template) if template.version == 0 => return Self::read_template(&template),
+                Some(_) => {}
+                None => found.read_attribute(&attribute)?,
             }
-            found.read_attribute(&attribute)?;
         }
         Ok(found)
     }
 
-    fn read_template(attribute: &Attribute) -> der::Result<Self> {
+    fn read_template(template: &Template<'_>) -> der::Result<Self> {
         let mut found = Self::default();
-        let Some(value) = attribute.values.get(0) else { return Ok(found) };
-        let template: Template<'_> = value.decode_as()?;
         if let Some(key) = &template.key {
             found.key = key_kind(key.algorithm.oid, key.algorithm.parameters.as_ref());
         }
@@ -169,13 +170,18 @@ impl CsrAttrs {
         let value = attribute.values.get(0);
         match (attribute.oid, value) {
             (CHALLENGE_PASSWORD, _) => self.binding = true,
-            (rfc5912::ID_EXTENSION_REQ | EXTENSION_TEMPLATE, Some(value)) => {
+            // The example of RFC 7030 §4.5.2, which servers follow and RFC 9908 calls wrong, has a
+            // bare object identifier here and no list of extensions: nothing that we know.
+            (rfc5912::ID_EXTENSION_REQ | EXTENSION_TEMPLATE, Some(value))
+                if value.tag() == Tag::Sequence =>
+            {
                 let wanted: Vec<ExtensionTemplate> = value.decode_as()?;
                 let usages = wanted.iter().find(|e| e.oid == ExtendedKeyUsage::OID);
                 if let Some(octets) = usages.and_then(|e| e.value.as_ref()) {
                     self.usages = ExtendedKeyUsage::from_der(octets.as_bytes())?.0;
                 }
             }
+            (rfc5912::ID_EXTENSION_REQ | EXTENSION_TEMPLATE, _) => {}
             (oid, value) => self.key = self.key.or_else(|| key_kind(oid, value)),
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The end of what is known of a device; asked for twice, since there is no way back.
 
-use super::{Erase, maker_and_serial};
+use super::{Erase, called};
 use crate::failure::{Failure, Outcome};
 use crate::output::{Paint, plain};
 use crate::rest::Rest;
@@ -29,7 +29,7 @@ fn ask(device: &DeviceView) -> Outcome {
         let what = "erasing cannot be undone, and nobody is there to be asked";
         return Err(Failure::usage(what).next("say --yes if you mean it"));
     }
-    let shown = plain(&maker_and_serial(device));
+    let shown = plain(&called(device));
     eprint!("{} ({shown}) will be erased. Type `{}` to go on: ", device.id, plain(name));
     std::io::stderr().flush()?;
     let mut typed = String::new();

@@ -117,26 +117,39 @@ pub(super) async fn run(typed: Ledger, session: &Session) -> Outcome {
 
 async fn tail(typed: &Tail, rest: &Rest, session: &Session) -> Outcome {
     let head: HeadView = rest.get(HEAD).await?;
-    let mut from = head.size.saturating_sub(typed.lines);
-    let mut rows = stretch(rest, from).await?;
+    let from = head.size.saturating_sub(typed.lines);
+    let rows = stretch(rest, from).await?;
     if !typed.follow {
         return session.show(&rows, |rows, _| lines(rows));
     }
+    // With `--lines 0` the last entry is known all the same: a ledger is never empty.
+    let last = rows.last().map_or(head.size.saturating_sub(1), |row| row.index);
+    rows.iter().try_for_each(|row| told(row, session))?;
+    follow(rest, last, session).await
+}
+
+/// Tells what comes behind entry `last`, until interrupted. A stream ends with a restart of the
+/// server, or where its reader was too slow; the next one goes on where it was.
+async fn follow(rest: &Rest, mut last: u64, session: &Session) -> Outcome {
     loop {
-        for row in &rows {
-            from = row.index + 1;
-            if session.json {
-                let text = serde_json::to_string(row).map_err(crate::failure::Failure::new)?;
-                output::text(&text)?;
-            }
+        let mut events = rest.events(last).await?;
+        while let Some(row) = events.next::<EntryView>().await? {
+            last = row.index;
+            told(&row, session)?;
         }
-        if !session.json {
-            output::text(&lines(&rows))?;
-        }
-        // A person follows: a second later is at once.
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        rows = stretch(rest, from).await?;
+        tokio::time::sleep(AGAIN).await;
     }
+}
+
+/// The wait before the next stream: a server that restarts needs as long.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// One entry that came by itself: a line for a person, or one JSON value.
+fn told(row: &EntryView, session: &Session) -> Outcome {
+    if !session.json {
+        return output::text(&line(row));
+    }
+    output::text(&serde_json::to_string(row).map_err(crate::failure::Failure::new)?)
 }
 
 async fn head(rest: &Rest, session: &Session) -> Outcome {

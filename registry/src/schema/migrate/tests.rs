@@ -45,6 +45,39 @@ fn a_file_of_version_1_opens_and_its_history_is_found() {
 }
 
 #[test]
+fn a_makers_certificate_of_version_1_finds_its_first_device() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("muster.db");
+    version_1(&path, &DeviceId::new(UnixTime::default(), [1; 10]), &[]);
+    let db = Connection::open(&path).unwrap();
+    for (n, maker, closes) in [(1_u8, "acme", 1), (2, "acme", 1), (3, "acme", 0), (4, "", 1)] {
+        db.execute(
+            "INSERT INTO device (realm, id, standing, assurance, version, generation, born, maker, \
+             model, serial, macs, meta, group_names) VALUES (1, ?1, 'retired', 'certified', 1, 1, \
+             0, ?2, '', ?3, '', '', '')",
+            params![[n; 16], maker, n.to_string()],
+        )
+        .unwrap();
+        // The first two showed the same certificate, to doors of other names.
+        db.execute(
+            "INSERT INTO credential (realm, serial, kind, device, issuer, generation, spki, \
+             requester, closes, shard, issued, not_after) \
+             VALUES (1, ?1, 'leaf', ?1, ?2, 1, ?1, ?3, ?4, 0, 0, 0)",
+            params![[n; 16], [2_u8; 20], [n.max(2); 32], closes],
+        )
+        .unwrap();
+    }
+    drop(db);
+
+    let db = open_writer(&Place::File(path)).unwrap();
+
+    let mut kept = db.prepare("SELECT requester, device FROM idevid").unwrap();
+    let kept = kept.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let kept: Vec<([u8; 32], [u8; 16])> = kept.map(Result::unwrap).collect();
+    assert_eq!(kept, [([2; 32], [1; 16])]);
+}
+
+#[test]
 fn the_schema_is_the_same_by_whichever_version_a_file_began() {
     let place = tempfile::tempdir().unwrap();
     let (old, new) = (place.path().join("old.db"), place.path().join("new.db"));

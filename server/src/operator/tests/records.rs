@@ -125,6 +125,22 @@ async fn the_figures_tell_of_the_fleet_and_the_state_of_health_of_the_server() {
     ] {
         assert!(figures.text.contains(line), "{line}\n{}", figures.text);
     }
-    let ready = world.get("", READYZ).await;
-    assert_eq!((ready.status, &ready.json()["ok"]), (StatusCode::OK, &json!(true)));
+}
+
+#[tokio::test]
+async fn anybody_is_told_whether_the_server_is_ready_and_those_who_may_see_why() {
+    let world = World::new();
+    for role in ["", "station"] {
+        let ready = world.get(role, READYZ).await;
+        assert_eq!(ready.status, StatusCode::OK);
+        assert_eq!(ready.json(), json!({"ok": true, "checks": []}), "{role}");
+    }
+    for role in ["viewer", "operator", "admin"] {
+        let ready = world.get(role, READYZ).await;
+        assert_eq!(ready.json()["checks"][0]["name"], "registry", "{role}");
+    }
+    let wrong = format!("Bearer {}.{}", "a".repeat(16), "A".repeat(43));
+    let headers = [("authorization", wrong.as_str())];
+    let call = Call { headers: &headers, ..Call::default() };
+    assert_eq!(world.call("GET", READYZ, call).await.status, StatusCode::UNAUTHORIZED);
 }

@@ -222,6 +222,14 @@ impl crate::operator::Workshop for Bench {
         Ok((identity::Signer::public(&key).key_id(), request))
     }
 
+    fn crl(
+        &self,
+        _: &crate::house::RealmState,
+        _: &identity::authority::Authority,
+    ) -> Option<Vec<u8>> {
+        Some(self.0.lock().unwrap().clone()).filter(|der| !der.is_empty())
+    }
+
     fn keep_key(
         &self,
         _: identity::authority::Role,
@@ -292,4 +300,13 @@ async fn a_new_authority_is_asked_for_and_the_roots_list_is_published_if_the_roo
     assert_eq!(put(&good).await.status, StatusCode::OK);
     assert_eq!(*bench.0.lock().unwrap(), good);
     assert_eq!(world.last_entry().await["verb"], "crl.installed");
+
+    // Signed before the one that is shown: it may leave out what was revoked since.
+    let old = put(&sign(255)).await;
+    assert_eq!((old.status, &old.json()["rule"]), (StatusCode::CONFLICT, &json!("old-crl")));
+    assert_eq!(*bench.0.lock().unwrap(), good);
+    assert_eq!(put(&good).await.status, StatusCode::OK, "the same one may come again");
+    let newer = sign(86_401);
+    assert_eq!(put(&newer).await.status, StatusCode::OK);
+    assert_eq!(*bench.0.lock().unwrap(), newer);
 }

@@ -119,6 +119,11 @@ impl World {
         Self { router: router(Arc::clone(&house)), house, root_key, time, tokens }
     }
 
+    /// The same house behind an interface that begins anew.
+    pub(super) fn reopened(self) -> Self {
+        Self { router: router(Arc::clone(&self.house)), ..self }
+    }
+
     pub(super) fn later(&self, secs: u64) {
         self.time.fetch_add(secs * 1000, Ordering::Relaxed);
     }

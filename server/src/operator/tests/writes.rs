@@ -1,8 +1,10 @@
 //! Bodies, methods, and writes that happen once.
 
-use super::world::{Call, Reply, World};
+use super::super::once;
+use super::world::{Call, REALM, Reply, World, csr, p256};
 use api::path::{BIRTHS, DEVICES, TOKENS};
 use axum::http::StatusCode;
+use serde_json::json;
 
 async fn make(world: &World, key: &str, body: &str) -> Reply {
     let headers = [("idempotency-key", key)];
@@ -131,4 +133,47 @@ async fn nothing_is_for_caches() {
     for path in [DEVICES, "/nowhere", api::path::HEALTHZ] {
         assert_eq!(world.get("viewer", path).await.header("cache-control"), "no-store", "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_credential_has_so_many_keys_a_day_and_births_go_on_without() {
+    let world = World::new();
+    let key = [("idempotency-key", "one")];
+    let token = Some(json!({}).to_string());
+    let asked = |headers| Call { role: "operator", headers, body: token.clone() };
+    let first = world.call("POST", TOKENS, asked(&key)).await;
+    assert_eq!(first.status, StatusCode::CREATED);
+    let known = world.house.registry.noted_all(REALM, "idempotency").unwrap();
+    let (slot, row) = known.into_iter().next().unwrap();
+
+    // As many more as it may have, under its own eight octets and under those of the station.
+    let station = world.get("admin", api::path::OPERATORS).await.json();
+    let station = station["items"].as_array().unwrap().iter().find(|o| o["role"] == "station");
+    let station = identity::key::sha256(&[station.unwrap()["id"].as_str().unwrap().as_bytes()]);
+    for bearer in [&slot[..8], &station[..8]] {
+        for n in 0..once::KEYS_MAX {
+            let name = [bearer, &[0; 20], &n.to_be_bytes()].concat();
+            let row = Some(row.clone());
+            // The writer's queue takes some thousands before it says that it is busy.
+            if n % 4000 == 0 {
+                world.house.registry.note_wait(REALM, "idempotency", &name, row).unwrap();
+            } else {
+                world.house.registry.note(REALM, "idempotency", &name, row, Box::new(drop));
+            }
+        }
+    }
+    world.house.registry.note_wait(REALM, "other", b"", None).unwrap();
+    let world = world.reopened();
+
+    let next = [("idempotency-key", "two")];
+    let refused = world.call("POST", TOKENS, asked(&next)).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS, "{}", refused.text);
+    assert_eq!(refused.json()["rule"], "idempotency-keys");
+    let again = world.call("POST", TOKENS, asked(&key)).await;
+    assert_eq!((again.status, again.header("idempotency-replayed")), (first.status, "true"));
+    assert_eq!(world.call("POST", TOKENS, asked(&[])).await.status, StatusCode::CREATED);
+    let unit = json!({"csr": csr(&p256(), "S1"), "serial": "S1", "model": "P7"});
+    let body = Some(json!({"births": [unit]}).to_string());
+    let born = world.call("POST", BIRTHS, Call { role: "station", headers: &next, body }).await;
+    assert_eq!(born.json()["results"][0]["outcome"], "issued");
 }
