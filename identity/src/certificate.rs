@@ -10,7 +10,7 @@ use crate::outside::UnixTime;
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc4519;
 use der::asn1::OctetStringRef;
-use der::{Decode, Encode};
+use der::{Decode, Encode, Header, Reader, SliceReader};
 use std::fmt;
 use std::sync::Arc;
 use x509_cert::ext::pkix::name::{GeneralName, HardwareModuleName};
@@ -61,7 +61,7 @@ impl Certificate {
         let key = PublicKey::parse(
             &x509.tbs_certificate().subject_public_key_info().to_der().map_err(broken)?,
         )?;
-        let tbs = x509.tbs_certificate().to_der().map_err(broken)?;
+        let tbs = signed_part(der).map_err(broken)?.to_vec();
         Ok(Self(Arc::new(Inner { der: der.to_vec(), tbs, x509, key })))
     }
 
@@ -257,10 +257,25 @@ impl Certificate {
     }
 }
 
+/// The certificate in DER.
+impl AsRef<[u8]> for Certificate {
+    fn as_ref(&self) -> &[u8] {
+        self.der()
+    }
+}
+
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Certificate({}, {})", self.subject(), self.spki_hash())
     }
+}
+
+/// What the signature of a certificate or a request is over: its first element, as it came. It was
+/// decoded before, so that nothing is left to check.
+pub(crate) fn signed_part(der: &[u8]) -> der::Result<&[u8]> {
+    let mut reader = SliceReader::new(der)?;
+    Header::decode(&mut reader)?;
+    reader.tlv_bytes()
 }
 
 /// The first value of an attribute as text, whichever string type it has.

@@ -2,7 +2,7 @@
 //! signature does not hold cannot be made.
 
 use crate::ask::Defect;
-use crate::certificate::{attribute, hardware_module, hardware_serial};
+use crate::certificate::{attribute, hardware_module, hardware_serial, signed_part};
 use crate::device::Identifiers;
 use crate::key::{PublicKey, Scheme};
 use const_oid::ObjectIdentifier;
@@ -45,7 +45,7 @@ impl Csr {
         let key = PublicKey::parse(&request.info.public_key.to_der().map_err(broken)?)?;
         let scheme = Scheme::named(request.algorithm.oid, key.kind())?;
         let signature = request.signature.as_bytes().unwrap_or_default();
-        key.verify(scheme, &request.info.to_der().map_err(broken)?, signature).map_err(|_| {
+        key.verify(scheme, signed_part(der).map_err(broken)?, signature).map_err(|_| {
             Defect::new("csr-signature", "the request is not signed by its own key")
         })?;
         Ok(Self { der: der.to_vec(), request, key })

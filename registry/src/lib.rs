@@ -24,7 +24,7 @@ mod writer;
 pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Erasure, Fate, Report, Told};
 pub use fault::{OpenError, ReadError};
 pub use integrity::Finding;
-pub use read::{DeviceFilter, EntryRow, Head, Overdue, RevokedRow, Stretch};
+pub use read::{DeviceFilter, EntryRow, Head, Overdue, RevokedRow, StatusRow, Stretch};
 pub use realm::{Operator, Realm, RealmKey, Role};
 pub use roll::{Counts, Roll, Seen};
 pub use sink::{Sink, SinkFormat, SinkKind};
@@ -33,6 +33,7 @@ use identity::credential::Reason;
 use read::Pool;
 use rusqlite::Connection;
 use schema::Place;
+pub use shared::OnStatus;
 use shared::Shared;
 use std::fmt;
 use std::path::Path;
@@ -100,7 +101,7 @@ impl Registry {
         let keeper = schema::keep_out_others(place)?;
         let db = schema::open_writer(place)?;
         let (realms, ledgers) = schema::load_ledgers(&db)?;
-        let roll = schema::load_roll(&db)?;
+        let roll = schema::load_roll(place, &db)?;
         let has_erased = schema::has_erased(&db)?;
         let shared = Arc::new(Shared::new(roll, realms, has_erased));
         let pool = Pool::open(place, options.readers.max(1))?;
@@ -189,6 +190,12 @@ impl Registry {
     /// [`Registry::on_cut`] is.
     pub fn on_revocation(&self, told: Box<dyn Fn() + Send + Sync>) {
         self.0.shared.on_revocation(told);
+    }
+
+    /// Adds one to be told of which certificates the status has changed: revoked, on hold, good
+    /// again, or revoked for another reason; once for each commit, as [`Registry::on_cut`] is.
+    pub fn on_status(&self, told: OnStatus) {
+        self.0.shared.on_status(told);
     }
 
     /// Adds one to be told how many credentials a commit revoked or put on hold, by realm and

@@ -4,13 +4,15 @@
 use crate::change::Cut;
 use crate::realm::{Realm, RealmKey};
 use crate::roll::Roll;
-use identity::credential::Reason;
+use identity::credential::{Reason, Serial};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 type OnCut = Box<dyn Fn(&Cut) + Send + Sync>;
 type OnRevocation = Box<dyn Fn() + Send + Sync>;
+/// Who is told of which certificates the status has changed.
+pub type OnStatus = Box<dyn Fn(&[(RealmKey, Serial)]) + Send + Sync>;
 type OnRevoked = Box<dyn Fn(RealmKey, Reason, u64) + Send + Sync>;
 type OnEntry = Box<dyn Fn(RealmKey, u64) + Send + Sync>;
 
@@ -20,6 +22,7 @@ pub(crate) struct Shared {
     realms: RwLock<Vec<Realm>>,
     on_cut: RwLock<Vec<OnCut>>,
     on_revocation: RwLock<Vec<OnRevocation>>,
+    on_status: RwLock<Vec<OnStatus>>,
     on_revoked: RwLock<Vec<OnRevoked>>,
     on_entry: RwLock<Vec<OnEntry>>,
 }
@@ -32,6 +35,7 @@ impl Shared {
             realms: RwLock::new(realms),
             on_cut: RwLock::default(),
             on_revocation: RwLock::default(),
+            on_status: RwLock::default(),
             on_revoked: RwLock::default(),
             on_entry: RwLock::default(),
         }
@@ -64,6 +68,10 @@ impl Shared {
         self.on_revocation.write().unwrap_or_else(PoisonError::into_inner).push(told);
     }
 
+    pub(crate) fn on_status(&self, told: OnStatus) {
+        self.on_status.write().unwrap_or_else(PoisonError::into_inner).push(told);
+    }
+
     pub(crate) fn on_revoked(&self, told: OnRevoked) {
         self.on_revoked.write().unwrap_or_else(PoisonError::into_inner).push(told);
     }
@@ -77,7 +85,9 @@ impl Shared {
         cuts.iter().for_each(|cut| listeners.iter().for_each(|told| told(cut)));
     }
 
-    pub(crate) fn revoked(&self) {
+    pub(crate) fn revoked(&self, which: &[(RealmKey, Serial)]) {
+        let listeners = self.on_status.read().unwrap_or_else(PoisonError::into_inner);
+        listeners.iter().for_each(|told| told(which));
         let listeners = self.on_revocation.read().unwrap_or_else(PoisonError::into_inner);
         listeners.iter().for_each(|told| told());
     }

@@ -414,6 +414,31 @@ fn a_mark_stays_on_the_device() {
 }
 
 #[test]
+fn the_entry_of_a_clone_is_found_by_its_device_and_by_its_moment() {
+    let world = World::new();
+    world.birth(1);
+    world.birth(2);
+    assert_eq!(world.registry.caught(REALM, &id(1)).unwrap(), None);
+    let caught = || Change::Caught { device: id(1), mark: "two hold it".to_owned() };
+
+    world.commit(caught()).unwrap();
+    let told = world.commit(caught()).unwrap();
+
+    let found = world.registry.caught(REALM, &id(1)).unwrap().unwrap();
+    assert_eq!(found.index, told.index, "the last one");
+    assert_eq!(world.registry.caught(REALM, &id(2)).unwrap(), None);
+    assert_eq!(
+        (world.device(1).mark.as_deref(), world.device(1).version),
+        (Some("two hold it"), 3)
+    );
+    let since = |secs| world.registry.caught_since(REALM, now().minus_secs(secs)).unwrap().len();
+    assert_eq!((since(1), since(0)), (1, 0), "a device counts once, and what was before does not");
+    let missing = Change::Caught { device: id(3), mark: String::new() };
+    assert_eq!(world.clash(missing), Clash::Missing);
+    world.audit();
+}
+
+#[test]
 fn leaves_past_their_renewal_are_counted_by_model_and_group() {
     let world = World::new();
     world.birth(1);

@@ -9,8 +9,9 @@ use crate::house::{House, RealmState};
 use crate::record::Refused;
 use ca::birth::{self, BirthAsk, BirthFacts, BirthJudgement, Born};
 use identity::ask::Cause;
+use identity::authority::KeyId;
 use identity::credential::{Credential, Requester};
-use identity::{Certificate, Csr, Defect, Device, DeviceId, Identifiers, Outside, Refusal, RuleId};
+use identity::{Csr, Defect, Device, DeviceId, Identifiers, Outside, Refusal, RuleId, Serial};
 use ledger::{Class, Payload};
 use registry::{Change, CommitError, Committed, ReadError};
 use std::net::IpAddr;
@@ -33,8 +34,12 @@ pub struct Unit {
 pub struct Birth {
     /// Whose it is.
     pub device: DeviceId,
-    /// The certificate.
-    pub certificate: Certificate,
+    /// The certificate, in DER.
+    pub certificate: Vec<u8>,
+    /// Its serial number.
+    pub serial: Serial,
+    /// The key of the authority that signed it.
+    pub issuer: KeyId,
     /// Whether it was there already: the same key and identifiers came before.
     pub again: bool,
 }
@@ -116,15 +121,10 @@ impl House {
     ) -> Step<'a> {
         match self.decide_birth(realm, &ask) {
             Err(denied) => Step::Done(Err(denied)),
-            Ok(Decided::Again(credential)) => {
-                Step::Done(birth_of(&credential, true).map_err(Denied::from))
-            }
+            Ok(Decided::Again(credential)) => Step::Done(Ok(birth_of(&credential, true))),
             Ok(Decided::Born(born)) => {
                 let payload = payload(&ask, &born, station);
-                let birth = match birth_of(&born.credential, false) {
-                    Ok(birth) => Box::new(birth),
-                    Err(refusal) => return Step::Done(Err(refusal.into())),
-                };
+                let birth = Box::new(birth_of(&born.credential, false));
                 let commit = self.queue(realm.key, change(*born), Class::Birth, payload);
                 Step::Committing { ask, born: birth, commit: Box::pin(commit) }
             }
@@ -265,9 +265,9 @@ fn read(unit: Unit, station: Station<'_>) -> Result<BirthAsk, Defect> {
     })
 }
 
-fn birth_of(credential: &Credential, again: bool) -> Result<Birth, Refusal> {
-    let certificate = Certificate::parse(&credential.der).map_err(Refusal::Malformed)?;
-    Ok(Birth { device: credential.device, certificate, again })
+fn birth_of(credential: &Credential, again: bool) -> Birth {
+    let Credential { device, serial, issuer, .. } = *credential;
+    Birth { device, certificate: credential.der.clone(), serial, issuer, again }
 }
 
 fn change(born: Born) -> Change {

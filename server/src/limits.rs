@@ -31,8 +31,9 @@ pub const PUBLIC_PER_ADDRESS_MAX: usize = 1024;
 /// Tiles that are read from the database at once; each takes a reader of its pool for some 100 µs.
 pub const PUBLIC_READS_MAX: usize = 4;
 
-/// An OCSP request for one certificate has 120 octets; what is larger asks for many.
-pub const OCSP_OCTETS_MAX: usize = 4096;
+/// OCSP requests whose certificates are read from the database at once, beside the tiles: the other
+/// half of its readers.
+pub const OCSP_READS_MAX: usize = 2;
 
 /// Connections of one address (one /64 of IPv6) that have not proved anything yet. A site of ten
 /// thousand devices behind one address handshakes in a millisecond each and never has so many open

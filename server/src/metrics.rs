@@ -29,6 +29,7 @@ pub struct Metrics {
     births: Counters,
     revocations: Counters,
     requests: Counters,
+    ocsp: Counters,
     tellings: Counters,
     listeners: Mutex<BTreeMap<&'static str, Arc<Tally>>>,
     published: Gauges,
@@ -58,6 +59,12 @@ impl Metrics {
     /// A station asked for a birth: `result` is `issued`, `again` or `refused`.
     pub fn birth(&self, realm: &str, result: &str) {
         self.births.add(&[("realm", realm), ("result", result)]);
+    }
+
+    /// The OCSP responder answered: `result` is `answered` (what everybody gets), `signed` (for one
+    /// asker) or why not.
+    pub fn ocsp(&self, realm: &str, result: &str) {
+        self.ocsp.add(&[("realm", realm), ("result", result)]);
     }
 
     /// Certificates were revoked or put on hold, for `reason` (RFC 5280).
@@ -126,6 +133,7 @@ impl Metrics {
             realm,
             &self.requests,
         );
+        page.counters("muster_ocsp_answers_total", "OCSP answers.", realm, &self.ocsp);
         page.counters(
             "muster_sink_deliveries_total",
             "Attempts to tell a receiver of an event.",

@@ -195,6 +195,8 @@ pub(crate) fn leaf_subject(organization: Option<&str>, device: &DeviceId) -> Enc
 
 /// id-kp-clientAuth.
 pub(crate) const CLIENT: ObjectIdentifier = rfc5280::ID_KP_CLIENT_AUTH;
+/// id-kp-OCSPSigning.
+pub(crate) const ANSWERS: ObjectIdentifier = rfc5280::ID_KP_OCSP_SIGNING;
 /// id-kp-serverAuth.
 pub(crate) const SERVER: ObjectIdentifier = rfc5280::ID_KP_SERVER_AUTH;
 /// anyExtendedKeyUsage.

@@ -161,29 +161,29 @@ fn key_not_encrypted(csr: &Csr) -> Result<(), Refusal> {
     Err(Refusal::Malformed(Defect::new("key-encryption", sentence)))
 }
 
-/// The answer that carries a leaf, and the leaf alone.
+/// The answer that carries a leaf (in DER), and the leaf alone.
 #[must_use]
-pub fn enrolled(leaf: &Certificate) -> Answer {
+pub fn enrolled(leaf: &impl AsRef<[u8]>) -> Answer {
     certificates(&[leaf])
 }
 
 /// The answer that carries the authorities of a realm, each after the one it signed.
 #[must_use]
 pub fn cacerts(chain: &[Certificate]) -> Answer {
-    certificates(&chain.iter().collect::<Vec<_>>())
+    certificates(chain)
 }
 
-fn certificates(found: &[&Certificate]) -> Answer {
+fn certificates(found: &[impl AsRef<[u8]>]) -> Answer {
     match certs_only::write(found) {
         Ok(pkcs7) => base64_answer(wire::CERTS_ONLY.to_owned(), wire::write_body(&pkcs7)),
         Err(_) => too_large(),
     }
 }
 
-/// The answer that carries a private key made here, and its leaf. The host wipes the body once it
-/// is sent.
+/// The answer that carries a private key made here, and its leaf (in DER). The host wipes the body
+/// once it is sent.
 #[must_use]
-pub fn enrolled_with_key(leaf: &Certificate, pkcs8: &[u8]) -> Answer {
+pub fn enrolled_with_key(leaf: &impl AsRef<[u8]>, pkcs8: &[u8]) -> Answer {
     match certs_only::write(&[leaf]) {
         Ok(pkcs7) => ok(multipart::content_type(), multipart::write(pkcs8, &pkcs7)),
         Err(_) => too_large(),

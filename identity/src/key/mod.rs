@@ -16,6 +16,7 @@ use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5912, rfc8410};
 use der::Encode;
 use std::fmt;
+use std::sync::Arc;
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoRef};
 
 /// SHA-256 over the concatenation of `parts`.
@@ -25,6 +26,16 @@ pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
     parts.iter().for_each(|part| hash.update(part));
     let mut out = [0; 32];
     out.copy_from_slice(hash.finish().as_ref());
+    out
+}
+
+/// SHA-1, where a format names something by it: an OCSP CertID names an issuer so, and a response
+/// its responder (RFC 6960 §4.1.1, §4.2.1). It is no signature's digest, and nobody gains by a
+/// collision among names that we made.
+#[must_use]
+pub fn sha1_of_a_name(octets: &[u8]) -> [u8; 20] {
+    let mut out = [0; 20];
+    out.copy_from_slice(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, octets).as_ref());
     out
 }
 
@@ -93,6 +104,8 @@ pub struct PublicKey {
     spki: Vec<u8>,
     raw: Vec<u8>,
     hash: SpkiHash,
+    /// As the provider has it after its own checks, so that they are made once.
+    checked: Arc<signature::ParsedPublicKey>,
 }
 
 impl PublicKey {
@@ -114,10 +127,12 @@ impl PublicKey {
         if kind == KeyKind::Rsa {
             check_rsa(&raw)?;
         }
-        signature::ParsedPublicKey::new(any_scheme(kind).verifier(), &raw).map_err(|_| {
+        let checked = signature::ParsedPublicKey::new(any_scheme(kind).verifier(), &raw);
+        let checked = checked.map_err(|_| {
             Defect::new("key-invalid", format!("the {kind} public key is not valid"))
         })?;
-        Ok(Self { kind, spki: spki.to_vec(), hash: SpkiHash::of(spki), raw })
+        let (hash, checked) = (SpkiHash::of(spki), Arc::new(checked));
+        Ok(Self { kind, spki: spki.to_vec(), raw, hash, checked })
     }
 
     /// What kind of key it is.
@@ -161,9 +176,13 @@ impl PublicKey {
         if scheme.kind() != self.kind {
             return Err(KeyError::Signature);
         }
-        signature::UnparsedPublicKey::new(scheme.verifier(), &self.raw)
-            .verify(message, signature)
-            .map_err(|_| KeyError::Signature)
+        let held = if scheme == any_scheme(self.kind) {
+            self.checked.verify_sig(message, signature)
+        } else {
+            signature::UnparsedPublicKey::new(scheme.verifier(), &self.raw)
+                .verify(message, signature)
+        };
+        held.map_err(|_| KeyError::Signature)
     }
 }
 

@@ -24,6 +24,15 @@ pub struct RevokedRow {
     pub not_after: UnixTime,
 }
 
+/// Whether a certificate counts, as a responder tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusRow {
+    /// Who signed it.
+    pub issuer: KeyId,
+    /// When and why it was revoked or put on hold, if it was.
+    pub revoked: Option<Revocation>,
+}
+
 const JOINED: &str = "credential JOIN certificate ON certificate.realm = credential.realm \
     AND certificate.serial = credential.serial";
 
@@ -45,7 +54,7 @@ impl Registry {
     ) -> Result<Option<Credential>, ReadError> {
         let found = self
             .pool()
-            .read(|db| ask(db, "AND credential.serial = ?2", (realm.0, serial.octets())))?;
+            .once(|db| ask(db, "AND credential.serial = ?2", (realm.0, serial.octets())))?;
         Ok(found.into_iter().next())
     }
 
@@ -62,7 +71,7 @@ impl Registry {
     ) -> Result<Vec<Credential>, ReadError> {
         let rest = "AND credential.device = ?2 \
             ORDER BY credential.generation DESC, credential.serial DESC LIMIT ?3";
-        self.pool().read(|db| ask(db, rest, (realm.0, device.octets(), rows_max(limit))))
+        self.pool().once(|db| ask(db, rest, (realm.0, device.octets(), rows_max(limit))))
     }
 
     /// The birth certificate of a device, where rework replaced one the one that counts.
@@ -76,7 +85,7 @@ impl Registry {
     ) -> Result<Option<Credential>, ReadError> {
         let rest = "AND credential.device = ?2 AND credential.generation = 0 \
             ORDER BY credential.revoked IS NOT NULL, credential.serial DESC LIMIT 1";
-        let found = self.pool().read(|db| ask(db, rest, (realm.0, device.octets())))?;
+        let found = self.pool().once(|db| ask(db, rest, (realm.0, device.octets())))?;
         Ok(found.into_iter().next())
     }
 
@@ -92,7 +101,7 @@ impl Registry {
         let Some(seen) = self.roll().lookup(realm, key) else { return Ok(Vec::new()) };
         let rest = "AND credential.device = ?2 AND credential.spki = ?3 \
             ORDER BY credential.generation DESC, credential.serial DESC";
-        self.pool().read(|db| ask(db, rest, (realm.0, seen.device.octets(), key.octets())))
+        self.pool().once(|db| ask(db, rest, (realm.0, seen.device.octets(), key.octets())))
     }
 
     /// Credentials in the order of their serial numbers, which is that of their issuance, after the
@@ -110,6 +119,29 @@ impl Registry {
         let after = after.map_or_else(Vec::new, |serial| serial.octets().to_vec());
         let rest = "AND credential.serial > ?2 ORDER BY credential.serial LIMIT ?3";
         self.pool().read(|db| ask(db, rest, (realm.0, after, rows_max(limit))))
+    }
+
+    /// Whether certificates count, in the order asked for; `None` for one that is not on record.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn statuses(
+        &self,
+        realm: RealmKey,
+        serials: &[Serial],
+    ) -> Result<Vec<Option<StatusRow>>, ReadError> {
+        let sql = "SELECT issuer, revoked, reason FROM credential WHERE realm = ?1 AND serial = ?2";
+        self.pool().read(|db| {
+            let status = |serial: &Serial| {
+                db.first(sql, (realm.0, serial.octets()), |row| {
+                    Ok(StatusRow {
+                        issuer: key_id(row, 0, "credential")?,
+                        revoked: revocation(row, 1)?,
+                    })
+                })
+            };
+            serials.iter().map(status).collect()
+        })
     }
 
     /// What an authority must name on its CRL: everything revoked or on hold, of one shard or of

@@ -49,7 +49,7 @@ impl Registry {
     /// [`ReadError`].
     pub fn device(&self, realm: RealmKey, id: &DeviceId) -> Result<Option<Device>, ReadError> {
         let sql = format!("SELECT {DEVICE_COLUMNS} FROM device WHERE realm = ?1 AND id = ?2");
-        self.pool().read(|db| db.first(&sql, (realm.0, id.octets()), rows::device))
+        self.pool().once(|db| db.first(&sql, (realm.0, id.octets()), rows::device))
     }
 
     /// What a device last said of itself.
@@ -106,7 +106,7 @@ impl Registry {
             "SELECT {DEVICE_COLUMNS} FROM device WHERE realm = ?1 AND serial = ?2 AND model = ?3 \
              AND maker = ?4 AND serial <> ''"
         );
-        self.pool().read(|db| db.first(&sql, (realm.0, serial, model, maker), rows::device))
+        self.pool().once(|db| db.first(&sql, (realm.0, serial, model, maker), rows::device))
     }
 
     /// The device that this maker's certificate brought in, by who its key proved.

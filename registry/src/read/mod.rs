@@ -12,7 +12,7 @@ mod ledger;
 mod rules;
 
 pub use ::ledger::tree::Head;
-pub use credentials::RevokedRow;
+pub use credentials::{RevokedRow, StatusRow};
 pub use devices::{DeviceFilter, Overdue};
 pub use ledger::{EntryRow, StoredHashes, Stretch};
 
@@ -32,8 +32,15 @@ fn rows_max(asked: usize) -> i64 {
 
 /// The connections that read.
 pub(crate) struct Pool {
-    idle: Mutex<Vec<Connection>>,
+    idle: Mutex<Idle>,
     returned: Condvar,
+}
+
+/// Connections that nobody reads with, and how many wait for one. Waking nobody is a system call
+/// too, so it is counted whether there is somebody.
+struct Idle {
+    connections: Vec<Connection>,
+    waiting: usize,
 }
 
 /// A connection on loan; it goes back also where the borrower panics.
@@ -42,19 +49,32 @@ struct Loan<'p> {
     db: Option<Connection>,
 }
 
+impl Loan<'_> {
+    fn connection(&self) -> Result<&Connection, ReadError> {
+        self.db.as_ref().ok_or_else(|| ReadError::Storage("no connection".to_owned()))
+    }
+}
+
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
         if let Some(db) = self.db.take() {
-            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(db);
-            self.pool.returned.notify_one();
+            let mut idle = self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            idle.connections.push(db);
+            let somebody_waits = idle.waiting > 0;
+            drop(idle);
+            if somebody_waits {
+                self.pool.returned.notify_one();
+            }
         }
     }
 }
 
 impl Pool {
     pub(crate) fn open(place: &Place, readers: usize) -> Result<Self, OpenError> {
-        let idle = (0..readers).map(|_| schema::open_reader(place)).collect::<Result<_, _>>()?;
-        Ok(Self { idle: Mutex::new(idle), returned: Condvar::new() })
+        let connections =
+            (0..readers).map(|_| schema::open_reader(place)).collect::<Result<_, _>>()?;
+        let idle = Mutex::new(Idle { connections, waiting: 0 });
+        Ok(Self { idle, returned: Condvar::new() })
     }
 
     /// Asks within one transaction, so that all of the answer is from one moment.
@@ -63,22 +83,32 @@ impl Pool {
         ask: impl FnOnce(&Reader<'_>) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
         let loan = self.loan();
-        let Some(db) = loan.db.as_ref() else {
-            return Err(ReadError::Storage("no connection".to_owned()));
-        };
+        let db = loan.connection()?;
         let moment = db.unchecked_transaction()?;
         let answer = ask(&Reader(db))?;
         moment.finish()?;
         Ok(answer)
     }
 
+    /// Asks what one statement answers. A statement sees one moment by itself, and a transaction
+    /// around it would cost more than it.
+    pub(crate) fn once<T>(
+        &self,
+        ask: impl FnOnce(&Reader<'_>) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let loan = self.loan();
+        ask(&Reader(loan.connection()?))
+    }
+
     fn loan(&self) -> Loan<'_> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if let Some(db) = idle.pop() {
+            if let Some(db) = idle.connections.pop() {
                 return Loan { pool: self, db: Some(db) };
             }
+            idle.waiting += 1;
             idle = self.returned.wait(idle).unwrap_or_else(PoisonError::into_inner);
+            idle.waiting -= 1;
         }
     }
 }

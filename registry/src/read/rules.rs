@@ -50,7 +50,7 @@ impl Registry {
     /// [`ReadError`].
     pub fn token(&self, realm: RealmKey, id: &TokenId) -> Result<Option<Token>, ReadError> {
         let sql = format!("SELECT {TOKEN_COLUMNS} FROM token WHERE realm = ?1 AND id = ?2");
-        self.pool().read(|db| db.first(&sql, (realm.0, id.as_str()), rows::token))
+        self.pool().once(|db| db.first(&sql, (realm.0, id.as_str()), rows::token))
     }
 
     /// Tokens in the order of their ids, after the one named; at most [`super::ROWS_MAX`].
@@ -165,7 +165,7 @@ impl Registry {
     /// [`ReadError`].
     pub fn operator(&self, realm: RealmKey, id: &TokenId) -> Result<Option<Operator>, ReadError> {
         let sql = format!("SELECT {OPERATOR_COLUMNS} FROM operator WHERE realm = ?1 AND id = ?2");
-        self.pool().read(|db| db.first(&sql, (realm.0, id.as_str()), rows::operator))
+        self.pool().once(|db| db.first(&sql, (realm.0, id.as_str()), rows::operator))
     }
 
     /// The operator with this public half, in whichever realm: a credential belongs to one.
@@ -204,7 +204,7 @@ impl Registry {
         key: &[u8],
     ) -> Result<Option<Vec<u8>>, ReadError> {
         let sql = "SELECT value FROM note WHERE realm = ?1 AND space = ?2 AND name = ?3";
-        self.pool().read(|db| db.first(sql, (realm.0, space, key), |row| row.get(0)))
+        self.pool().once(|db| db.first(sql, (realm.0, space, key), |row| row.get(0)))
     }
 
     /// Every note of a space, by key: spaces that grow are swept by those who fill them.

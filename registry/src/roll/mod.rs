@@ -75,8 +75,19 @@ pub struct Roll {
 }
 
 impl Roll {
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
-        Self { table: RwLock::new(Table::new()) }
+        Self::with_room(0)
+    }
+
+    /// An empty roll that takes so many keys before it has to grow.
+    pub(crate) fn with_room(keys: usize) -> Self {
+        Self { table: RwLock::new(Table::new(keys)) }
+    }
+
+    /// Gives back the room that a load did not need.
+    pub(crate) fn fit(&self) {
+        self.table.write().unwrap_or_else(PoisonError::into_inner).fit();
     }
 
     /// What is known of a key; `None` says that it never had a credential here.

@@ -113,11 +113,11 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(keys: usize) -> Self {
         Self {
             chunks: Vec::new(),
-            keys: HashTable::new(),
-            devices: HashTable::new(),
+            keys: HashTable::with_capacity(keys),
+            devices: HashTable::with_capacity(keys),
             counts: BTreeMap::new(),
             seed: RandomState::new(),
         }
@@ -169,6 +169,13 @@ impl Table {
         Some(Roomier { keys, devices })
     }
 
+    /// The smallest hash tables that hold what there is.
+    pub(super) fn fit(&mut self) {
+        let Self { keys, devices, chunks, seed, .. } = self;
+        keys.shrink_to(0, |at| rehash_key(chunks, seed, *at));
+        devices.shrink_to(0, |at| rehash_device(chunks, seed, *at));
+    }
+
     pub(super) fn move_into(&mut self, roomier: Roomier) {
         self.keys = roomier.keys;
         self.devices = roomier.devices;
@@ -196,21 +203,26 @@ impl Table {
     }
 
     fn issue(&mut self, issued: &Issued) {
-        let at = self.find_key(issued.which.realm, &issued.which.spki).or_else(|| self.add(issued));
-        if let Some(slot) = at.and_then(|at| self.slot_mut(at)) {
+        let Issued { which, device, standing, device_generation, .. } = issued;
+        let known = self.find_key(which.realm, &which.spki).map(|at| (at, false));
+        let Some((at, first)) = known.or_else(|| self.add(issued)) else { return };
+        if let Some(slot) = self.slot_mut(at) {
             slot.renew(issued);
         }
-        self.stand(issued.which.realm, &issued.device, issued.standing, issued.device_generation);
+        if !first {
+            self.stand(which.realm, device, *standing, *device_generation);
+        }
     }
 
-    /// A slot for a new key, in the ring of its device. `None` past 2^32 keys, which no memory
-    /// holds.
-    fn add(&mut self, issued: &Issued) -> Option<u32> {
+    /// A slot for a new key, in the ring of its device, and whether it is the first there, which
+    /// then stands as was said. `None` past 2^32 keys, which no memory holds.
+    fn add(&mut self, issued: &Issued) -> Option<(u32, bool)> {
         let (realm, spki) = (issued.which.realm, issued.which.spki);
         let at = u32::try_from(self.keys.len()).ok()?;
         let mut slot = Slot::new(issued);
         slot.next = at;
-        match self.find_device(realm, &issued.device) {
+        let first = self.find_device(realm, &issued.device);
+        match first {
             Some(first) => {
                 let known = self.slot_mut(first)?;
                 // The standing that the device has is told by those of its slots; a new one must
@@ -232,7 +244,7 @@ impl Table {
         let hash = self.hash_key(realm, spki.octets());
         let Self { keys, chunks, seed, .. } = self;
         keys.insert_unique(hash, at, |i| rehash_key(chunks, seed, *i));
-        Some(at)
+        Some((at, first.is_none()))
     }
 
     fn stand(&mut self, realm: RealmKey, device: &DeviceId, standing: Standing, generation: u32) {

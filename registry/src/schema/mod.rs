@@ -3,15 +3,14 @@
 //! A migration ([`migrate`]) is one transaction: a crash in the middle leaves the version before. A
 //! file of a newer version is refused, since what it says may mean something else by now.
 
+mod load;
 mod migrate;
+
+pub(crate) use load::load_roll;
 
 use crate::fault::OpenError;
 use crate::realm::{Realm, RealmKey};
-use crate::roll::{Issued, Roll, Turn, Which};
 use crate::rows;
-use identity::SpkiHash;
-use identity::credential::CredentialKind;
-use identity::device::Standing;
 use ledger::tree::Frontier;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Row};
@@ -142,7 +141,7 @@ fn write_log_again(path: &Path) -> Result<(), OpenError> {
 }
 
 /// A reader's connection; it cannot write.
-pub(crate) fn open_reader(place: &Place) -> Result<Connection, OpenError> {
+pub(crate) fn open_reader(place: &Place) -> rusqlite::Result<Connection> {
     let db = place.connect()?;
     db.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
     db.pragma_update(None, "query_only", true)?;
@@ -223,92 +222,9 @@ fn edge(db: &Connection, realm: &Realm, row: &Row<'_>) -> Result<Frontier, OpenE
     }
 }
 
-/// Turns handed to the roll at a time.
-const TURNS: usize = 16 * 1024;
-
 /// Whether any device was ever erased.
 pub(crate) fn has_erased(db: &Connection) -> rusqlite::Result<bool> {
     db.prepare("SELECT 1 FROM erased")?.exists([])
-}
-
-/// Fills the roll: one scan of the credentials, one of the devices, one of the compromised keys,
-/// each in the order of its primary key.
-pub(crate) fn load_roll(db: &Connection) -> rusqlite::Result<Roll> {
-    let roll = Roll::new();
-    feed(
-        db,
-        &roll,
-        "SELECT realm, serial, spki, device, kind, generation, used, spent, revoked \
-         FROM credential ORDER BY realm, serial",
-        credential,
-    )?;
-    feed(
-        db,
-        &roll,
-        "SELECT realm, id, standing, generation FROM device ORDER BY realm, id",
-        |row, turns| {
-            turns.push(Turn::Device {
-                realm: RealmKey(row.get(0)?),
-                device: rows::device_id(row, 1, "device")?,
-                standing: rows::word(row, 2, "device", Standing::parse)?,
-                generation: row.get(3)?,
-            });
-            Ok(())
-        },
-    )?;
-    feed(db, &roll, "SELECT realm, spki FROM compromised", |row, turns| {
-        let spki = SpkiHash::from_octets(row.get(1)?);
-        turns.push(Turn::Compromised { realm: RealmKey(row.get(0)?), spki });
-        Ok(())
-    })?;
-    Ok(roll)
-}
-
-fn feed(
-    db: &Connection,
-    roll: &Roll,
-    sql: &str,
-    read: impl Fn(&Row<'_>, &mut Vec<Turn>) -> rusqlite::Result<()>,
-) -> rusqlite::Result<()> {
-    let mut statement = db.prepare(sql)?;
-    let mut found = statement.query([])?;
-    let mut turns = Vec::new();
-    while let Some(row) = found.next()? {
-        read(row, &mut turns)?;
-        if turns.len() >= TURNS {
-            roll.turn(&turns);
-            turns.clear();
-        }
-    }
-    roll.turn(&turns);
-    Ok(())
-}
-
-/// Standing and generation of the device follow with the devices.
-fn credential(row: &Row<'_>, turns: &mut Vec<Turn>) -> rusqlite::Result<()> {
-    let which = Which {
-        realm: RealmKey(row.get(0)?),
-        serial: rows::serial(row, 1, "credential")?,
-        spki: SpkiHash::from_octets(row.get(2)?),
-    };
-    turns.push(Turn::Issued(Issued {
-        which,
-        device: rows::device_id(row, 3, "credential")?,
-        standing: Standing::Born,
-        device_generation: 0,
-        kind: rows::word(row, 4, "credential", CredentialKind::parse)?,
-        generation: row.get(5)?,
-    }));
-    if rows::maybe_moment(row, 6)?.is_some() {
-        turns.push(Turn::Used(which));
-    }
-    if let Some(spent) = rows::maybe_moment(row, 7)? {
-        turns.push(Turn::Spent(which, spent));
-    }
-    if rows::maybe_moment(row, 8)?.is_some() {
-        turns.push(Turn::Revoked(which, true));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

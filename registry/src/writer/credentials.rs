@@ -41,16 +41,12 @@ fn read_held(row: &Row<'_>) -> rusqlite::Result<Held> {
 }
 
 impl Batch<'_> {
-    /// The serial number is free, and the key is new or this device's, and not compromised.
-    pub(super) fn check_credential(&self, realm: RealmKey, credential: &Credential) -> Step {
+    /// The key is new or this device's, and not compromised.
+    pub(super) fn check_key(&self, realm: RealmKey, credential: &Credential) -> Step {
         let key = &credential.spki;
         let stranger = self.owner_of(realm, key).is_some_and(|owner| owner != credential.device);
         if stranger || self.is_compromised(realm, key) {
             return Err(Clash::KeyKnown.into());
-        }
-        let taken = "SELECT 1 FROM credential WHERE realm = ?1 AND serial = ?2";
-        if self.exists(taken, (realm.0, credential.serial.octets()))? {
-            return Err(Clash::SerialKnown.into());
         }
         Ok(())
     }
@@ -71,18 +67,16 @@ impl Batch<'_> {
             .collect()
     }
 
-    pub(super) fn insert_credential(
-        &mut self,
-        scene: Scene,
-        granted: &Granted<'_>,
-    ) -> rusqlite::Result<()> {
-        let (realm, credential) = (scene.realm, granted.credential);
-        self.run(
+    /// The last check and the first write of an issuance: the serial number is free, and from now
+    /// on this credential's.
+    pub(super) fn claim_serial(&self, scene: Scene, credential: &Credential) -> Step {
+        let written = self.run(
             "INSERT INTO credential (realm, serial, kind, device, issuer, generation, spki, \
              requester, shard, issued, not_after, closes, entry) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) \
+             ON CONFLICT (realm, serial) DO NOTHING",
             params![
-                realm.0,
+                scene.realm.0,
                 credential.serial.octets(),
                 credential.kind.as_str(),
                 credential.device.octets(),
@@ -97,6 +91,16 @@ impl Batch<'_> {
                 int(scene.entry),
             ],
         )?;
+        if written == 0 { Err(Clash::SerialKnown.into()) } else { Ok(()) }
+    }
+
+    /// The certificate of a serial number that was claimed, and what memory learns of it.
+    pub(super) fn insert_certificate(
+        &mut self,
+        realm: RealmKey,
+        granted: &Granted<'_>,
+    ) -> rusqlite::Result<()> {
+        let credential = granted.credential;
         self.run(
             "INSERT INTO certificate (realm, serial, der) VALUES (?1, ?2, ?3)",
             (realm.0, credential.serial.octets(), &credential.der),

@@ -47,9 +47,10 @@ impl Batch<'_> {
     ) -> Step {
         let before = self.check_granted(scene.realm, granted)?;
         let replaced = self.check_own(scene.realm, &granted.device.id, replaces)?;
+        self.claim_serial(scene, granted.credential)?;
         self.put_device(scene.realm, granted, before.as_ref(), None)?;
         self.supersede(scene, granted, &replaced)?;
-        self.insert_credential(scene, granted)?;
+        self.insert_certificate(scene.realm, granted)?;
         Ok(())
     }
 
@@ -75,9 +76,10 @@ impl Batch<'_> {
         }
         let half_life_s = leaf.not_after.secs_since(leaf.issued) / 2;
         let due = due.or(Some(leaf.issued.plus_secs(half_life_s)));
+        self.claim_serial(scene, leaf)?;
         self.put_device(scene.realm, granted, before.as_ref(), due)?;
         self.supersede(scene, granted, &replaced)?;
-        self.insert_credential(scene, granted)?;
+        self.insert_certificate(scene.realm, granted)?;
         if let Some(token) = token {
             self.spend_token(scene, token)?;
         }
@@ -237,8 +239,7 @@ impl Batch<'_> {
         if before.version == expected { Ok(before) } else { Err(Clash::DeviceVersion.into()) }
     }
 
-    /// The device is as it was decided on, its identifiers are nobody else's, and neither is key or
-    /// serial number.
+    /// The device is as it was decided on, and neither its identifiers nor the key are another's.
     fn check_granted(
         &self,
         realm: RealmKey,
@@ -258,7 +259,7 @@ impl Batch<'_> {
         if !same && !said.serial.is_empty() && self.identifiers_taken(realm, said)? {
             return Err(Clash::Exists.into());
         }
-        self.check_credential(realm, credential)?;
+        self.check_key(realm, credential)?;
         Ok(before)
     }
 

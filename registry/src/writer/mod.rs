@@ -1,7 +1,8 @@
 //! The writer: the one thread that writes, and the only thread below the hosts.
 //!
 //! It takes what has queued up, at most [`BATCH_MAX`] changes, and writes it as one durable
-//! transaction: under load hundreds share an fsync, idle it costs one. The order is always: durable
+//! transaction: under load dozens share an fsync, idle it costs one. Where several came while it
+//! was writing, it lets a little more queue up first, see [`Pace`]. The order is always: durable
 //! commit, roll, cuts, word of new entries, answers. If we crash before the commit, nobody has seen
 //! anything of the batch; if we crash after it, the roll is rebuilt from what was committed and a
 //! requester asks again.
@@ -27,7 +28,7 @@ use rusqlite::{Connection, ErrorCode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Changes in one transaction. More would not save a noticeable share of an fsync, and the first
 /// would wait longer.
@@ -96,6 +97,33 @@ impl<T> Drop for Answer<T> {
     }
 }
 
+/// Changes in a batch from which on the writer waits for more: fewer are a handful of requesters,
+/// each of which waits for its own answer before it asks again, and would only wait longer.
+const CROWD: usize = 4;
+/// The longest wait for more: a tenth of what an enrollment may take (p99 50 ms), also where the
+/// disk is slow.
+const PAUSE_MAX: Duration = Duration::from_millis(5);
+
+/// How long to let changes queue up before they are written: nothing where few come, and else as
+/// long as the last batch took, so that no answer takes more than twice as long, and half of the
+/// commits, with their pages, syncs and wake-ups, are not made at all.
+#[derive(Default)]
+struct Pace {
+    pause: Option<Duration>,
+}
+
+impl Pace {
+    fn pause(&self) -> Option<Duration> {
+        self.pause
+    }
+
+    fn wrote(&mut self, count: usize, took: Duration) {
+        // A full batch has a queue behind it that needs no time to grow.
+        let crowd = (CROWD..BATCH_MAX).contains(&count);
+        self.pause = crowd.then(|| took.min(PAUSE_MAX));
+    }
+}
+
 /// What became of one job: the number of its entry, where it has one.
 type Verdict = Result<Option<u64>, CommitError>;
 
@@ -116,11 +144,18 @@ impl Writer {
 
     /// Serves until told to stop or until nobody can ask any more.
     pub(crate) fn run(mut self, queue: &Receiver<Job>) {
+        let mut pace = Pace::default();
         while let Ok(first) = queue.recv() {
+            // Asleep and not at the queue: each that comes would wake it there.
+            if let Some(pause) = pace.pause() {
+                std::thread::sleep(pause);
+            }
             let mut jobs = vec![first];
             jobs.extend(queue.try_iter().take(BATCH_MAX - 1));
             let stop = jobs.iter().any(|job| matches!(job, Job::Stop));
+            let (count, began) = (jobs.len(), Instant::now());
             self.settle(jobs);
+            pace.wrote(count, began.elapsed());
             if stop {
                 break;
             }
@@ -185,8 +220,15 @@ impl Writer {
         self.shared.roll.turn(&turns);
         self.shared.founded(founded);
         self.shared.cut(&cuts);
-        if turns.iter().any(|turn| matches!(turn, Turn::Revoked(..))) {
-            self.shared.revoked();
+        let changed: Vec<_> = turns
+            .iter()
+            .filter_map(|turn| match turn {
+                Turn::Revoked(which, _) => Some((which.realm, which.serial)),
+                _ => None,
+            })
+            .collect();
+        if !changed.is_empty() {
+            self.shared.revoked(&changed);
         }
         self.shared.counted(&revoked);
         for (realm, frontier) in ledgers {

@@ -1,7 +1,7 @@
 //! What happens when the file fails in the middle.
 
 use super::batch::Batch;
-use super::{Answer, Commit, Job, Writer};
+use super::{Answer, BATCH_MAX, Commit, Job, Pace, Writer};
 use crate::change::{Change, CommitError, Draft};
 use crate::realm::{Realm, RealmKey};
 use crate::schema::{self, Place};
@@ -11,12 +11,14 @@ use rusqlite::Connection;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 const REALM: RealmKey = RealmKey(1);
 
 fn writer(name: &str) -> Writer {
-    let db = schema::open_writer(&Place::Memory(name.to_owned())).unwrap();
-    let roll = schema::load_roll(&db).unwrap();
+    let place = Place::Memory(name.to_owned());
+    let db = schema::open_writer(&place).unwrap();
+    let roll = schema::load_roll(&place, &db).unwrap();
     let mut writer = Writer::new(db, BTreeMap::new(), Arc::new(Shared::new(roll, vec![], false)));
     let realm = Realm {
         key: REALM,
@@ -107,4 +109,18 @@ fn a_change_that_the_schema_forbids_does_not_take_its_batch_with_it() {
     let heard = settle(&mut writer, vec![set("a"), set("b"), Change::Nothing]);
     assert_eq!((&heard[0], &heard[2]), (&Ok(1), &Ok(2)));
     assert!(matches!(heard[1], Err(CommitError::Storage(_))));
+}
+
+#[test]
+fn a_handful_of_requesters_waits_for_nobody_and_a_crowd_as_long_as_a_batch_took() {
+    let mut pace = Pace::default();
+    assert_eq!(pace.pause(), None);
+    for (count, took_ms, pause_ms) in
+        [(1, 9, None), (3, 9, None), (4, 2, Some(2)), (8, 90, Some(5))]
+    {
+        pace.wrote(count, Duration::from_millis(took_ms));
+        assert_eq!(pace.pause(), pause_ms.map(Duration::from_millis));
+    }
+    pace.wrote(BATCH_MAX, Duration::from_millis(2));
+    assert_eq!(pace.pause(), None);
 }

@@ -11,7 +11,9 @@ use crate::house::{House, RealmState};
 use crate::listen::Connection;
 use crate::tls::Print;
 use ca::contact::{self, Known, Told};
-use identity::{Certificate, Credential, CredentialKind, Device, Signal, SpkiHash, UnixTime};
+use identity::{
+    Certificate, Credential, CredentialKind, Defect, Device, Signal, SpkiHash, UnixTime,
+};
 use ledger::{Class, Payload};
 use registry::{Change, Clash, CommitError, ReadError, Seen};
 use std::net::IpAddr;
@@ -52,8 +54,27 @@ pub(super) struct Record {
 
 /// What the roll says of the key that this connection proved.
 pub(super) fn proven(house: &House, realm: &RealmState, connection: &Connection) -> Option<Seen> {
-    let shown = connection.chain.first()?;
+    let shown = connection.holder.as_ref()?;
     house.registry.roll().lookup(realm.key, &shown.spki_hash())
+}
+
+/// What was shown, as far as a judge wants to see it: the rest of a chain only where none of our
+/// own authorities signed the holder's certificate, as far as that says.
+///
+/// # Errors
+/// Why a certificate could not be read.
+pub(super) fn shown(
+    realm: &RealmState,
+    connection: &Connection,
+) -> Result<Vec<Certificate>, Defect> {
+    let is_ours = |holder: &&Certificate| {
+        let signer = holder.authority_key_id();
+        realm.authorities.iter().any(|authority| Some(authority.id) == signer)
+    };
+    match connection.holder.as_ref().filter(is_ours) {
+        Some(holder) => Ok(vec![holder.clone()]),
+        None => connection.chain(),
+    }
 }
 
 /// Whether the key that this connection proved is of a device in good standing.
@@ -72,7 +93,7 @@ fn is_good(seen: &Seen) -> bool {
 /// Hears of a completed handshake, whose realm is not known before its first request: a key is
 /// looked for in each.
 pub async fn meet(house: &House, connection: &Connection) {
-    let Some(shown) = connection.chain.first() else { return };
+    let Some(shown) = connection.holder.as_ref() else { return };
     let at = house.clock.now();
     let age_ms = u64::try_from(connection.age().as_millis()).unwrap_or(u64::MAX);
     let began = UnixTime::from_millis(at.millis().saturating_sub(age_ms));
@@ -170,7 +191,7 @@ async fn knocked(
 /// not mistaken for one after a lost answer. A mark that cannot be written is made at the next
 /// contact.
 pub(super) async fn note(house: &House, realm: &RealmState, connection: &Connection) {
-    let (Some(shown), Some(seen)) = (connection.chain.first(), proven(house, realm, connection))
+    let (Some(shown), Some(seen)) = (connection.holder.as_ref(), proven(house, realm, connection))
     else {
         return;
     };

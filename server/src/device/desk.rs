@@ -25,7 +25,8 @@ const DECISIONS_MAX: usize = 4;
 
 /// A leaf that is durable, and the private key where the server made it.
 struct Enrolled {
-    leaf: Certificate,
+    /// In DER.
+    leaf: Vec<u8>,
     key: Option<NewKey>,
 }
 
@@ -118,8 +119,7 @@ async fn attempt(
     let approved = match judged? {
         Judgement::Again(credential) if ask.key == KeySource::Device => {
             house.metrics.enrollment(realm.name().as_str(), ask.want.as_str(), "again");
-            let leaf = Certificate::parse(&credential.der).map_err(Refusal::Malformed)?;
-            return Ok(Some(Enrolled { leaf, key: None }));
+            return Ok(Some(Enrolled { leaf: credential.der, key: None }));
         }
         // The machine never judges `Again` for a key that the server made, since it keeps no
         // private key.
@@ -127,7 +127,7 @@ async fn attempt(
         Judgement::Grant(approved) => approved,
     };
     let (granted, made) = sign(realm, ask, *approved, now)?;
-    let leaf = Certificate::parse(&granted.leaf.der).map_err(Refusal::Malformed)?;
+    let leaf = granted.leaf.der.clone();
     // What was shown says what it is, whichever operation was called: a join alone closes earlier
     // leaves.
     let (want, class) =

@@ -190,7 +190,12 @@ fn held(
     device: &Device,
     shown: Option<&Credential>,
 ) -> Result<(Vec<Credential>, bool), ReadError> {
-    let all = house.registry.credentials_of(realm.key, &device.id, LEAVES_MAX + 1)?;
+    // A device of generation 0 never had a leaf: the first join, of a whole production run, asks
+    // for none.
+    let all = match device.generation {
+        0 => Vec::new(),
+        _ => house.registry.credentials_of(realm.key, &device.id, LEAVES_MAX + 1)?,
+    };
     let leaves = all.into_iter().filter(|c| c.kind == CredentialKind::Leaf).take(LEAVES_MAX);
     let leaves = leaves.map(|leaf| barred(realm, leaf));
     // A birth certificate that was revoked counts too: who took it away did not mean to give grace.

@@ -31,7 +31,7 @@ use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use identity::ask::Shown;
-use identity::{Defect, RealmName, Refusal, RuleId};
+use identity::{Certificate, Defect, RealmName, Refusal, RuleId};
 use std::sync::Arc;
 
 /// Answers one request of a device, and says what time it is: a device whose clock starts in 1970
@@ -65,9 +65,10 @@ async fn hear(
     };
     contact::note(&house, &realm, &connection).await;
     let stranger = !contact::is_in_good_standing(&house, &realm, &connection);
-    if let Some(refusal) = barred(stranger, &connection, &head.headers) {
-        return write(refuse(&house, &realm, &connection, &refusal).await);
-    }
+    let chain = match barred(stranger, (&realm, &connection), &head.headers) {
+        Ok(chain) => chain,
+        Err(refusal) => return write(refuse(&house, &realm, &connection, &refusal).await),
+    };
     let body = match read_body(body, BODY_OCTETS_MAX, limits::BODY).await {
         Ok(body) => body,
         Err(error) => return write(unread(&house, &realm, &connection, error).await),
@@ -84,7 +85,7 @@ async fn hear(
         authorization: text(&head.headers, header::AUTHORIZATION),
         receipt: text(&head.headers, HeaderName::from_static("muster-receipt")),
         body: &body,
-        chain: connection.chain.clone(),
+        chain,
         exporter: connection.exporter,
         from: connection.peer,
     };
@@ -101,21 +102,26 @@ async fn hear(
 }
 
 /// What is refused before the body is read: a certificate that cannot be read, a compressed body, a
-/// stranger that asks too often.
-fn barred(stranger: bool, connection: &Connection, headers: &HeaderMap) -> Option<Refusal> {
-    if let Some(defect) = &connection.defect {
-        return Some(Refusal::Malformed(defect.clone()));
-    }
+/// stranger that asks too often. Else the certificates that were shown.
+fn barred(
+    stranger: bool,
+    (realm, connection): (&RealmState, &Connection),
+    headers: &HeaderMap,
+) -> Result<Vec<Certificate>, Refusal> {
+    let chain = contact::shown(realm, connection).map_err(Refusal::Malformed)?;
     if headers.contains_key(header::CONTENT_ENCODING) {
         let sentence =
             "send the body as it is: a small request that unfolds into a large one is not read";
-        return Some(Refusal::Malformed(Defect::new("content-encoding", sentence)));
+        return Err(Refusal::Malformed(Defect::new("content-encoding", sentence)));
     }
     if headers.get_all(header::CONTENT_TYPE).iter().nth(1).is_some() {
         let sentence = "two `Content-Type` headers say two things of one body: send one";
-        return Some(Refusal::Malformed(Defect::new("content-type-twice", sentence)));
+        return Err(Refusal::Malformed(Defect::new("content-type-twice", sentence)));
     }
-    (stranger && !connection.stranger_may_ask()).then_some(Refusal::Denied(RuleId::RATE))
+    if stranger && !connection.stranger_may_ask() {
+        return Err(Refusal::Denied(RuleId::RATE));
+    }
+    Ok(chain)
 }
 
 /// Does what a device says of itself asks for.

@@ -72,7 +72,8 @@ fn speaker(
     // What proved its key leaves its trace with the device that the key is known for.
     trace.device = super::contact::proven(house, realm, connection).map(|seen| seen.device);
     let now = house.clock.now();
-    let shown = Shown { chain: connection.chain.clone(), token: None, receipt: None };
+    let chain = super::contact::shown(realm, connection).map_err(Refusal::Malformed)?;
+    let shown = Shown { chain, token: None, receipt: None };
     let record = recorded(house, realm, &shown).map_err(unreadable)?;
     let trust = Trust { authorities: &realm.authorities, doors: &realm.doors };
     let recognized = ca::recognize_recorded(&shown, record.as_ref(), &trust, now)?;
@@ -143,7 +144,7 @@ async fn try_let_go(
 ) -> Result<(), Refusal> {
     let Speaker { device, leaf } = speaker(house, realm, connection, trace)?;
     let serials = leaves(house, realm, &device, leaf)?;
-    let shown = connection.chain.first().map(|c| c.spki_hash().octets().to_vec());
+    let shown = connection.holder.as_ref().map(|c| c.spki_hash().octets().to_vec());
     let reason = Reason::CessationOfOperation;
     let payload = Payload::new("device.left")
         .with("device", device.id.to_string())

@@ -1,5 +1,6 @@
 //! One connection from its first octet to its last.
 
+use super::farewell::Farewell;
 use super::strangers::Line;
 use super::{Connection, Gate, Tally, proxy};
 use crate::limits;
@@ -111,7 +112,7 @@ where
         .max_headers(limits::HEADERS_MAX)
         .max_header_size(limits::HEADER_OCTETS_MAX)
         .max_buf_size(limits::HEADER_OCTETS_MAX);
-    let mut served = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut served = pin!(http.serve_connection(TokioIo::new(Farewell::new(stream)), service));
     let mut stop = gate.stop.clone();
     let mut drain = limits::DRAIN;
     tokio::select! {

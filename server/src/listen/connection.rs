@@ -6,6 +6,7 @@ use super::strangers::Line;
 use crate::limits::CHAIN_MAX;
 use crate::tls::Print;
 use identity::{Certificate, Defect};
+use rustls::pki_types::CertificateDer;
 use rustls::{ProtocolVersion, ServerConnection};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -28,10 +29,12 @@ pub enum TlsVersion {
 pub struct Connection {
     /// The address of the other end, behind a trusted balancer the one that it named.
     pub peer: IpAddr,
-    /// What the client showed, its own certificate first. The key of that one signed the handshake.
-    pub chain: Vec<Certificate>,
-    /// Why what the client showed could not be read; then `chain` is empty.
-    pub defect: Option<Defect>,
+    /// The client's own certificate, whose key signed the handshake.
+    pub holder: Option<Certificate>,
+    /// Why it could not be read; then `holder` is `None`.
+    defect: Option<Defect>,
+    /// What else it showed, in DER, not read yet: only makers' doors want to know.
+    above: Vec<CertificateDer<'static>>,
     /// The `tls-exporter` channel binding (RFC 9266), with TLS 1.3 only.
     pub exporter: Option<[u8; 32]>,
     /// The version of TLS; `None` on the public port.
@@ -48,8 +51,9 @@ impl Connection {
         let peer = line.peer();
         Self {
             peer,
-            chain: Vec::new(),
+            holder: None,
             defect: None,
+            above: Vec::new(),
             exporter: None,
             version: None,
             print: None,
@@ -65,10 +69,12 @@ impl Connection {
         (print, began): (Print, Instant),
         open: &Arc<Sessions>,
     ) -> Self {
-        let (chain, defect) = match chain(session) {
-            Ok(chain) => (chain, None),
-            Err(defect) => (Vec::new(), Some(defect)),
+        let mut shown = session.peer_certificates().unwrap_or_default().iter().take(CHAIN_MAX);
+        let (holder, defect) = match shown.next().map(|der| Certificate::parse(der)) {
+            Some(Err(defect)) => (None, Some(defect)),
+            read => (read.and_then(Result::ok), None),
         };
+        let above = shown.cloned().collect();
         let version = match session.protocol_version() {
             Some(ProtocolVersion::TLSv1_3) => TlsVersion::Tls13,
             _ => TlsVersion::Tls12,
@@ -76,10 +82,22 @@ impl Connection {
         let exporter = (version == TlsVersion::Tls13)
             .then(|| session.export_keying_material([0; 32], EXPORTER_LABEL, Some(&[])).ok())
             .flatten();
-        let session = chain.first().map(|shown| open.enter(shown.spki_hash()));
+        let session = holder.as_ref().map(|shown| open.enter(shown.spki_hash()));
         let (version, print) = (Some(version), Some(print));
         let plain = Self::plain(line, began);
-        Self { chain, defect, exporter, version, print, session, ..plain }
+        Self { holder, defect, above, exporter, version, print, session, ..plain }
+    }
+
+    /// All that the client showed, its own certificate first.
+    ///
+    /// # Errors
+    /// Why one of them could not be read.
+    pub fn chain(&self) -> Result<Vec<Certificate>, Defect> {
+        if let Some(defect) = &self.defect {
+            return Err(defect.clone());
+        }
+        let above = self.above.iter().map(|der| Certificate::parse(der));
+        self.holder.iter().cloned().map(Ok).chain(above).collect()
     }
 
     /// How long ago the connection was accepted, before its handshake.
@@ -134,9 +152,4 @@ impl Connection {
     pub(super) async fn until_cut(self: Arc<Self>) {
         self.line.until_cut().await;
     }
-}
-
-fn chain(session: &ServerConnection) -> Result<Vec<Certificate>, Defect> {
-    let shown = session.peer_certificates().unwrap_or_default();
-    shown.iter().take(CHAIN_MAX).map(|der| Certificate::parse(der)).collect()
 }

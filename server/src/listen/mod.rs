@@ -9,6 +9,7 @@
 mod body;
 mod carry;
 mod connection;
+mod farewell;
 mod proxy;
 mod sessions;
 mod strangers;

@@ -101,7 +101,7 @@ async fn a_request_sees_who_is_behind_its_connection() {
     }
 
     let seen = server.seen.recv().await.unwrap();
-    assert_eq!(seen.chain[0].der(), certificate.der());
+    assert_eq!(seen.holder.as_ref().unwrap().der(), certificate.der());
     assert_eq!(seen.version, Some(TlsVersion::Tls13));
     let exported =
         stream.get_ref().1.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None);
@@ -109,6 +109,22 @@ async fn a_request_sees_who_is_behind_its_connection() {
     assert!(seen.peer.is_loopback());
     let again = server.seen.recv().await.unwrap();
     assert!(Arc::ptr_eq(&seen, &again));
+}
+
+#[tokio::test]
+async fn the_rest_of_a_chain_is_read_where_somebody_asks_for_it() {
+    let mut server = start(Limits::DEVICE, true, &[]);
+    let shows = stranger(KeyKind::P256);
+    let client = Client { group: kx_group::X25519, version: &TLS13, shows: Some(shows) };
+    let connector = TlsConnector::from(Arc::new(client.config_above(&[&[0x30, 0]])));
+    let name = "muster.example".try_into().unwrap();
+    let mut stream = connector.connect(name, connect(&server).await).await.unwrap();
+    stream.write_all(GET).await.unwrap();
+
+    let seen = server.seen.recv().await.unwrap();
+
+    assert!(seen.holder.is_some());
+    assert_eq!(seen.chain().unwrap_err().name, "certificate-der");
 }
 
 #[tokio::test]

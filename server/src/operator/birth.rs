@@ -63,8 +63,8 @@ fn told(index: u32, result: Result<Birth, Refusal>, realm: &RealmState) -> Birth
         Ok(birth) => BirthResult {
             outcome: if birth.again { BirthOutcome::Again } else { BirthOutcome::Issued },
             device: Some(birth.device.to_string()),
-            certificate: Some(view::chain(&birth.certificate, realm)),
-            certificate_serial: birth.certificate.serial().map(|s| s.to_string()),
+            certificate: Some(view::chain(&birth, realm)),
+            certificate_serial: Some(birth.serial.to_string()),
             ..blank
         },
         Err(refusal) => BirthResult {

@@ -1,10 +1,12 @@
 //! From what the registry knows to what operators see. Words are translated by exhaustive matches:
 //! a new kind below does not compile until the contract has a word for it.
 
+use crate::births::Birth;
 use crate::house::RealmState;
 use ::ledger::{Map, Payload, Value};
 use api::*;
 use identity::authority::Authority;
+use identity::certificate::pem;
 use identity::credential::Credential;
 use identity::device::Device;
 use identity::door::{Door, DoorKind as Shown, MakerRule};
@@ -196,11 +198,10 @@ pub(crate) fn authority_request(request: &identity::authority::AuthorityRequest)
     }
 }
 
-/// A certificate and its issuers in PEM, without the root.
-pub(crate) fn chain(certificate: &Certificate, realm: &RealmState) -> String {
-    let mut pem = certificate.pem();
-    let issuer = certificate.authority_key_id();
-    let signed = |a: &&Authority| Some(a.id) == issuer && a.role != identity::authority::Role::Root;
+/// A birth certificate and its issuer in PEM, without the root.
+pub(crate) fn chain(birth: &Birth, realm: &RealmState) -> String {
+    let mut pem = pem("CERTIFICATE", &birth.certificate);
+    let signed = |a: &&Authority| a.id == birth.issuer && a.role != identity::authority::Role::Root;
     if let Some(authority) = realm.authorities.iter().find(signed) {
         pem.push_str(&authority.certificate.pem());
     }

@@ -3,20 +3,22 @@
 //!
 //! ```text
 //! /crl/{realm}/{issuer}/{shard}.crl    /crl/{realm}/{issuer}.crl    /ca/{realm}/{issuer}.cer
-//! /ocsp/{realm}                        tryLater, until there is a responder
+//! /ocsp/{realm}                        the responder, by POST and by GET
 //! /ledger/{realm}/checkpoint           /ledger/{realm}/tile/…
 //! ```
 //!
-//! Most of it lies ready in a [`PublicView`] under its path; only tiles are read from the registry.
+//! Most of it lies ready in a [`PublicView`] under its path; tiles are read from the registry, and
+//! what [`ocsp`] answers is signed when somebody asks.
 
 mod conditional;
 pub(crate) mod date;
 mod file;
+pub mod ocsp;
 
 pub use file::{Kind, PublicFile};
 
 use crate::limits;
-use crate::listen::{Connection, read_body};
+use crate::listen::Connection;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -82,12 +84,8 @@ impl PublicView {
 
 /// Answers a request of the public port; hand it to [`crate::listen::serve`] with a view.
 pub async fn serve(view: Arc<PublicView>, request: Request<Incoming>) -> Answer {
-    let (head, body) = request.into_parts();
-    let posts_ocsp = head.method == Method::POST && head.uri.path().starts_with("/ocsp/");
-    if posts_ocsp {
-        // The question does not matter yet, but an unread one would end the connection.
-        let _unread = read_body(body, limits::OCSP_OCTETS_MAX, limits::BODY).await;
-    } else if head.method != Method::GET && head.method != Method::HEAD {
+    let (head, _) = request.into_parts();
+    if head.method != Method::GET && head.method != Method::HEAD {
         let mut refused =
             sentence(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are answered");
         refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
@@ -103,11 +101,18 @@ pub async fn serve(view: Arc<PublicView>, request: Request<Incoming>) -> Answer 
     answer
 }
 
-/// As [`serve`], in the form that [`crate::listen::serve`] takes.
+/// As [`serve`], in the form that [`crate::listen::serve`] takes, with a responder beside the view.
 pub fn handler(
     view: Arc<PublicView>,
+    responder: Arc<ocsp::Desk>,
 ) -> impl Fn(Arc<Connection>, Request<Incoming>) -> ServeFuture + Clone + Send + Sync + 'static {
-    move |_connection, request| Box::pin(serve(Arc::clone(&view), request))
+    move |_connection, request| {
+        let (view, responder) = (Arc::clone(&view), Arc::clone(&responder));
+        if request.uri().path().starts_with("/ocsp/") {
+            return Box::pin(async move { ocsp::serve(&responder, request).await });
+        }
+        Box::pin(serve(view, request))
+    }
 }
 
 /// What [`handler`] gives back.
@@ -119,20 +124,7 @@ pub fn answer(view: &PublicView, path: &str, headers: &HeaderMap) -> Answer {
     if let Some(file) = view.shown(path) {
         return conditional::answer(&file, headers);
     }
-    let ocsp = path.strip_prefix("/ocsp/").and_then(|rest| rest.split('/').next());
-    match ocsp.and_then(|realm| view.realm(realm)) {
-        Some(_) => try_later(),
-        None => sentence(StatusCode::NOT_FOUND, "nothing is published at this address"),
-    }
-}
-
-/// A 200 with OCSP's own `tryLater` inside (RFC 6960 §2.3), which no cache may keep.
-fn try_later() -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from_static(ca::ocsp::TRY_LATER)));
-    let headers = answer.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/ocsp-response"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+    sentence(StatusCode::NOT_FOUND, "nothing is published at this address")
 }
 
 fn tile_of(view: &PublicView, path: &str) -> Option<(RealmKey, TilePath)> {

@@ -123,7 +123,8 @@ pub(super) fn open(
 
     let (listener, everybody) = listen::bind(&settings.public)?;
     let readers = gate("public", Limits::PUBLIC, None);
-    serving.spawn(listen::serve(listener, readers, public::handler(desk.view.clone())));
+    let answer = public::handler(desk.view.clone(), public::ocsp::Desk::new(house.clone()));
+    serving.spawn(listen::serve(listener, readers, answer));
     let ports = Ports {
         device: Some(device),
         operator: Some(operator),

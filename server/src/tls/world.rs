@@ -55,6 +55,11 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn config(&self) -> ClientConfig {
+        self.config_above(&[])
+    }
+
+    /// Showing this behind its own certificate, whatever it is.
+    pub(crate) fn config_above(&self, above: &[&[u8]]) -> ClientConfig {
         let provider =
             CryptoProvider { kx_groups: vec![self.group], ..aws_lc_rs::default_provider() };
         let config = ClientConfig::builder_with_provider(Arc::new(provider))
@@ -63,7 +68,8 @@ impl Client {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Believes));
         let Some((certificate, key)) = &self.shows else { return config.with_no_client_auth() };
-        let chain = vec![CertificateDer::from(certificate.der().to_vec())];
+        let shown = [&[certificate.der()], above].concat();
+        let chain = shown.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
         let key = PrivatePkcs8KeyDer::from(key.dangerous_pkcs8().to_vec());
         config.with_client_auth_cert(chain, PrivateKeyDer::from(key)).unwrap()
     }

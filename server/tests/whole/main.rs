@@ -18,6 +18,7 @@ mod connections;
 mod crossing;
 mod erase;
 mod join;
+mod ocsp;
 mod proof;
 mod public;
 mod renew;

@@ -72,12 +72,12 @@ impl EncodeValue for Bag<'_> {
     }
 }
 
-/// Certificates as a certs-only PKCS#7 in DER, in their order.
+/// Certificates, each in DER, as a certs-only PKCS#7 in DER, in their order.
 ///
 /// # Errors
 /// Only where they are larger than DER can say.
-pub fn write(certificates: &[&Certificate]) -> der::Result<Vec<u8>> {
-    let bag: Vec<u8> = certificates.iter().flat_map(|c| c.der().iter().copied()).collect();
+pub fn write(certificates: &[impl AsRef<[u8]>]) -> der::Result<Vec<u8>> {
+    let bag = certificates.iter().map(AsRef::as_ref).collect::<Vec<_>>().concat();
     let content = SignedData {
         version: 1,
         digest_algorithms: Bag(&[]),

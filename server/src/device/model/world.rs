@@ -107,7 +107,8 @@ impl Fleet {
         let station = Station { name: "line", from: HERE, replaces_joined: false };
         let births = runtime.block_on(house.births(&realm, vec![unit], station));
         let birth = births.into_iter().next().unwrap().unwrap();
-        let disk = Disk { birth: Shows { key, certificate: birth.certificate }, leaf: None };
+        let certificate = Certificate::parse(&birth.certificate).unwrap();
+        let disk = Disk { birth: Shows { key, certificate }, leaf: None };
         Self {
             house,
             realm,
