@@ -257,6 +257,9 @@ impl Keeper {
         let mut talk = Talk::new(&self.config, store, &mut self.clock, &self.clocks)?;
         talk.get_leaf(want, who)?;
         let server = talk.server.map(|s| s.to_string());
+        // New files are told of at once, whatever became of the last ones.
+        let memo = store.memo()?;
+        store.put_memo(&Memo { hook_failed: None, hook_until: None, ..memo })?;
         self.went_well(store, server)
     }
 

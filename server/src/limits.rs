@@ -66,6 +66,11 @@ pub const PROXY_HEADER: Duration = Duration::from_secs(3);
 /// one Ethernet frame.
 pub const PROXY_HEADER_OCTETS_MAX: usize = 1500;
 
+/// A TLS record to a device, with its header: 4 KiB of content, since a small one has buffers of
+/// that size and no say (rustls does not heed the extension of RFC 6066 §4). Most of our answers
+/// are one record all the same.
+pub const DEVICE_RECORD_OCTETS_MAX: usize = 4101;
+
 /// From one request's end, or the handshake's, to the end of the next request's header: it bounds a
 /// slow header and an idle connection alike. A device that says nothing for so long reconnects as
 /// cheaply as it would be kept.

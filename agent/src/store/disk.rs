@@ -15,13 +15,15 @@ fn own_uid() -> Option<u32> {
     fs::metadata("/proc/self").ok().map(|m| m.uid())
 }
 
-/// Makes a directory that only its owner may enter; one that exists has to be such a one.
+/// Makes a directory that only its owner may enter, durably; one that exists has to be such a one.
 pub(super) fn private_dir(path: &Path) -> Result<(), Trouble> {
+    let missing: Vec<_> = path.ancestors().take_while(|p| !p.exists()).collect();
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(path)
         .map_err(|e| Trouble::file("make", path, &e))?;
+    missing.into_iter().try_for_each(sync_parent)?;
     is_private(path)
 }
 
@@ -108,7 +110,11 @@ pub(super) fn sync(dir: &Path) -> Result<(), Trouble> {
 
 /// Makes the name of `path` durable.
 pub(super) fn sync_parent(path: &Path) -> Result<(), Trouble> {
-    path.parent().map_or(Ok(()), sync)
+    match path.parent() {
+        None => Ok(()),
+        Some(here) if here.as_os_str().is_empty() => sync(Path::new(".")),
+        Some(parent) => sync(parent),
+    }
 }
 
 /// Takes away a file, if it is there.

@@ -1,2 +1,84 @@
 //! The store on a real directory. What a kill at each step leaves behind is tried with the whole
-//! program, in `tests/kill.rs`.
+//! program, in `strangers/agent`.
+
+use super::*;
+use std::os::unix::fs::PermissionsExt;
+
+fn store() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("state");
+    (dir, root)
+}
+
+fn put(root: &Path, number: u64) {
+    let dir = root.join("sets").join(number.to_string());
+    disk::private_dir(&dir).unwrap();
+    disk::write_new(&dir.join("key.pem"), b"key").unwrap();
+}
+
+#[test]
+fn a_set_that_nothing_points_to_yet_is_put_to_use_at_the_next_start() {
+    let (_dir, root) = store();
+    drop(Store::lock(&root).unwrap());
+    put(&root, 1);
+    // The plug was pulled between the two.
+    put(&root, 2);
+    disk::private_dir(&root.join("sets/3.new")).unwrap();
+
+    let locked = Store::lock(&root).unwrap();
+
+    assert_eq!(locked.current_number(), Some(2));
+    assert!(!root.join("sets/3.new").exists());
+    assert_eq!(locked.numbers().unwrap().len(), 2);
+}
+
+#[test]
+fn the_set_before_goes_only_once_the_new_one_has_worked() {
+    let (_dir, root) = store();
+    drop(Store::lock(&root).unwrap());
+    put(&root, 1);
+    put(&root, 2);
+    let locked = Store::lock(&root).unwrap();
+    locked.mark(Mark::Announced, "").unwrap();
+    assert!(root.join("sets/1/key.pem").exists());
+
+    locked.mark(Mark::Worked, "").unwrap();
+
+    assert!(!root.join("sets/1").exists());
+    assert!(root.join("current/key.pem").exists());
+}
+
+#[test]
+fn what_others_may_read_is_not_used() {
+    let (dir, root) = store();
+    let key = dir.path().join("birth.key");
+    disk::write_new(&key, b"key").unwrap();
+    assert_eq!(read_secret(&key).unwrap().as_slice(), b"key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o640)).unwrap();
+    assert!(read_secret(&key).unwrap_err().to_string().contains("others"));
+
+    drop(Store::lock(&root).unwrap());
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+    assert!(Store::lock(&root).unwrap_err().to_string().contains("others"));
+}
+
+#[test]
+fn time_that_was_confirmed_is_never_taken_back() {
+    let (_dir, root) = store();
+    let locked = Store::lock(&root).unwrap();
+    locked.put_confirmed(UnixTime::from_secs(9)).unwrap();
+    locked.put_confirmed(UnixTime::from_secs(5)).unwrap();
+    assert_eq!(locked.confirmed().unwrap(), Some(UnixTime::from_secs(9)));
+}
+
+#[test]
+fn wiping_leaves_neither_key_nor_link() {
+    let (_dir, root) = store();
+    drop(Store::lock(&root).unwrap());
+    put(&root, 1);
+    let locked = Store::lock(&root).unwrap();
+    locked.put_pending(b"key").unwrap();
+    locked.wipe().unwrap();
+    assert!(!root.join("current").exists() && !root.join("pending.pem").exists());
+    assert_eq!(locked.numbers().unwrap(), Vec::<u64>::new());
+}

@@ -56,7 +56,7 @@ pub(super) fn moment(text: &str) -> Option<UnixTime> {
 fn day(text: &str) -> Option<UnixTime> {
     let mut parts = text.splitn(3, '-').map(|part| part.parse::<u64>().ok());
     let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    let leap = |y: u64| y % 4 == 0 && (y % 100 != 0 || y % 400 == 0);
+    let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
     let lengths = [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let at = usize::try_from(month.checked_sub(1)?).ok()?;
     let whole = (1970..=9999).contains(&year) && (1..=*lengths.get(at)?).contains(&day);

@@ -355,7 +355,7 @@ mod tests {
 
         store.keep_half(&name, &key).unwrap();
         assert_eq!(store.names().unwrap(), Vec::<String>::new());
-        assert_eq!(store.halves().unwrap(), [name.clone()]);
+        assert_eq!(store.halves().unwrap(), std::slice::from_ref(&name));
         assert_eq!(store.name_of(Role::Operations, &id).unwrap(), None);
 
         store.finish(&name).unwrap();

@@ -14,6 +14,7 @@ pub use print::Print;
 pub use served::{Served, ServedError, own};
 pub use service::Service;
 
+use crate::limits::DEVICE_RECORD_OCTETS_MAX;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::server::NoServerSessionStorage;
@@ -35,7 +36,9 @@ pub fn device(served: Arc<Served>) -> Result<Arc<ServerConfig>, rustls::Error> {
     let verifier: Arc<dyn ClientCertVerifier> =
         Arc::new(possession::Possession::new(provider.signature_verification_algorithms));
     let config = builder(provider)?.with_client_cert_verifier(verifier);
-    Ok(finish(config.with_cert_resolver(served)))
+    let mut config = config.with_cert_resolver(served);
+    config.max_fragment_size = Some(DEVICE_RECORD_OCTETS_MAX);
+    Ok(finish(config))
 }
 
 /// TLS for operators: no client certificates.
