@@ -44,9 +44,9 @@ pub async fn suffer(home: &Path) -> Result<(), Failure> {
     ready(&client).await?;
 
     vfs::set_trouble(Some(Trouble { kind: Kind::Full, after: 0, lasts: FOR_GOOD }));
-    let key = Key::make()?;
+    let (key, another) = (Key::make()?, Key::make()?);
     refused(&leaf.renew(&client, &key).await?, "a renewal")?;
-    refused(&unit.ask(&client, &Key::make()?).await?, "a join")?;
+    refused(&unit.ask(&client, &another).await?, "a join")?;
     operator_is_refused(&client).await?;
     names_the_disk(&client).await?;
     reads_go_on(&client).await?;
