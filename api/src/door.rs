@@ -80,6 +80,10 @@ pub struct DoorView {
     pub assurance: Assurance,
     /// Whether the request must be bound to its TLS connection (RFC 9266).
     pub binding: bool,
+    /// The key of the ledger whose receipt of the shown certificate is demanded to join, as a C2SP
+    /// verifier key.
+    #[serde(default)]
+    pub receipt: Option<String>,
     /// Of a maker door: how its certificates are read.
     pub maker: Option<Maker>,
 }
@@ -107,6 +111,11 @@ pub struct DoorRequest {
     /// Whether the request must be bound to its TLS connection (RFC 9266).
     #[serde(default)]
     pub binding: bool,
+    /// Demand, to join, the receipt of the certificate that is shown: `own` for the realm's own
+    /// ledger (a birth door), or the C2SP verifier key of the maker's. Not of token doors.
+    #[serde(default)]
+    #[schema(max_length = 512)]
+    pub receipt: Option<String>,
     /// Of a maker door, and only there: how its certificates are read.
     #[serde(default)]
     pub maker: Option<Maker>,

@@ -170,6 +170,7 @@ pub(crate) fn door(kind: DoorKind) -> Door {
             Assurance::Certified
         },
         binding: false,
+        receipt: None,
         kind,
     }
 }

@@ -40,6 +40,7 @@ impl Connection {
             path: &out.path,
             content_type: header("Content-Type"),
             authorization: header("Authorization"),
+            receipt: header("Muster-Receipt"),
             body: &out.body,
             chain: self.chain.clone(),
             exporter: self.exporter,

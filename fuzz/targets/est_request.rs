@@ -14,6 +14,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         path,
         content_type: (!content_type.is_empty()).then_some(content_type),
         authorization: (!authorization.is_empty()).then_some(authorization),
+        receipt: (!authorization.is_empty()).then_some(authorization),
         body,
         chain: Vec::new(),
         exporter: Some([7; 32]),

@@ -15,7 +15,8 @@ use enroll::request::{Wish, make};
 use identity::key::Signer;
 use identity::profile::Profile;
 use identity::{Certificate, KeyKind};
-use ledger::{Checkpoint, Class, Entry, Origin, Payload};
+use ledger::witness::AddCheckpoint;
+use ledger::{Checkpoint, Class, Entry, Origin, Payload, Receipt};
 use pki::{certificate, key, pkcs8, with_attribute};
 use std::error::Error;
 use std::path::Path;
@@ -96,6 +97,31 @@ fn ledger_seeds() -> Result<(), Box<dyn Error>> {
     let origin = Origin::new(&[7; 16], 1);
     let checkpoint = Checkpoint { origin, size: 7, root: [7; 32] };
     let note = ledger::note::sign(&checkpoint, &key(1)).map_err(|e| e.to_string())?;
+    let receipt = Receipt {
+        entry: entry.clone(),
+        content: Some(([7; 32], payload.clone())),
+        index: 7,
+        proof: vec![[1; 32], [2; 32]],
+        note: note.clone(),
+    };
+    let erased = Receipt { content: None, ..receipt.clone() };
+    let receipts = [receipt, erased].map(|receipt| receipt.encode().into_bytes());
+    keep("ledger-receipt", &receipts)?;
+    let add = AddCheckpoint { old: 3, proof: vec![[1; 32]], note: note.clone() };
+    let line = ledger::note::cosign::cosign(
+        &checkpoint.text(),
+        &checkpoint.origin,
+        &key(1),
+        identity::UnixTime::from_secs(1_790_000_000),
+    );
+    let line = line.map_err(|e| e.to_string())?;
+    keep("ledger-witness", &[add.encode().into_bytes(), line.into_bytes(), b"17\n".to_vec()])?;
+    let first = Entry { index: 0, hours: 1, class: Class::Join, digest }.encode();
+    let bundle = ledger::tile::bundle(&[&first]).unwrap_or_default();
+    let leaf = ledger::tree::leaf_hash(&first);
+    let watched = [&[bundle.len() as u8][..], &bundle, &leaf].concat();
+    let state = ledger::Monitor::new().encode().unwrap_or_default();
+    keep("ledger-monitor", &[watched, state])?;
     keep("ledger-payload", &[payload])?;
     keep("ledger-tile", &[b"tile/0/x001/067.p/8\n".to_vec(), b"tile/entries/000\n".to_vec()])?;
     keep("ledger-note", &[note.into_bytes()])?;

@@ -62,6 +62,8 @@ pub struct Shown {
     pub chain: Vec<Certificate>,
     /// A join token.
     pub token: Option<ShownToken>,
+    /// The receipt of the certificate's issuance, a C2SP tlog-proof; nothing of it is believed yet.
+    pub receipt: Option<String>,
 }
 
 /// Whether a CSR is bound to the TLS connection that carries it (RFC 7030 §3.5 with RFC 9266
@@ -224,6 +226,10 @@ rules! {
     BINDING = "binding",
         "this door demands a CSR that carries the tls-exporter value of its own connection (RFC \
          9266): sign a new one";
+    RECEIPT = "receipt",
+        "this door demands the receipt of the certificate shown, as base64 in the header \
+         Muster-Receipt, and none came that proves its issuance: ask whoever made the device for \
+         its .tlog-proof";
     CONTRADICTION = "contradiction",
         "the identifiers contradict the birth record: ask the operator, who sees both in \
          `muster device show`";

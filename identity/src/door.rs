@@ -22,6 +22,9 @@ pub struct Door {
     pub assurance: Assurance,
     /// Whether the CSR must carry the RFC 9266 `tls-exporter` binding (TLS 1.3).
     pub binding: bool,
+    /// The key of the ledger that must have issued the certificate that is shown to join, as a C2SP
+    /// verifier key; `None` where no receipt is demanded. Not of token doors, which see none.
+    pub receipt: Option<String>,
 }
 
 /// What must be shown at a door.

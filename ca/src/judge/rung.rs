@@ -10,6 +10,7 @@ use identity::token::Token;
 use identity::{
     Ask, Credential, Device, Identifiers, Refusal, RuleId, Serial, SpkiHash, Standing, UnixTime,
 };
+use ledger::{Proven, Receipt, Trust, VerifierKey};
 
 /// One ask with all that is known about it.
 pub(super) struct Case<'a> {
@@ -175,10 +176,28 @@ impl<'a> Case<'a> {
         if door.is_none() && self.facts.device.as_ref().is_some_and(|d| d.door.is_some()) {
             return denied(RuleId::DOOR_REMOVED);
         }
+        if let Some(key) = door.filter(|_| way == Way::Join).and_then(|d| d.receipt.as_deref()) {
+            self.receipted(key)?;
+        }
         if door.is_some_and(|d| d.binding) && self.ask.binding != Binding::Held {
             return denied(RuleId::BINDING);
         }
         Ok(door)
+    }
+
+    /// The proof that the ledger with this key issued the certificate that was shown: what a thief of
+    /// an authority's key cannot show for what was signed elsewhere.
+    fn receipted(&self, key: &str) -> Result<Proven, Refusal> {
+        let refused = || Refusal::Denied(RuleId::RECEIPT);
+        let shown = &self.ask.shown;
+        let (Some(holder), Some(text)) = (shown.chain.first(), &shown.receipt) else {
+            return Err(refused());
+        };
+        let keys = [VerifierKey::parse(key).map_err(|_| refused())?];
+        let receipt = Receipt::decode(text).map_err(|_| refused())?;
+        let proven = receipt.verify(&Trust { keys: &keys, quorum: 0 }).map_err(|_| refused())?;
+        let issued = proven.issued(&identity::key::sha256(&[holder.der()]));
+        if issued { Ok(proven) } else { Err(refused()) }
     }
 
     fn fits(&self, door: &Door) -> bool {

@@ -9,12 +9,12 @@ use identity::token::{ShownToken, mint};
 use identity::{Outside, Signer};
 
 fn shown(chain: &[Certificate]) -> Shown {
-    Shown { chain: chain.to_vec(), token: None }
+    Shown { chain: chain.to_vec(), token: None, receipt: None }
 }
 
 fn with_token(chain: &[Certificate]) -> Shown {
     let (id, secret) = mint(&mut Outside { now: NOW, dice: &mut Counted(0) });
-    Shown { chain: chain.to_vec(), token: Some(ShownToken { id, secret }) }
+    Shown { chain: chain.to_vec(), token: Some(ShownToken { id, secret }), receipt: None }
 }
 
 fn see(shown: &Shown, authorities: &[Authority], doors: &[Door]) -> Result<Recognized, Refusal> {

@@ -21,6 +21,8 @@ pub struct Request<'a> {
     pub content_type: Option<&'a str>,
     /// `Authorization`.
     pub authorization: Option<&'a str>,
+    /// `Muster-Receipt`: the receipt of the certificate shown, a whole C2SP tlog-proof in base64.
+    pub receipt: Option<&'a str>,
     /// The body, of which one octet more than [`wire::BODY_OCTETS_MAX`] is enough.
     pub body: &'a [u8],
     /// What the handshake proved: the certificates shown, the holder's first.
@@ -141,7 +143,8 @@ fn token(request: &Request<'_>) -> Option<ShownToken> {
 }
 
 fn shown(request: Request<'_>) -> Shown {
-    Shown { token: token(&request), chain: request.chain }
+    let receipt = request.receipt.and_then(wire::read_receipt);
+    Shown { token: token(&request), chain: request.chain, receipt }
 }
 
 /// id-aa-decryptKeyID (RFC 7030 §4.4.1.1) and id-aa-asymmDecryptKeyID (§4.4.1.2).

@@ -191,6 +191,13 @@ pub fn read_request(body: &[u8]) -> Result<Csr, Defect> {
     Csr::parse(&read_body(body, BODY_OCTETS_MAX)?)
 }
 
+/// Reads the value of `Muster-Receipt`; `None` where it is not text in base64. A header has an end,
+/// and so has this.
+#[must_use]
+pub fn read_receipt(value: &str) -> Option<String> {
+    String::from_utf8(identity::text::from_base64(value.as_bytes())?).ok()
+}
+
 /// Reads an `Authorization` header: Basic `id:secret` (RFC 7617) or Bearer `id.secret` (RFC 6750);
 /// `None` where it carries no join token.
 #[must_use]

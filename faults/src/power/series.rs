@@ -300,6 +300,7 @@ impl Series {
             profile: "standard".to_owned(),
             assurance: Assurance::Certified,
             binding: false,
+            receipt: None,
         }
     }
 

@@ -114,13 +114,13 @@ events! {
         "A join token was revoked.";
 
     1001 Door Notice "door.set"
-        ["door" "kind" "open" "groups" "profile" "assurance" "binding" "anchors" "place" "pattern" "model" "allowed" "by" "from"]
+        ["door" "kind" "open" "groups" "profile" "assurance" "binding" "receipt" "anchors" "place" "pattern" "model" "allowed" "by" "from"]
         "A door was made or changed.";
     1002 Door Notice "door.opened"
-        ["door" "kind" "open" "groups" "profile" "assurance" "binding" "anchors" "place" "pattern" "model" "allowed" "by" "from"]
+        ["door" "kind" "open" "groups" "profile" "assurance" "binding" "receipt" "anchors" "place" "pattern" "model" "allowed" "by" "from"]
         "A door was opened.";
     1003 Door Notice "door.closed"
-        ["door" "kind" "open" "groups" "profile" "assurance" "binding" "anchors" "place" "pattern" "model" "allowed" "by" "from"]
+        ["door" "kind" "open" "groups" "profile" "assurance" "binding" "receipt" "anchors" "place" "pattern" "model" "allowed" "by" "from"]
         "A door was closed: nobody joins by it until it is opened again.";
     1004 Door Notice "door.removed" ["door" "by" "from"]
         "A door was removed.";
@@ -230,6 +230,7 @@ pub const FIELDS: &[(&str, &str)] = &[
         "reason",
         "why, in the operator's words, as a reason of RFC 5280, or as the sentence of the rule",
     ),
+    ("receipt", "the key of the ledger whose receipt the door demands"),
     ("replace", "why a second birth certificate was made"),
     ("response", "what was done about a clone: alarm, hold-newcomer or quarantine"),
     ("retiring", "the key identifiers of the authorities that signed before"),

@@ -80,6 +80,11 @@ pub(crate) struct Add {
     /// Demand the RFC 9266 channel binding in each request (TLS 1.3).
     #[arg(long)]
     binding: bool,
+    /// Demand, to join, the receipt of the certificate that is shown, in the header Muster-Receipt:
+    /// `own` for births of this realm, or the key of the maker's ledger, a C2SP verifier key or a
+    /// file with it.
+    #[arg(long, value_name = "own|VKEY")]
+    receipt: Option<String>,
     /// Leave it closed until `door open`.
     #[arg(long)]
     closed: bool,
@@ -166,6 +171,10 @@ fn request(typed: Add) -> Outcome<DoorRequest> {
         (_, true) => return Err(Failure::usage("only a maker door has --anchors")),
         (_, false) => None,
     };
+    let receipt = match typed.receipt.as_deref() {
+        None | Some("own") => typed.receipt,
+        Some(said) => Some(super::receipt::log_key(said)?.to_string()),
+    };
     Ok(DoorRequest {
         kind: typed.kind,
         open: !typed.closed,
@@ -173,6 +182,7 @@ fn request(typed: Add) -> Outcome<DoorRequest> {
         profile: typed.profile,
         assurance: typed.assurance,
         binding: typed.binding,
+        receipt,
         maker,
     })
 }
@@ -217,6 +227,7 @@ fn sheet(door: &DoorView, paint: Paint) -> String {
             ("assurance", Some(door.assurance.to_string())),
             ("groups", Some(door.group.join(", "))),
             ("binding", door.binding.then(|| "tls-exporter".to_owned())),
+            ("receipt of", door.receipt.clone()),
             ("anchors", anchors),
             ("serial stands in", maker.map(|m| m.place.to_string())),
             ("pattern", maker.map(|m| m.pattern.clone()).filter(|p| p != "*")),

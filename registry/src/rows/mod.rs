@@ -239,7 +239,7 @@ pub(crate) fn token(row: &Row<'_>) -> Result<Token> {
 }
 
 pub(crate) const DOOR_COLUMNS: &str = "name, kind, open, group_names, profile, assurance, \
-    binding, place, pattern, model, allow";
+    binding, place, pattern, model, allow, receipt";
 
 /// The anchors of a maker door come from their own table.
 pub(crate) fn door(row: &Row<'_>, anchors: Vec<Certificate>) -> Result<Door> {
@@ -257,6 +257,7 @@ pub(crate) fn door(row: &Row<'_>, anchors: Vec<Certificate>) -> Result<Door> {
         profile: row.get(4)?,
         assurance: word(row, 5, "door", Assurance::parse)?,
         binding: row.get(6)?,
+        receipt: row.get(11)?,
     })
 }
 

@@ -41,6 +41,9 @@ CREATE TABLE sink (
 ALTER TABLE device ADD COLUMN caught INTEGER;
 CREATE INDEX device_caught ON device (realm, caught) WHERE caught IS NOT NULL;
 
+-- The key of the ledger whose receipt a door demands.
+ALTER TABLE door ADD COLUMN receipt TEXT;
+
 -- Of a retiring authority, when it retires; of a barred one, since when and why; and when its key was
 -- destroyed.
 ALTER TABLE authority ADD COLUMN retires INTEGER;

@@ -83,8 +83,8 @@ impl Batch<'_> {
         let allow = maker.and_then(|m| m.allow.as_ref());
         self.run(
             "INSERT INTO door (realm, name, kind, open, group_names, profile, assurance, binding, \
-             place, pattern, model, allow) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+             place, pattern, model, allow, receipt) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 scene.realm.0,
                 door.name,
@@ -98,6 +98,7 @@ impl Batch<'_> {
                 maker.map(|m| m.pattern.as_str()),
                 maker.map(|m| m.model.as_str()),
                 allow.map(|serials| pack(serials.iter().map(String::as_str))),
+                door.receipt,
             ],
         )?;
         for (number, anchor) in (0_i64..).zip(maker.iter().flat_map(|m| &m.anchors)) {

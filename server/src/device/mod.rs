@@ -28,7 +28,7 @@ use enroll::est::server::{self, Action, Answer};
 use enroll::est::wire::{BODY_OCTETS_MAX, Place};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use identity::ask::Shown;
 use identity::{Certificate, Defect, RealmName, Refusal, RuleId};
@@ -83,6 +83,7 @@ async fn hear(
         path: head.uri.path(),
         content_type: text(&head.headers, header::CONTENT_TYPE),
         authorization: text(&head.headers, header::AUTHORIZATION),
+        receipt: text(&head.headers, HeaderName::from_static("muster-receipt")),
         body: &body,
         chain,
         exporter: connection.exporter,

@@ -73,7 +73,7 @@ fn speaker(
     trace.device = super::contact::proven(house, realm, connection).map(|seen| seen.device);
     let now = house.clock.now();
     let chain = super::contact::shown(realm, connection).map_err(Refusal::Malformed)?;
-    let shown = Shown { chain, token: None };
+    let shown = Shown { chain, token: None, receipt: None };
     let record = recorded(house, realm, &shown).map_err(unreadable)?;
     let trust = Trust { authorities: &realm.authorities, doors: &realm.doors };
     let recognized = ca::recognize_recorded(&shown, record.as_ref(), &trust, now)?;

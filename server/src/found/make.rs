@@ -193,6 +193,7 @@ fn doors() -> impl Iterator<Item = Door> {
         profile: Profile::standard().name,
         assurance,
         binding: false,
+        receipt: None,
     };
     [
         door("birth", DoorKind::Birth, Assurance::Certified),

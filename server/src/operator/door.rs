@@ -10,7 +10,7 @@ use api::{DoorRequest, DoorView, Maker, Page};
 use identity::device::IDENTIFIER_OCTETS_MAX;
 use identity::door::{Door, DoorKind, MakerRule, SerialPlace};
 use identity::{Assurance, Certificate};
-use ledger::{Class, Value};
+use ledger::{Class, Origin, Value, VerifierKey};
 use registry::Change;
 
 /// Anchors of one maker: its roots of two generations and its issuing authorities.
@@ -51,7 +51,8 @@ pub(crate) async fn set(
     Named(called): Named<String>,
     Json(request): Json<DoorRequest>,
 ) -> Answer<DoorView> {
-    let door = fit(&who, name("a door", &called)?, request)?;
+    let receipt = receipt(&state, &who, &request)?;
+    let door = Door { receipt, ..fit(&who, name("a door", &called)?, request)? };
     keeps_its_name(&state, &who, &door).await?;
     store(&state, &who, door, "door.set").await
 }
@@ -151,7 +152,8 @@ async fn store(state: &State, who: &Who, door: Door, verb: &str) -> Answer<DoorV
         .with("groups", door.groups.iter().map(|g| g.as_str()).collect::<Value>())
         .with("profile", door.profile.as_str())
         .with("assurance", door.assurance.as_str())
-        .with("binding", door.binding);
+        .with("binding", door.binding)
+        .with_some("receipt", door.receipt.as_deref());
     if let DoorKind::Maker(rule) = &door.kind {
         let anchors = rule.anchors.iter().map(|a| a.fingerprint().to_vec());
         payload = payload
@@ -190,7 +192,31 @@ fn fit(who: &Who, name: String, request: DoorRequest) -> Result<Door, Refused> {
     }
     let groups = groups(&request.group)?;
     let (open, binding, profile) = (request.open, request.binding, request.profile);
-    Ok(Door { name, kind, open, groups, profile, assurance, binding })
+    Ok(Door { name, kind, open, groups, profile, assurance, binding, receipt: None })
+}
+
+/// The key of the ledger whose receipts are demanded.
+fn receipt(state: &State, who: &Who, request: &DoorRequest) -> Result<Option<String>, Refused> {
+    let Some(said) = request.receipt.as_deref() else { return Ok(None) };
+    if said != "own" {
+        let key = VerifierKey::parse(said)
+            .map_err(|defect| Refused::Malformed(format!("`receipt`: {defect}")))?;
+        return match (request.kind, key.is_cosigner()) {
+            (api::DoorKind::Token, _) => {
+                malformed("a token door sees no certificate to demand a receipt of")
+            }
+            (_, true) => malformed("`receipt` is the key of a ledger, and this is a witness's"),
+            (_, false) => Ok(Some(key.to_string())),
+        };
+    }
+    if request.kind != api::DoorKind::Birth {
+        return malformed(
+            "`own` is for birth doors: others' certificates stand in others' ledgers",
+        );
+    }
+    let origin = Origin::parse(&who.realm.realm.origin);
+    let key = origin.and_then(|o| VerifierKey::new(&o, state.house.ledger_key.public()));
+    key.map(|k| Some(k.to_string())).ok_or(Refused::Outage("the ledger's key is not Ed25519"))
 }
 
 fn rule(maker: Maker) -> Result<MakerRule, Refused> {

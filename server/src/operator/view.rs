@@ -237,6 +237,7 @@ pub(crate) fn door(door: &Door) -> DoorView {
         profile: door.profile.clone(),
         assurance: assurance(door.assurance),
         binding: door.binding,
+        receipt: door.receipt.clone(),
         maker,
     }
 }

@@ -1,8 +1,9 @@
 //! What an outsider can check without trusting us: receipts, and that the ledger only grew.
 
-use crate::world::World;
 use crate::world::pki::{Key, Shows};
+use crate::world::{About, World, simpleenroll};
 use hyper::Method;
+use identity::RuleId;
 use identity::key::sha256;
 use ledger::witness::AddCheckpoint;
 use ledger::{Checkpoint, Proven, Receipt, Trust, VerifierKey};
@@ -139,4 +140,42 @@ async fn the_ledger_proves_that_it_only_grew_between_any_two_sizes() {
 fn octets(text: &serde_json::Value) -> ledger::Hash {
     let octets = identity::text::from_base64(text.as_str().unwrap().as_bytes()).unwrap();
     octets.try_into().unwrap()
+}
+
+#[tokio::test]
+async fn a_door_can_demand_the_receipt_of_the_birth_certificate() {
+    let mut world = World::new().await;
+    let (device, other) = (world.born("pump-7").await, world.born("pump-8").await);
+    world.put("/api/v1/doors/birth", serde_json::json!({"kind": "birth", "receipt": "own"})).await;
+    let admin = world.admin();
+    let mut receipts = Vec::new();
+    for born in [&device, &other] {
+        let path = format!("/api/v1/certificates/cert:{}/receipt", born.birth.serial());
+        let heard = world.ask_as(&admin, Method::GET, &path, None).await;
+        receipts.push(identity::text::base64(heard.body()));
+    }
+    let key = Key::new();
+    let say = |receipt: Option<&String>| {
+        let mut out = simpleenroll(&key.csr(""));
+        out.headers.extend(receipt.map(|r| ("Muster-Receipt", r.clone())));
+        out
+    };
+    for shown in [None, receipts.get(1)] {
+        let heard = world.say(Some(&device.birth), say(shown)).await;
+        world.denied(&heard, &RuleId::RECEIPT, About::Device(&device.id)).await;
+    }
+    let leaf = world.say(Some(&device.birth), say(receipts.first())).await.leaf(&key);
+
+    // Who is in renews without one.
+    let next = Key::new();
+    world.renew(&leaf, &next).await.leaf(&next);
+    for (name, said) in [
+        ("acme", serde_json::json!({"kind": "token", "receipt": "own"})),
+        ("birth", serde_json::json!({"kind": "birth", "receipt": "x"})),
+    ] {
+        let path = format!("/api/v1/doors/{name}");
+        let heard = world.ask_as(&admin, Method::PUT, &path, Some(said)).await;
+        assert_eq!(heard.status(), 400, "{}", heard.text());
+    }
+    world.end().await;
 }

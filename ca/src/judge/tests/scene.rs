@@ -29,6 +29,7 @@ pub(super) struct Scene {
     pub(super) token: Option<Token>,
     pub(super) namesakes: bool,
     pub(super) rules: Rules,
+    pub(super) shows: Shown,
 }
 
 impl Scene {
@@ -100,6 +101,7 @@ impl Scene {
             token: None,
             namesakes: false,
             rules: Rules::default(),
+            shows: Shown::default(),
         }
     }
 
@@ -108,7 +110,7 @@ impl Scene {
             want: self.want,
             key: self.source,
             csr: csr(&*self.key, &self.claimed),
-            shown: Shown::default(),
+            shown: std::mem::take(&mut self.shows),
             binding: self.binding,
             from: IpAddr::V4(Ipv4Addr::LOCALHOST),
         };

@@ -217,7 +217,7 @@ impl Fleet {
             want,
             key: KeySource::Device,
             csr: Csr::parse(&enroll::request::make(&**key, &wish).unwrap()).unwrap(),
-            shown: Shown { chain: vec![shows.certificate.clone()], token: None },
+            shown: Shown { chain: vec![shows.certificate.clone()], token: None, receipt: None },
             binding: Binding::Absent,
             from: HERE,
         };

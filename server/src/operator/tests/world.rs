@@ -230,6 +230,7 @@ fn found(dice: &mut Counted, root_key: &SoftwareKey) -> (crate::house::Keyring, 
             profile: "standard".to_owned(),
             assurance: Assurance::Token,
             binding: false,
+            receipt: None,
         }));
     }
     (keyring, changes)
