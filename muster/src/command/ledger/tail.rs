@@ -21,7 +21,7 @@ use std::time::Duration;
   muster ledger tail
   muster ledger tail --device serial:S1 --since 7d
   muster ledger tail --operator ada --verb device. --since 2026-05-01
-  muster ledger tail --severity warning --follow --format cef >> events.cef
+  muster ledger tail --severity warning --follow --format cef | tee -a events.cef
   muster ledger tail --lines 100 --follow --json | jq .verb")]
 pub(crate) struct Tail {
     /// How many.
