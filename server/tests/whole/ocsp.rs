@@ -1,5 +1,6 @@
 //! The responder: what a relying party is told of a certificate, at once and in every way to ask.
 
+use crate::roll::roll;
 use crate::world::line::{Heard, Line};
 use crate::world::pki::{Key, Shows};
 use crate::world::{DAY_S, HOUR_S, World, default_realm, simpleenroll};
@@ -325,17 +326,21 @@ async fn what_cannot_be_read_is_malformed_and_what_is_not_ours_is_unauthorized()
 async fn a_barred_authority_is_not_answered_for_and_a_retiring_one_is() {
     let mut world = World::new().await;
     let (device, leaf) = world.enrolled("pump-7").await;
-    let (issuer_id, asked) = (issuer(&world, &leaf), asking(&world, &leaf));
-    let state = |id: &Certificate| format!("/api/v1/authorities/{}", id.subject_key_id().unwrap());
+    let (old, asked) = (issuer(&world, &leaf), asking(&world, &leaf));
     assert_eq!(status(&world, &leaf).await, Status::Good);
+
+    roll(&mut world, "operations", json!({})).await;
+    let (_, newer) = world.enrolled("pump-8").await;
+    assert_ne!(issuer(&world, &newer).der(), old.der());
+    assert_eq!(status(&world, &newer).await, Status::Good);
+    assert_eq!(status(&world, &leaf).await, Status::Good, "the retiring one is answered for");
+    world.suspend(&device.id).await;
+    assert_eq!(reason(status(&world, &leaf).await), Reason::CertificateHold);
+
+    let path = format!("/api/v1/authorities/{}", old.subject_key_id().unwrap());
     let admin = world.admin();
-
-    crate::roll::roll(&mut world, "operations", json!({})).await;
-    assert_eq!(status(&world, &leaf).await, Status::Good);
-
-    let heard = world
-        .ask_as(&admin, Method::PATCH, &state(&issuer_id), Some(json!({"state": "barred"})))
-        .await;
+    let body = Some(json!({"state": "barred"}));
+    let heard = world.ask_as(&admin, Method::PATCH, &path, body).await;
     assert_eq!(heard.status(), 200, "{}", heard.text());
     let heard = post(&mut world.public().await, &asked).await;
     assert_eq!(heard.body(), Failure::Unauthorized.octets());
