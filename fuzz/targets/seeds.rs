@@ -8,24 +8,29 @@
 #[path = "../../enroll/tests/pki/mod.rs"]
 mod pki;
 
+use ca::ocsp::wire::{Digest, cert_id, request};
+use ca::ocsp::{Responder, Status};
 use const_oid::ObjectIdentifier;
 use der::asn1::{Any, OctetString};
 use enroll::est::wire::{self, certs_only, csrattrs::CsrAttrs, multipart};
 use enroll::request::{Wish, make};
+use identity::credential::Revocation;
 use identity::key::Signer;
 use identity::profile::Profile;
-use identity::{Certificate, KeyKind};
+use identity::{Certificate, Dice, KeyKind, Outside, Reason, UnixTime};
 use ledger::witness::AddCheckpoint;
 use ledger::{Checkpoint, Class, Entry, Origin, Payload, Receipt};
 use pki::{certificate, key, pkcs8, with_attribute};
 use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 use x509_cert::ext::pkix::name::HardwareModuleName;
 
 libfuzzer_sys::fuzz_target!(init: write().unwrap(), |_bytes: &[u8]| {});
 
 fn write() -> Result<(), Box<dyn Error>> {
     ledger_seeds()?;
+    ocsp_seeds()?;
     let csrs = csrs()?;
     let leaves: Vec<Certificate> =
         [1, 2].map(|n| certificate(key(n).public().spki(), "leaf", &key(9))).into();
@@ -35,7 +40,7 @@ fn write() -> Result<(), Box<dyn Error>> {
     keep("certs-only", &[pkcs7.clone(), certs_only::write(&[&leaves[0]])?])?;
     keep("csrattrs", &lists()?)?;
     keep("multipart", &[multiparts(&pkcs7)])?;
-    keep("est-request", &csrs.iter().map(|csr| request(csr)).collect::<Vec<_>>())
+    keep("est-request", &csrs.iter().map(|csr| est_request(csr)).collect::<Vec<_>>())
 }
 
 fn keep(target: &str, inputs: &[Vec<u8>]) -> Result<(), Box<dyn Error>> {
@@ -78,12 +83,40 @@ fn multiparts(pkcs7: &[u8]) -> Vec<u8> {
     [head.as_bytes(), &multipart::write(&pkcs8(3), pkcs7)].concat()
 }
 
-fn request(csr: &[u8]) -> Vec<u8> {
+fn est_request(csr: &[u8]) -> Vec<u8> {
     let (id, secret) = ("i".repeat(16), "s".repeat(43));
     let head = format!(
         "POST\n/.well-known/est/plant-7/serverkeygen\napplication/pkcs10\nBearer {id}.{secret}\n"
     );
     [head.as_bytes(), &wire::write_body(csr)].concat()
+}
+
+fn ocsp_seeds() -> Result<(), Box<dyn Error>> {
+    let now = UnixTime::from_secs(1_790_000_000);
+    let mut dice = Same;
+    let mut outside = Outside { now, dice: &mut dice };
+    let authority = ca::authority::root("seed", &key(1), &mut outside)?;
+    let names = ca::ocsp::Names::of(&authority)?;
+    let serial = outside.serial();
+    let id = |digest| cert_id(digest, &names, &serial);
+    let ids = [id(Digest::Sha1)?, id(Digest::Sha256)?];
+    let plain = request(&ids[..1], None)?;
+    let with_nonce = request(&ids, Some(&[7; 32]))?;
+    let by = (&authority, &key(1) as &dyn Signer);
+    let responder = Responder::certified(by, Arc::new(key(2)), &mut outside)?;
+    let question = ca::ocsp::hear(&with_nonce, [&names]).map_err(|f| f.as_str())?;
+    let revoked = Revocation { at: now, reason: Reason::CertificateHold };
+    let signed = responder.answer(&question, &[Status::Good, Status::Revoked(revoked)], now)?;
+    keep("ocsp", &[plain, with_nonce, signed.der])
+}
+
+/// No chance at all.
+struct Same;
+
+impl Dice for Same {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        bytes.fill(7);
+    }
 }
 
 fn ledger_seeds() -> Result<(), Box<dyn Error>> {

@@ -2,14 +2,19 @@
 //! own, and what it paid comes from the kernel's accounting of that process.
 //!
 //! [`enroll`] measures fresh and kept-alive enrollment, [`birth`] a production run, [`start`] the
-//! start on an empty and on a full home, [`ledger`] the ledger alone. [`field`] prepares what a run needs before the clock
+//! start on an empty and on a full home, [`ledger`] the ledger alone, [`ocsp`] the responder beside
+//! those of others ([`peer`]). [`field`] prepares what a run needs before the clock
 //! starts: keys and requests are pre-made.
 
+mod account;
+mod asker;
 mod birth;
 mod enroll;
 mod field;
 mod ledger;
 mod measure;
+mod ocsp;
+mod peer;
 mod start;
 mod subject;
 
@@ -20,7 +25,7 @@ use clap::Subcommand;
 use measure::Line;
 use serde::Serialize;
 
-/// Measures this machine: enrollment, births, starts, the ledger.
+/// Measures this machine: enrollment, births, starts, the ledger, OCSP.
 ///
 /// A server is started in a temporary home, loaded from this process over loopback, and ended.
 /// Requests and keys are made before the clock starts; there is no TLS resumption; the ledger and
@@ -31,6 +36,7 @@ pub(crate) enum Bench {
     Birth(birth::Birth),
     Start(start::Start),
     Ledger(ledger::Ledger),
+    Ocsp(ocsp::Ocsp),
 }
 
 #[derive(Serialize)]
@@ -38,17 +44,49 @@ struct Report {
     machine: String,
     version: &'static str,
     lines: Vec<Line>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    goals: Vec<Ratio>,
+}
+
+/// A figure, and what we hold ourselves to.
+#[derive(Clone, Debug, Serialize)]
+struct Ratio {
+    /// What it is.
+    name: String,
+    /// What was measured.
+    value: f64,
+    /// What was aimed at.
+    goal: f64,
+    /// Whether it was reached.
+    reached: bool,
+}
+
+impl Ratio {
+    fn at_most(name: &str, value: f64, goal: f64) -> Self {
+        Self { name: name.to_owned(), value, goal, reached: value <= goal }
+    }
+
+    fn at_least(name: &str, value: f64, goal: f64) -> Self {
+        Self { name: name.to_owned(), value, goal, reached: value >= goal }
+    }
+
+    /// One line for people.
+    fn told(&self) -> String {
+        let verdict = if self.reached { "reached" } else { "missed" };
+        format!("{}: {:.1} ({verdict}; the goal is {:.1})\n", self.name, self.value, self.goal)
+    }
 }
 
 /// Runs a bench and prints its figures.
 pub(crate) async fn run(bench: Bench, session: &Session) -> Outcome {
-    let lines = match bench {
-        Bench::Enroll(enroll) => enroll::run(&enroll).await?,
-        Bench::Birth(birth) => birth::run(&birth).await?,
-        Bench::Start(start) => start::run(&start).await?,
-        Bench::Ledger(typed) => ledger::run(&typed)?,
+    let (lines, goals) = match bench {
+        Bench::Enroll(enroll) => (enroll::run(&enroll).await?, Vec::new()),
+        Bench::Birth(birth) => (birth::run(&birth).await?, Vec::new()),
+        Bench::Start(start) => (start::run(&start).await?, Vec::new()),
+        Bench::Ledger(typed) => (ledger::run(&typed)?, Vec::new()),
+        Bench::Ocsp(ocsp) => ocsp::run(&ocsp).await?,
     };
-    let report = Report { machine: machine(), version: env!("CARGO_PKG_VERSION"), lines };
+    let report = Report { machine: machine(), version: env!("CARGO_PKG_VERSION"), lines, goals };
     session.show(&report, |report, paint| {
         let mut table = Table::new(&[
             "RUN", "COUNT", "FAILED", "RATE/S", "CPU µs", "P50 ms", "P99 ms", "RSS MiB",
@@ -65,7 +103,9 @@ pub(crate) async fn run(bench: Bench, session: &Session) -> Outcome {
                 format!("{:.1}", line.rss_mib),
             ]);
         }
-        format!("{}\n\n{}", report.machine, table.print(paint))
+        let goals: String = report.goals.iter().map(Ratio::told).collect();
+        let goals = if goals.is_empty() { goals } else { format!("\n{goals}") };
+        format!("{}\n\n{}{goals}", report.machine, table.print(paint))
     })
 }
 

@@ -1,6 +1,7 @@
 //! The server under measurement: a process of its own, so that the kernel's accounting of it holds
 //! nothing of ours.
 
+use super::account;
 use crate::failure::{Failure, Outcome};
 use server::home::Ports;
 use std::path::Path;
@@ -11,8 +12,6 @@ use std::time::{Duration, Instant};
 const START_MAX: Duration = Duration::from_secs(60);
 /// How often the ports file is looked for: it bounds the error of a measured start.
 const LOOK: Duration = Duration::from_millis(2);
-/// Clock ticks a second in `/proc/PID/stat` (`USER_HZ`, 100 on every Linux that we run on).
-const TICKS_PER_S: f64 = 100.0;
 
 /// A running server.
 pub(super) struct Subject {
@@ -65,26 +64,19 @@ impl Subject {
         self.ports.device.ok_or_else(|| Failure::new("the server has no device port"))
     }
 
+    /// The public port.
+    pub(super) fn public_port(&self) -> Outcome<u16> {
+        self.ports.public.ok_or_else(|| Failure::new("the server has no public port"))
+    }
+
     /// Seconds of processor time that it has taken, user and system, all threads.
     pub(super) fn cpu_s(&self) -> f64 {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
-        // The program's name may have blanks; the fields are counted behind its closing
-        // parenthesis.
-        let after = stat.rsplit_once(')').map(|(_, rest)| rest).unwrap_or_default();
-        let ticks: f64 =
-            after.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum();
-        ticks / TICKS_PER_S
+        account::cpu_s(self.child.id())
     }
 
     /// Its resident memory in MiB.
     pub(super) fn rss_mib(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
-            .unwrap_or_default();
-        let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
-        let kib: f64 =
-            line.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or_default();
-        kib / 1024.0
+        account::rss_mib(self.child.id())
     }
 }
 
