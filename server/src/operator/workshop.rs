@@ -213,7 +213,7 @@ pub(crate) async fn publish(
 
 /// A list with a smaller number was signed before the one that is shown: it may leave out what was
 /// revoked since. The very same one may come again.
-fn newer(crl: &[u8], shown: Option<Vec<u8>>) -> Result<(), Refused> {
+pub(super) fn newer(crl: &[u8], shown: Option<Vec<u8>>) -> Result<(), Refused> {
     let number = number(crl).ok_or_else(|| {
         let sentence = "`crl` has no CRL number, by which old and new are told apart";
         Refused::Malformed(sentence.to_owned())
