@@ -8,7 +8,7 @@ pub mod cosign;
 
 use crate::tree::Head;
 pub use cosign::Cosigned;
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 use identity::key::{Scheme, sha256};
 use identity::text::{base64, hex};
 use identity::{Defect, KeyError, KeyKind, PublicKey, Signer, UnixTime};
@@ -93,7 +93,7 @@ impl Checkpoint {
         let said = line().ok_or_else(|| broken("the second line is missing"))?;
         let size: Option<u64> = said.parse().ok().filter(|size: &u64| size.to_string() == said);
         let size = size.ok_or_else(|| broken("the second line is not a plain number"))?;
-        let root = line().and_then(|line| BASE64.decode(line.as_bytes()).ok());
+        let root = line().and_then(crate::wire::octets);
         let root = root.and_then(|octets| octets.try_into().ok());
         let root = root.ok_or_else(|| broken("the third line is not 32 octets in base64"))?;
         if lines.any(str::is_empty) {
@@ -160,7 +160,7 @@ impl VerifierKey {
         let mut part = || parts.next().ok_or_else(broken);
         let name = Origin::parse(part()?).ok_or_else(broken)?;
         let id = HEXLOWER.decode(part()?.as_bytes()).map_err(|_| broken())?;
-        let octets = BASE64.decode(part()?.as_bytes()).map_err(|_| broken())?;
+        let octets = crate::wire::octets(part()?).ok_or_else(broken)?;
         let (kind, raw) = match octets.split_first() {
             Some((1, raw)) => (Kind::Note, raw),
             Some((4, raw)) => (Kind::Cosignature, raw),
@@ -363,7 +363,7 @@ fn check(key: &VerifierKey, text: &str, signature: &[u8]) -> Option<Option<UnixT
 
 fn signature_line(line: &str) -> Option<(Origin, [u8; 4], Vec<u8>)> {
     let (name, blob) = line.strip_prefix(DASH)?.split_once(' ')?;
-    let octets = BASE64.decode(blob.as_bytes()).ok()?;
+    let octets = crate::wire::octets(blob)?;
     let (id, signature) = octets.split_first_chunk()?;
     (!signature.is_empty()).then_some((Origin::parse(name)?, *id, signature.to_vec()))
 }

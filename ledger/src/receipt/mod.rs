@@ -12,7 +12,6 @@ use crate::entry::{Entry, digest};
 use crate::note::{self, Checkpoint, Cosigned, NOTE_OCTETS_MAX, VerifierKey};
 use crate::payload::{PAYLOAD_OCTETS_MAX, Payload, Value};
 use crate::tree::{leaf_hash, verify_inclusion};
-use data_encoding::BASE64;
 use identity::Defect;
 use identity::text::base64;
 use minicbor::{Decoder, Encoder};
@@ -136,7 +135,7 @@ impl Receipt {
             return Err(broken("the first line is not `c2sp.org/tlog-proof@v1`"));
         }
         let extra = lines.next().and_then(|line| line.strip_prefix("extra "));
-        let extra = extra.and_then(|line| BASE64.decode(line.as_bytes()).ok());
+        let extra = extra.and_then(crate::wire::octets);
         let extra = extra.ok_or_else(|| {
             broken("the second line is not `extra` and base64: without it an entry cannot be known")
         })?;
