@@ -88,7 +88,7 @@ fn listed(count: usize) -> (Vec<Serial>, String) {
     let mut text = String::new();
     for serial in &serials {
         let number = serial.to_string().to_uppercase();
-        let _infallible = writeln!(text, "V\t491231235959Z\t\t{number}\tunknown\t/CN=bench");
+        let _infallible = writeln!(text, "V\t491231235959Z\t\t{number}\tunknown\t/CN={number}");
     }
     (serials, text)
 }
