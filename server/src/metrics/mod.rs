@@ -3,22 +3,20 @@
 //!
 //! A label is a realm or a word out of a short list, never a device and never an address: a fleet
 //! of a million must not make a million series. What stands in the registry (devices by standing,
-//! leaves past their renewal) is asked for at each reading by `operator::figures`.
+//! leaves past their renewal) is asked for at each reading by `operator::figures`. Read on in
+//! `series` for how it is kept, and in `page` for how it is written.
+
+mod page;
+mod series;
+
+pub(crate) use page::Page;
 
 use crate::listen::Tally;
-use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use page::written;
+use series::{Counters, Gauges, Histogram};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-
-/// Series that one family may have. Doors and rules are few; past this somebody makes them up, and
-/// the surplus is counted in one series without labels.
-const SERIES_MAX: usize = 2048;
-/// Upper bounds of the commit histogram in microseconds: an idle commit is one fsync (0.1 to 10
-/// ms), a p99 above 50 ms breaks the promise that we make for enrollments.
-const COMMIT_BOUNDS_US: [u64; 11] =
-    [500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 5_000_000];
 
 /// All that the process counts.
 #[derive(Default)]
@@ -193,179 +191,11 @@ impl Metrics {
     }
 }
 
-/// Counters of one family, by their labels as they are written.
-#[derive(Default)]
-struct Counters(RwLock<HashMap<String, AtomicU64>>);
-
-impl Counters {
-    fn add(&self, labels: &[(&str, &str)]) {
-        self.add_many(labels, 1);
-    }
-
-    fn add_many(&self, labels: &[(&str, &str)], more: u64) {
-        let key = written(labels);
-        if let Ok(series) = self.0.read()
-            && let Some(count) = series.get(&key)
-        {
-            count.fetch_add(more, Ordering::Relaxed);
-            return;
-        }
-        if let Ok(mut series) = self.0.write() {
-            let key = if series.len() < SERIES_MAX { key } else { String::new() };
-            series.entry(key).or_default().fetch_add(more, Ordering::Relaxed);
-        }
-    }
-
-    fn rows(&self) -> Vec<(String, i64)> {
-        let Ok(series) = self.0.read() else { return Vec::new() };
-        let value = |v: &AtomicU64| i64::try_from(v.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-        series.iter().map(|(k, v)| (k.clone(), value(v))).collect()
-    }
-}
-
-/// Gauges of one family, by their labels as they are written.
-#[derive(Default)]
-struct Gauges(RwLock<HashMap<String, AtomicI64>>);
-
-impl Gauges {
-    fn change(&self, labels: &[(&str, &str)], to: impl Fn(i64) -> i64) {
-        let key = written(labels);
-        let step = |gauge: &AtomicI64| {
-            // The closure always answers, so the update cannot fail.
-            let _ =
-                gauge.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |value| Some(to(value)));
-        };
-        if let Ok(series) = self.0.read()
-            && let Some(gauge) = series.get(&key)
-        {
-            step(gauge);
-            return;
-        }
-        if let Ok(mut series) = self.0.write()
-            && (series.len() < SERIES_MAX || series.contains_key(&key))
-        {
-            step(series.entry(key).or_default());
-        }
-    }
-
-    fn rows(&self) -> Vec<(String, i64)> {
-        let Ok(series) = self.0.read() else { return Vec::new() };
-        series.iter().map(|(k, v)| (k.clone(), v.load(Ordering::Relaxed))).collect()
-    }
-}
-
-#[derive(Default)]
-struct Histogram {
-    buckets: [AtomicU64; COMMIT_BOUNDS_US.len()],
-    count: AtomicU64,
-    sum_us: AtomicU64,
-}
-
-impl Histogram {
-    fn observe(&self, took: Duration) {
-        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let fits = COMMIT_BOUNDS_US.iter().zip(&self.buckets).find(|(bound, _)| us <= **bound);
-        if let Some((_, bucket)) = fits {
-            bucket.fetch_add(1, Ordering::Relaxed);
-        }
-        self.count.fetch_add(1, Ordering::Relaxed);
-        self.sum_us.fetch_add(us, Ordering::Relaxed);
-    }
-}
-
-/// A page of figures in the making.
-#[derive(Default)]
-pub(crate) struct Page(String);
-
-impl Page {
-    /// Opens a family.
-    pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
-        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
-    }
-
-    /// One figure of the family that was opened last.
-    pub(crate) fn row(&mut self, name: &str, labels: &[(&str, &str)], value: impl Into<f64>) {
-        self.line(name, &written(labels), value.into());
-    }
-
-    /// The page as text.
-    pub(crate) fn text(self) -> String {
-        self.0
-    }
-
-    fn line(&mut self, name: &str, labels: &str, value: f64) {
-        let _ = match labels {
-            "" => writeln!(self.0, "{name} {value}"),
-            _ => writeln!(self.0, "{name}{{{labels}}} {value}"),
-        };
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "a count past 2^53 is not reached")]
-    fn count(&mut self, name: &str, labels: &str, count: &AtomicU64) {
-        self.line(name, labels, count.load(Ordering::Relaxed) as f64);
-    }
-
-    fn counters(&mut self, name: &str, help: &str, realm: &str, counters: &Counters) {
-        self.family(name, "counter", help);
-        self.rows(name, realm, counters.rows());
-    }
-
-    fn gauges(&mut self, name: &str, help: &str, realm: &str, gauges: &Gauges) {
-        self.family(name, "gauge", help);
-        self.rows(name, realm, gauges.rows());
-    }
-
-    /// A viewer belongs to one realm and sees no other realm's figures.
-    fn rows(&mut self, name: &str, realm: &str, mut rows: Vec<(String, i64)>) {
-        let own = written(&[("realm", realm)]);
-        let nobody = written(&[("realm", "")]);
-        rows.retain(|(k, _)| {
-            !k.starts_with("realm=") || k.starts_with(&own) || k.starts_with(&nobody)
-        });
-        rows.sort();
-        for (labels, value) in rows {
-            #[expect(clippy::cast_precision_loss, reason = "a count past 2^53 is not reached")]
-            self.line(name, &labels, value as f64);
-        }
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, histogram: &Histogram) {
-        self.family(name, "histogram", help);
-        let mut below = 0_u64;
-        for (bound, bucket) in COMMIT_BOUNDS_US.iter().zip(&histogram.buckets) {
-            below += bucket.load(Ordering::Relaxed);
-            let bound = Duration::from_micros(*bound).as_secs_f64();
-            let _ = writeln!(self.0, "{name}_bucket{{le=\"{bound}\"}} {below}");
-        }
-        let count = histogram.count.load(Ordering::Relaxed);
-        let sum = Duration::from_micros(histogram.sum_us.load(Ordering::Relaxed)).as_secs_f64();
-        let _ = writeln!(self.0, "{name}_bucket{{le=\"+Inf\"}} {count}");
-        let _ = writeln!(self.0, "{name}_sum {sum}\n{name}_count {count}");
-    }
-}
-
-/// `a="x",b="y"`, values escaped as the text form demands.
-fn written(labels: &[(&str, &str)]) -> String {
-    let mut out = String::with_capacity(64);
-    for (i, (name, value)) in labels.iter().enumerate() {
-        let comma = if i == 0 { "" } else { "," };
-        let _ = write!(out, "{comma}{name}=\"");
-        for c in value.chars() {
-            match c {
-                '\\' => out.push_str("\\\\"),
-                '"' => out.push_str("\\\""),
-                '\n' => out.push_str("\\n"),
-                other => out.push(other),
-            }
-        }
-        out.push('"');
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
+    use super::series::SERIES_MAX;
     use super::*;
+    use std::sync::atomic::Ordering;
 
     fn page(metrics: &Metrics, realm: &str) -> String {
         let mut page = Page::default();
