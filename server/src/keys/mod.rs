@@ -7,6 +7,7 @@
 //!    `muster-key-passphrase`,
 //! 3. `keys/NAME.key`, PKCS#8 in PEM with mode 0600, which is announced as plain.
 
+mod key_file;
 mod online;
 pub mod root;
 mod seal;

@@ -1,5 +1,6 @@
 //! The online keys of a home.
 
+use super::key_file::{LABEL, overwrite, parse, refuse_open_to_others};
 use super::seal::{self, WORK_RANDOM};
 use super::{KeyTrouble, NewKey, Secret, root::passphrase_file};
 use crate::home::HomeError;
@@ -9,8 +10,7 @@ use identity::authority::{KeyId, Role};
 use identity::certificate::pem;
 use identity::key::SoftwareKey;
 use std::fs;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -105,7 +105,7 @@ impl KeyStore {
     pub fn keep(&self, name: &str, key: &NewKey) -> Result<Keeping, KeyTrouble> {
         let plain = key.dangerous_pkcs8();
         let Some(secret) = &self.passphrase else {
-            let text = Zeroizing::new(pem("PRIVATE KEY", plain));
+            let text = Zeroizing::new(pem(LABEL, plain));
             file::write(&self.plain(name), text.as_bytes(), Mode::Private)?;
             return Ok(Keeping::Plain);
         };
@@ -258,150 +258,5 @@ impl KeyStore {
     }
 }
 
-/// Zeros over the whole file, durable before it is removed.
-fn overwrite(path: &Path) -> std::io::Result<()> {
-    let length = usize::try_from(fs::metadata(path)?.len()).unwrap_or_default();
-    let mut file = fs::OpenOptions::new().write(true).open(path)?;
-    file.write_all(&vec![0; length])?;
-    file.sync_all()
-}
-
-/// PKCS#8 as PEM or as DER, whichever somebody put there.
-fn parse(path: &Path) -> Result<SoftwareKey, KeyTrouble> {
-    let bytes = file::read(path)?;
-    let unreadable = || {
-        let path = path.display();
-        KeyTrouble::Locked(format!("`{path}` is no PKCS#8 key of P-256, P-384 or Ed25519"))
-    };
-    let der = dangerous_der(&bytes).ok_or_else(unreadable)?;
-    SoftwareKey::from_pkcs8(&der).map_err(|_| unreadable())
-}
-
-/// The DER of a private key in PEM or DER.
-fn dangerous_der(bytes: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    if bytes.first() == Some(&0x30) {
-        return Some(Zeroizing::new(bytes.to_vec()));
-    }
-    let text = std::str::from_utf8(bytes).ok()?;
-    let (_, rest) = text.split_once("-----BEGIN PRIVATE KEY-----")?;
-    let (body, _) = rest.split_once("-----END PRIVATE KEY-----")?;
-    identity::text::from_base64(body.as_bytes()).map(Zeroizing::new)
-}
-
-fn refuse_open_to_others(path: &Path) -> Result<(), KeyTrouble> {
-    let found = fs::metadata(path).map_err(|e| HomeError::io("read", path, e))?;
-    if found.permissions().mode() & 0o077 == 0 {
-        return Ok(());
-    }
-    let path = path.display();
-    Err(KeyTrouble::Locked(format!("`{path}` is open to others: chmod 600 it, or replace the key")))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use identity::KeyKind;
-
-    fn key() -> NewKey {
-        NewKey::make(KeyKind::P256).unwrap()
-    }
-
-    #[test]
-    fn without_a_passphrase_a_key_is_plain_and_says_so() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = KeyStore::with(dir.path(), None).unwrap();
-        let key = key();
-
-        assert_eq!(store.keep("birth", &key).unwrap(), Keeping::Plain);
-
-        let loaded = store.load("birth").unwrap();
-        assert_eq!(loaded.keeping, Keeping::Plain);
-        assert_eq!(loaded.key.public(), key.signer().unwrap().public());
-    }
-
-    #[test]
-    fn a_plain_key_that_others_may_read_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = KeyStore::with(dir.path(), None).unwrap();
-        store.keep("birth", &key()).unwrap();
-        let path = dir.path().join("birth.key");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(store.load("birth").unwrap_err().to_string().contains("open to others"));
-    }
-
-    #[test]
-    fn with_a_passphrase_a_key_is_encrypted_and_opens_only_with_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let credentials = dir.path().join("credentials");
-        fs::create_dir(&credentials).unwrap();
-        fs::write(credentials.join("muster-key-passphrase"), "x".repeat(44) + "\n").unwrap();
-        let store = KeyStore::with(dir.path(), Some(credentials)).unwrap();
-
-        assert_eq!(store.keep("birth", &key()).unwrap(), Keeping::Encrypted);
-
-        assert_eq!(store.load("birth").unwrap().keeping, Keeping::Encrypted);
-        assert!(!dir.path().join("birth.key").exists());
-        let without = KeyStore::with(dir.path(), None).unwrap();
-        assert!(matches!(without.load("birth"), Err(KeyTrouble::Locked(_))));
-    }
-
-    #[test]
-    fn a_half_made_key_is_no_key_until_it_is_finished_and_a_destroyed_one_is_gone() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = KeyStore::with(dir.path(), None).unwrap();
-        let key = key();
-        let id = key.signer().unwrap().public().key_id();
-        let name = format!("operations-{id}");
-
-        store.keep_half(&name, &key).unwrap();
-        assert_eq!(store.names().unwrap(), Vec::<String>::new());
-        assert_eq!(store.halves().unwrap(), std::slice::from_ref(&name));
-        assert_eq!(store.name_of(Role::Operations, &id).unwrap(), None);
-
-        store.finish(&name).unwrap();
-        store.finish(&name).unwrap();
-        assert_eq!(store.halves().unwrap(), Vec::<String>::new());
-        assert_eq!(store.name_of(Role::Operations, &id).unwrap(), Some(name.clone()));
-
-        store.destroy(&name).unwrap();
-        store.destroy(&name).unwrap();
-        assert!(!store.has(&name).unwrap());
-    }
-
-    #[test]
-    fn the_keys_of_the_first_start_are_found_by_what_they_are() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = KeyStore::with(dir.path(), None).unwrap();
-        let (mine, other) = (key(), key());
-        store.keep("operations", &mine).unwrap();
-        let of = |key: &NewKey| {
-            let id = key.signer().unwrap().public().key_id();
-            store.name_of(Role::Operations, &id).unwrap()
-        };
-        assert_eq!(of(&mine).as_deref(), Some("operations"));
-        assert_eq!(of(&other), None);
-    }
-
-    #[test]
-    fn a_credential_goes_before_a_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let credentials = dir.path().join("credentials");
-        fs::create_dir(&credentials).unwrap();
-        let (mine, other) = (key(), key());
-        fs::write(credentials.join("muster-birth-key"), mine.dangerous_pkcs8()).unwrap();
-        let store = KeyStore::with(dir.path(), Some(credentials)).unwrap();
-        store.keep("birth", &other).unwrap();
-
-        let loaded = store.load("birth").unwrap();
-
-        assert_eq!(loaded.keeping, Keeping::Credential);
-        assert_eq!(loaded.key.public(), mine.signer().unwrap().public());
-    }
-
-    #[test]
-    fn a_guessable_passphrase_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("muster-key-passphrase"), "secret").unwrap();
-        assert!(KeyStore::with(dir.path(), Some(dir.path().to_owned())).is_err());
-    }
-}
+mod tests;
