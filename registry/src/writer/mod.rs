@@ -17,6 +17,7 @@ mod credentials;
 mod devices;
 mod erase;
 mod rules;
+mod told;
 
 use crate::change::{Change, CommitError, Committed, Draft, Told};
 use crate::realm::RealmKey;
