@@ -236,9 +236,10 @@ mod tests {
         let mut listed = Listed::default().shown(at(0));
         let ends = at(10);
         // On every list up to the one that is a schedule younger than the first past its end.
-        for now in [at(0), at(5), at(11), at(hour - 1), at(hour), at(hour + 5), at(2 * hour - 1)] {
-            assert!(ends >= listed.left_out(now), "still listed at {now:?}");
-            listed = listed.shown(now);
+        let made = [0, 5, 11, hour - 1, hour, hour + 5, 2 * hour - 1].map(at);
+        for moment in made {
+            assert!(ends >= listed.left_out(moment), "still listed at {moment:?}");
+            listed = listed.shown(moment);
         }
         assert!(ends < listed.left_out(at(2 * hour)), "and then no more");
         listed = listed.shown(at(2 * hour));

@@ -46,29 +46,7 @@ pub(super) fn gather<'a>(
     now: UnixTime,
 ) -> Result<Gathered<'a>, ReadError> {
     let Claim { recognized, record: shown } = claim;
-    let registry = &house.registry;
-    let mut namesakes = false;
-    let (device, token) = match &recognized {
-        Recognized::Birth { device, .. } | Recognized::Leaf { device, .. } => {
-            (registry.device(realm.key, device)?, None)
-        }
-        Recognized::Maker { identifiers: i, .. } => {
-            let known = registry.device_by_idevid(realm.key, &recognized.requester())?;
-            let found = match known {
-                Some(known) => Some(known),
-                None => registry.device_by_serial(realm.key, &i.maker, &i.model, &i.serial)?,
-            };
-            (found, None)
-        }
-        Recognized::Token { id, .. } => {
-            let token = registry.token(realm.key, id)?;
-            let named = token.as_ref().and_then(|t| t.serial.clone());
-            let found = of_token(house, realm, ask, named.as_deref())?;
-            namesakes = named.is_some() && found.len() > 1;
-            let key = &ask.csr.key().hash();
-            (if namesakes { of_key(house, realm, found, key) } else { first(found) }, token)
-        }
-    };
+    let Resolved { device, token, namesakes } = resolve(house, realm, ask, &recognized)?;
     let (leaves, has_birth) = match &device {
         Some(device) => held(house, realm, device, shown.as_ref())?,
         None => (Vec::new(), false),
@@ -99,6 +77,46 @@ pub(super) fn gather<'a>(
         device,
     };
     Ok(Gathered { recognized, facts, proven })
+}
+
+/// Whom a claim resolves to.
+#[derive(Default)]
+struct Resolved {
+    device: Option<Device>,
+    token: Option<Token>,
+    /// Whether several devices have the serial number that the token names.
+    namesakes: bool,
+}
+
+fn resolve(
+    house: &House,
+    realm: &RealmState,
+    ask: &Ask,
+    recognized: &Recognized,
+) -> Result<Resolved, ReadError> {
+    let registry = &house.registry;
+    let alone = |device| Resolved { device, ..Resolved::default() };
+    Ok(match recognized {
+        Recognized::Birth { device, .. } | Recognized::Leaf { device, .. } => {
+            alone(registry.device(realm.key, device)?)
+        }
+        Recognized::Maker { identifiers: i, .. } => {
+            let known = registry.device_by_idevid(realm.key, &recognized.requester())?;
+            alone(match known {
+                Some(known) => Some(known),
+                None => registry.device_by_serial(realm.key, &i.maker, &i.model, &i.serial)?,
+            })
+        }
+        Recognized::Token { id, .. } => {
+            let token = registry.token(realm.key, id)?;
+            let named = token.as_ref().and_then(|t| t.serial.clone());
+            let found = of_token(house, realm, ask, named.as_deref())?;
+            let namesakes = named.is_some() && found.len() > 1;
+            let key = &ask.csr.key().hash();
+            let device = if namesakes { of_key(house, realm, found, key) } else { first(found) };
+            Resolved { device, token, namesakes }
+        }
+    })
 }
 
 /// Whether the identifiers that a new device would have were those of one that was erased.

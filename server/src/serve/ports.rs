@@ -106,12 +106,7 @@ pub(super) fn open(
     let own = settings.operator_tls.as_ref().map(Own::read).transpose()?;
     let shown = own.as_ref().map_or(&served, |own| &own.served);
     let operators = gate("operator", Limits::OPERATOR, Some(tls::operator(shown.clone())?));
-    let health = desk.health.clone();
-    let fittings = Fittings {
-        checks: Some(Arc::new(move || health.checks())),
-        workshop: Some(desk.workshop.clone()),
-    };
-    let router = crate::operator::router_with(house.clone(), fittings);
+    let router = interface(desk);
     let answer = move |connection: Arc<Connection>,
                        mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer { addr: connection.peer });
@@ -132,6 +127,16 @@ pub(super) fn open(
         link: None,
     };
     Ok(Opened { ports, proxies, service, served, own })
+}
+
+/// The operators' interface, with what this home adds to it.
+fn interface(desk: &Desk) -> axum::Router {
+    let health = desk.health.clone();
+    let fittings = Fittings {
+        checks: Some(Arc::new(move || health.checks())),
+        workshop: Some(desk.workshop.clone()),
+    };
+    crate::operator::router_with(desk.house.clone(), fittings)
 }
 
 /// What hears of the devices' handshakes.
