@@ -427,7 +427,7 @@ impl World {
 
     /// Opens a connection to the public port.
     pub(crate) async fn public(&self) -> Line {
-        Line::plain(self.running().ports().public.unwrap()).await
+        Line::plain_after(self.running().ports().public.unwrap(), &self.preface).await
     }
 
     /// Opens a connection to the device port.
