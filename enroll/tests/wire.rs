@@ -147,7 +147,7 @@ fn what_is_wanted_is_said_in_the_form_that_rfc_9908_demands_of_a_server() {
         assert_eq!(template.values.len(), 1);
         // §3.4: version 1, no subject where none is asked for, and an algorithm without a key.
         let fields: Vec<AnyRef<'_>> = template.values.get(0).unwrap().decode_as().unwrap();
-        let tags: Vec<u8> = fields.iter().map(|field| field.tag().into()).collect();
+        let tags: Vec<u8> = fields.iter().map(|field| field.to_der().unwrap()[0]).collect();
         assert_eq!((fields[0].value(), tags), (&[0][..], vec![0x02, 0xa0, 0xa1]));
         let mut key = SliceReader::new(fields[1].value()).unwrap();
         AnyRef::decode(&mut key).unwrap();
