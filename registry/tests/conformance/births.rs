@@ -1,6 +1,6 @@
 //! Births and names: what is read back, what is given once, and to whom.
 
-use crate::world::{REALM, World, born, credential, device, id, key, token};
+use crate::world::{REALM, World, born, credential, device, id, key};
 use identity::credential::{Credential, Requester};
 use identity::device::Standing;
 use identity::name::DeviceName;

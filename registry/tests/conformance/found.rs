@@ -1,6 +1,6 @@
 //! What is looked for: groups, marks, histories, stretches of the ledger, counts.
 
-use crate::world::{REALM, World, born, credential, device, draft, id, now};
+use crate::world::{REALM, World, born, credential, device, id, now};
 use identity::device::{GroupName, Standing};
 use ledger::{Class, Payload};
 use registry::{Change, Clash, DeviceFilter, Draft, Stretch};

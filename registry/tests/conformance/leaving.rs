@@ -1,6 +1,6 @@
 //! Setting aside, revoking and retiring: what the rows, the roll, the cut and the lists say of it.
 
-use crate::world::{REALM, World, credential, device, draft, id, issuer, now};
+use crate::world::{REALM, World, credential, draft, id, issuer, now};
 use identity::UnixTime;
 use identity::credential::{Reason, Revocation};
 use identity::device::Standing;

@@ -1,6 +1,6 @@
 //! Entries and whoever writes them: notes, tiles, realms, operators, and the end.
 
-use crate::world::{REALM, World, born, credential, device, draft, id, now, realm};
+use crate::world::{REALM, World, born, credential, device, draft, now, realm};
 use identity::token::TokenId;
 use registry::{Change, Clash, CommitError, Operator, RealmKey, Role};
 

@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use registry::{Change, CommitError, Options, Registry};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
-use world::{REALM, World, device, draft, now};
+use world::{REALM, World, draft, now};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]

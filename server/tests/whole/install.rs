@@ -3,7 +3,6 @@
 
 use super::roll::{active, issuer, refused, request, roll, sign_by, standing, verbs};
 use crate::world::World;
-use ca::authority;
 use hyper::Method;
 use serde_json::json;
 

@@ -11,7 +11,6 @@ pub(crate) mod pki;
 mod trace;
 
 pub(crate) use fleet::{Device, birth_of, cacerts, default_realm, simpleenroll, simplereenroll};
-pub(crate) use operator::shown;
 pub(crate) use trace::About;
 
 use identity::key::SoftwareKey;

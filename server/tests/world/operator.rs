@@ -151,7 +151,7 @@ impl World {
 }
 
 /// A token as its maker shows it.
-pub(crate) fn shown(made: &Value) -> ShownToken {
+fn shown(made: &Value) -> ShownToken {
     ShownToken {
         id: TokenId::parse(made["id"].as_str().unwrap()).unwrap(),
         secret: TokenSecret::parse(made["secret"].as_str().unwrap()).unwrap(),
