@@ -114,7 +114,7 @@ async fn leaves_move_over_to_the_next_operations_authority_and_the_old_one_may_r
     let unit = Unit::born(&world, &device, "");
     unit.settle().await;
     let old = roll::active(&mut world, "operations").await;
-    assert_eq!(roll::ids(&unit.current("chain.pem")), [old.clone()]);
+    assert_eq!(roll::ids(&unit.current("chain.pem")), [old.as_str()]);
 
     let new = roll::roll(&mut world, "operations", json!({"overlap_s": 30 * DAY_S})).await;
     world.later(16 * DAY_S);
