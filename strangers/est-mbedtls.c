@@ -4,7 +4,7 @@
  *   est HOST PORT ROOT.pem CERT.pem KEY.pem OUT simpleenroll|simplereenroll
  *
  * Shows CERT with KEY (a birth certificate to join, a leaf to renew), makes a new P-256 key, and
- * writes OUT.key and OUT.pem. TLS 1.2 and P-256 only.
+ * writes OUT.key and OUT.pem. TLS 1.2 and P-256 only. Where CERT is `-`, KEY is a join token, ID:SECRET.
  *
  * What a small device needs, and how it is done here:
  * - Keys are behind a callback (sign_in_vault): mbedTLS sees the public half. Put your secure element
@@ -200,6 +200,7 @@ int main(int argc, char **argv) {
     return 2;
   }
   const char *host = argv[1], *port = argv[2], *out = argv[6], *operation = argv[7];
+  const int by_token = strcmp(argv[4], "-") == 0;
   static char text[CONTENT_MAX], answer[8192];
   static unsigned char der[4096];
   size_t len;
@@ -217,9 +218,17 @@ int main(int argc, char **argv) {
   mbedtls_pk_init(&file);
   mbedtls_pk_init(&shown);
   MUST(mbedtls_x509_crt_parse_file(&root, argv[3]));
-  MUST(mbedtls_x509_crt_parse_file(&own, argv[4]));
-  MUST(mbedtls_pk_parse_keyfile(&file, argv[5], NULL));
-  open_vault(&held, &shown, mbedtls_pk_ec(file));
+  char basic[256] = "";
+  if (by_token) {
+    size_t at = (size_t) sprintf(basic, "Authorization: Basic ");
+    MUST(mbedtls_base64_encode((unsigned char *) basic + at, sizeof basic - at - 2, &len,
+                               (const unsigned char *) argv[5], strlen(argv[5])));
+    strcpy(basic + at + len, "\r\n");
+  } else {
+    MUST(mbedtls_x509_crt_parse_file(&own, argv[4]));
+    MUST(mbedtls_pk_parse_keyfile(&file, argv[5], NULL));
+    open_vault(&held, &shown, mbedtls_pk_ec(file));
+  }
 
   /* A new key, durable before its request goes out. */
   mbedtls_pk_context fresh, asking;
@@ -261,7 +270,7 @@ int main(int argc, char **argv) {
   mbedtls_ssl_conf_ca_chain(&conf, &root, NULL);
   mbedtls_ssl_conf_verify(&conf, forgive_dates, NULL);
   MUST(mbedtls_ssl_conf_max_frag_len(&conf, MBEDTLS_SSL_MAX_FRAG_LEN_4096));
-  MUST(mbedtls_ssl_conf_own_cert(&conf, &own, &shown));
+  if (!by_token) MUST(mbedtls_ssl_conf_own_cert(&conf, &own, &shown));
   MUST(mbedtls_ssl_setup(&ssl, &conf));
   MUST(mbedtls_ssl_set_hostname(&ssl, host));
   MUST(mbedtls_net_connect(&wire.net, host, port, MBEDTLS_NET_PROTO_TCP));
@@ -269,9 +278,9 @@ int main(int argc, char **argv) {
   MUST(mbedtls_ssl_handshake(&ssl));
 
   int head = snprintf(text, sizeof text,
-                      "POST /.well-known/est/%s HTTP/1.1\r\nHost: %s:%s\r\n"
+                      "POST /.well-known/est/%s HTTP/1.1\r\nHost: %s:%s\r\n%s"
                       "Content-Type: application/pkcs10\r\nContent-Length: %zu\r\n\r\n%s",
-                      operation, host, port, len, base64);
+                      operation, host, port, basic, len, base64);
   MUST(say(&ssl, text, (size_t) head));
   char *body;
   int status = hear(&ssl, answer, sizeof answer, &body);

@@ -172,6 +172,9 @@ pub struct AuthorityView {
     /// Its certificates of older roots, in PEM; a revocation names them too.
     #[serde(default)]
     pub earlier: Vec<String>,
+    /// Of a root: the number of its list that is shown. The next one's has to be greater.
+    #[serde(default)]
+    pub crl_number: Option<u64>,
 }
 
 /// For what a new authority's key is made.

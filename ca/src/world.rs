@@ -120,6 +120,7 @@ impl World {
             by_key: None,
             by_serial: None,
             key_compromised: false,
+            issuer_barred: false,
             fresh: self.fresh(),
         };
         match birth::judge(&ask, facts, &Rules::default()).unwrap() {

@@ -329,7 +329,7 @@ pub enum Clash {
     LastAdmin,
     /// What shall change does not exist: a realm, a device, a credential, a token, a door.
     Missing,
-    /// The authority has changed since.
+    /// The authority has changed since, or the one that signed was barred.
     AuthorityState,
 }
 

@@ -41,7 +41,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use writer::{Answer, Commit, Job, Note, Writer};
+use writer::{Answer, Commit, Job, Log, Note, Writer};
 
 /// How a registry is opened.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +106,7 @@ impl Registry {
         let shared = Arc::new(Shared::new(roll, realms, has_erased));
         let pool = Pool::open(place, options.readers.max(1))?;
         let (queue, jobs) = sync_channel(options.queue.max(1));
-        let writer = spawn(Writer::new(db, ledgers, Arc::clone(&shared)), jobs)?;
+        let writer = spawn(Writer::new((db, Log::of(place)?), ledgers, Arc::clone(&shared)), jobs)?;
         let (writer, keeper) = (Mutex::new(Some(writer)), Mutex::new(keeper));
         Ok(Self(Arc::new(Inner { queue, writer, shared, pool, keeper })))
     }

@@ -9,7 +9,7 @@ use crate::house::{House, RealmState};
 use crate::record::Refused;
 use ca::birth::{self, BirthAsk, BirthFacts, BirthJudgement, Born};
 use identity::ask::Cause;
-use identity::authority::KeyId;
+use identity::authority::{Authority, AuthorityState, KeyId};
 use identity::credential::{Credential, Requester};
 use identity::{Csr, Defect, Device, DeviceId, Identifiers, Outside, Refusal, RuleId, Serial};
 use ledger::{Class, Payload};
@@ -18,6 +18,9 @@ use std::net::IpAddr;
 
 /// How often a unit is decided anew because another birth crossed it.
 const DECISIONS_MAX: usize = 4;
+
+/// Why a unit has another birth certificate for the same key.
+const ISSUER_BARRED: &str = "the authority that signed the one before is barred";
 
 /// One unit, as a station presents it.
 pub struct Unit {
@@ -115,7 +118,7 @@ impl House {
     /// Decides on one unit and queues its commit.
     fn begin<'a>(
         &'a self,
-        realm: &'a RealmState,
+        realm: &RealmState,
         ask: Box<BirthAsk>,
         station: Station<'_>,
     ) -> Step<'a> {
@@ -138,7 +141,9 @@ impl House {
         mut step: Step<'_>,
         station: Station<'_>,
     ) -> Result<Birth, Refusal> {
+        let mut newer = None;
         for _ in 0..DECISIONS_MAX {
+            let realm = newer.as_deref().unwrap_or(realm);
             let (ask, born, commit) = match step {
                 Step::Done(result) => {
                     return match result {
@@ -150,7 +155,12 @@ impl House {
             };
             step = match commit.await {
                 Ok(_) => return Ok(*born),
-                Err(CommitError::Conflict(_)) => self.begin(realm, ask, station),
+                Err(CommitError::Conflict(clash)) => {
+                    let now = self.newer_after(clash, realm);
+                    let begun = self.begin(now.as_deref().unwrap_or(realm), ask, station);
+                    newer = now.or(newer);
+                    begun
+                }
                 Err(CommitError::Busy | CommitError::Storage(_) | CommitError::Closed) => {
                     Step::Done(Err(outage("the registry cannot write: try again later").into()))
                 }
@@ -205,6 +215,7 @@ impl House {
         let i = &ask.identifiers;
         let same = self.registry.device_by_serial(realm.key, &i.maker, &i.model, &i.serial)?;
         Ok(BirthFacts {
+            issuer_barred: by_key.as_ref().is_some_and(|(_, c)| is_barred(realm, &c.issuer)),
             by_key,
             by_serial: self.born(realm, same)?,
             key_compromised: seen.is_some_and(|s| s.compromised),
@@ -270,6 +281,11 @@ fn birth_of(credential: &Credential, again: bool) -> Birth {
     Birth { device, certificate: credential.der.clone(), serial, issuer, again }
 }
 
+fn is_barred(realm: &RealmState, issuer: &KeyId) -> bool {
+    let barred = |a: &Authority| a.id == *issuer && a.state == AuthorityState::Barred;
+    realm.authorities.iter().any(barred)
+}
+
 fn change(born: Born) -> Change {
     Change::Born {
         device: born.device,
@@ -292,6 +308,8 @@ fn payload(ask: &BirthAsk, born: &Born, station: Station<'_>) -> Payload {
         .with("from", station.from.to_string());
     match &ask.replace {
         Some(reason) => payload.with("replace", reason.as_str()),
+        // Nobody said so: the same unit came again, and what it had was signed by a barred authority.
+        None if !born.replaces.is_empty() => payload.with("replace", ISSUER_BARRED),
         None => payload,
     }
 }

@@ -13,7 +13,8 @@
 //!    next start goes on with those that are left. Nothing is made anew, so no key that somebody
 //!    may have copied is ever replaced.
 //! 4. A home that has keys but neither database nor `.founded` was damaged by somebody else: it is
-//!    refused, since founding it again would replace keys that devices out there trust.
+//!    refused, since founding it again would replace keys that devices out there trust. So is one
+//!    whose database has lost its content: SQLite would take an empty file for a new database.
 
 mod make;
 
@@ -24,7 +25,7 @@ use identity::{Certificate, KeyError, Refusal};
 use registry::{CommitError, OpenError};
 use std::fmt;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 /// Why a home could not be founded.
@@ -117,6 +118,7 @@ pub fn ensure(
         move_in(home.root(), &built)?;
     }
     if home.database().exists() {
+        refuse_unless_database(&home.database())?;
         return Ok(None);
     }
     remove_dir(&building)?;
@@ -147,6 +149,28 @@ fn move_in(root: &Path, built: &Path) -> Result<(), HomeError> {
     }
     file::sync_dir(root)?;
     fs::remove_dir(built).map_err(|e| HomeError::io("remove", built, e))
+}
+
+/// What every file of SQLite begins with, and has before a home is moved in.
+const SQLITE: &[u8] = b"SQLite format 3\0";
+
+/// Looks before SQLite does, which would write into a file that is empty.
+fn refuse_unless_database(path: &Path) -> Result<(), HomeError> {
+    let mut begin = Vec::new();
+    let file = fs::File::open(path).map_err(|e| HomeError::io("open", path, e))?;
+    let size = file.metadata().map_err(|e| HomeError::io("read", path, e))?.len();
+    file.take(SQLITE.len() as u64)
+        .read_to_end(&mut begin)
+        .map_err(|e| HomeError::io("read", path, e))?;
+    if begin == SQLITE {
+        return Ok(());
+    }
+    Err(HomeError::Wrong(format!(
+        "`{}` is no database ({size} octets that do not begin as SQLite's do): it was left as it is; \
+         put it aside and bring it back from a back-up, with the `muster.db-wal` of that back-up if \
+         it has one",
+        path.display()
+    )))
 }
 
 /// Names that may be in a directory that is empty otherwise.

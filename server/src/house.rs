@@ -17,7 +17,9 @@ use identity::door::Door;
 use identity::profile::Profile;
 use identity::{Certificate, Outside, RealmName, Serial, Signer, UnixTime};
 use ledger::{Class, Payload};
-use registry::{Change, CommitError, Committed, Draft, ReadError, Realm, RealmKey, Registry};
+use registry::{
+    Change, Clash, CommitError, Committed, Draft, ReadError, Realm, RealmKey, Registry,
+};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
@@ -259,6 +261,18 @@ impl House {
         let mut realms = self.realms.write().unwrap_or_else(PoisonError::into_inner);
         realms.insert(name.clone(), Arc::new(state));
         Ok(())
+    }
+
+    /// What a request goes on with whose commit clashed with `clash`: the realm as it stands now
+    /// where an authority of it has changed, nothing else where the facts of a device have.
+    pub(crate) fn newer_after(&self, clash: Clash, realm: &RealmState) -> Option<Arc<RealmState>> {
+        if clash != Clash::AuthorityState {
+            return None;
+        }
+        if let Err(error) = self.reload(realm.name()) {
+            tracing::error!(realm = %realm.name(), "not read again: {error}");
+        }
+        self.realm(realm.name())
     }
 
     fn read_realm(&self, realm: Realm) -> Result<RealmState, ReadError> {

@@ -1,7 +1,8 @@
 //! May this birth certificate exist. A unit is born once: the same key with the same identifiers
-//! gets the same certificate again, from anywhere and without alarm; another key for the same
-//! serial number, or another serial number for the same key, is a second birth. Rework says so,
-//! with a reason.
+//! gets the same certificate again, from anywhere and without alarm, and where the authority that
+//! signed it was barred meanwhile a new one of the authority that signs now; another key for the
+//! same serial number, or another serial number for the same key, is a second birth. Rework says
+//! so, with a reason.
 
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,8 @@ pub struct BirthFacts {
     pub by_serial: Option<(Device, Option<Credential>)>,
     /// Whether the key was revoked as compromised.
     pub key_compromised: bool,
+    /// Whether the authority that signed the newest certificate of the key is barred.
+    pub issuer_barred: bool,
     /// A UUID for a device that does not exist yet.
     pub fresh: DeviceId,
 }
@@ -96,13 +99,19 @@ pub fn judge(ask: &BirthAsk, facts: BirthFacts, rules: &Rules) -> Result<BirthJu
     if identifiers.contradiction(&ask.csr.claims()).is_some() {
         return denied(RuleId::OTHER_UNIT);
     }
-    if let Some((device, credential)) = facts.by_key {
-        return repeated(&identifiers, &device, credential);
-    }
-    let expected = facts.by_serial.as_ref().map(|(device, _)| device.version);
-    let (device, replaces) = match facts.by_serial {
-        Some((device, old)) => replaced(ask, good_standing(&device)?, old.as_ref())?,
-        None => (unborn(facts.fresh), Vec::new()),
+    let (expected, device, replaces) = match (facts.by_key, facts.by_serial) {
+        (Some((device, credential)), _) => {
+            let again = repeated(&identifiers, &device, credential)?;
+            if !facts.issuer_barred {
+                return Ok(BirthJudgement::Again(Box::new(again)));
+            }
+            (Some(device.version), device, vec![again.serial])
+        }
+        (None, Some((device, old))) => {
+            let (device, replaces) = replaced(ask, good_standing(&device)?, old.as_ref())?;
+            (Some(device.version), device, replaces)
+        }
+        (None, None) => (None, unborn(facts.fresh), Vec::new()),
     };
     Ok(BirthJudgement::Grant(Box::new(ApprovedBirth {
         expected,
@@ -136,7 +145,7 @@ fn repeated(
     identifiers: &Identifiers,
     device: &Device,
     credential: Credential,
-) -> Result<BirthJudgement, Refusal> {
+) -> Result<Credential, Refusal> {
     let known = &device.identifiers;
     let same_unit = (&known.model, &known.serial) == (&identifiers.model, &identifiers.serial)
         && known.contradiction(identifiers).is_none();
@@ -147,7 +156,7 @@ fn repeated(
     if credential.revoked.is_some() {
         return denied(RuleId::REVOKED);
     }
-    Ok(BirthJudgement::Again(Box::new(credential)))
+    Ok(credential)
 }
 
 /// The serial number was seen before, with another key. Rework replaces the birth certificate and

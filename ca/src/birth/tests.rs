@@ -4,7 +4,13 @@ use identity::credential::Revocation;
 use identity::{Certificate, Reason, Signer};
 
 fn facts(world: &mut World) -> BirthFacts {
-    BirthFacts { by_key: None, by_serial: None, key_compromised: false, fresh: world.fresh() }
+    BirthFacts {
+        by_key: None,
+        by_serial: None,
+        key_compromised: false,
+        issuer_barred: false,
+        fresh: world.fresh(),
+    }
 }
 
 fn refused(ask: &BirthAsk, facts: &BirthFacts) -> RuleId {
@@ -115,6 +121,29 @@ fn a_second_birth_is_refused_and_rework_replaces_it_with_a_reason() {
     assert_eq!((second.device.id, second.expected), (first.device.id, Some(1)));
     assert_eq!((second.device.version, second.device.born), (2, NOW));
     assert_eq!(second.credential.spki, key(10).public().hash());
+}
+
+#[test]
+fn a_unit_whose_birth_authority_was_barred_is_born_anew_for_the_same_key_only() {
+    let (mut world, first, facts) = born();
+    let mut facts = BirthFacts { issuer_barred: true, ..facts };
+    facts.by_key.as_mut().unwrap().0.enrolled = Some(NOW);
+    let ask = birth_ask("S1", &key(9));
+
+    let judged = judge(&ask, facts.clone(), &Rules::default()).unwrap();
+
+    let BirthJudgement::Grant(approved) = judged else { panic!() };
+    let mut outside = Outside { now: NOW.plus_secs(60), dice: &mut world.dice };
+    let second = world.birth.issue_birth(*approved, &mut outside).unwrap();
+    assert_eq!(second.replaces, [first.credential.serial]);
+    assert_eq!((second.device.id, second.expected), (first.device.id, Some(1)));
+    assert_eq!(second.device.enrolled, Some(NOW));
+    assert_eq!(second.credential.spki, first.credential.spki);
+    assert_eq!(refused(&birth_ask("S2", &key(9)), &facts), RuleId::KEY_BORN_TWICE);
+    let other_key = BirthFacts { by_key: None, ..facts.clone() };
+    assert_eq!(refused(&birth_ask("S1", &key(10)), &other_key), RuleId::SECOND_BIRTH);
+    facts.by_key.as_mut().unwrap().0.standing = Standing::Suspended;
+    assert_eq!(refused(&ask, &facts), RuleId::SUSPENDED);
 }
 
 #[test]

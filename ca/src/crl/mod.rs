@@ -6,10 +6,13 @@ mod tests;
 
 use crate::wire::shape::{Extensions, full_name};
 use crate::wire::{algorithm, seal, time, tlv, unencodable};
+use const_oid::AssociatedOid;
 use const_oid::db::rfc5280;
 use der::asn1::UintRef;
-use der::{Encode, Tag, TagNumber};
+use der::{Decode, Encode, Tag, TagNumber};
 use identity::{Certificate, KeyError, Reason, Serial, Signer, UnixTime};
+use x509_cert::crl::CertificateList;
+use x509_cert::ext::pkix::CrlNumber;
 
 /// What a list lists.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +64,28 @@ pub fn sign(issuer: &Certificate, key: &dyn Signer, mut crl: Crl) -> Result<Vec<
     let algorithm = algorithm(key.public().kind()).map_err(unencodable)?;
     let body = body(issuer, &algorithm, &crl).map_err(unencodable)?;
     seal(&body, &algorithm, key)
+}
+
+/// The number of a list, whoever signed it; `None` where it has none, or one that no list of ours
+/// reaches.
+#[must_use]
+pub fn number(list: &[u8]) -> Option<u64> {
+    let list: CertificateList = CertificateList::from_der(list).ok()?;
+    let all = list.tbs_cert_list.crl_extensions?;
+    let found = all.iter().find(|e| e.extn_id == CrlNumber::OID)?;
+    let CrlNumber(number) = CrlNumber::from_der(found.extn_value.as_bytes()).ok()?;
+    number
+        .as_bytes()
+        .iter()
+        .try_fold(0_u64, |sum, octet| sum.checked_mul(256)?.checked_add(u64::from(*octet)))
+}
+
+/// The number of the next list after those with the numbers in `before`: the second of its making,
+/// so that nobody has to remember the last one, unless a list of this second or of a faster clock
+/// has it already.
+#[must_use]
+pub fn next_number(now: UnixTime, before: Option<u64>) -> u64 {
+    before.map_or(0, |number| number.saturating_add(1)).max(now.secs())
 }
 
 /// TBSCertList, version 2.

@@ -1,9 +1,7 @@
 use super::*;
 use crate::world::*;
-use der::Decode;
 use identity::key::Scheme;
-use x509_cert::crl::CertificateList;
-use x509_cert::ext::pkix::{AuthorityKeyIdentifier, CrlNumber, IssuingDistributionPoint};
+use x509_cert::ext::pkix::{AuthorityKeyIdentifier, IssuingDistributionPoint};
 
 fn serial(n: u8) -> Serial {
     Serial::new(NOW, [n; 10])
@@ -86,4 +84,21 @@ fn nobody_but_the_issuer_signs_its_list() {
     let world = World::new();
     let refused = sign(world.operations.certificate(), &*key(9), list(Scope::Complete, &[]));
     assert_eq!(refused, Err(KeyError::Signature));
+}
+
+#[test]
+fn the_number_of_a_list_is_read_and_the_next_one_is_above_it_whatever_the_clock_says() {
+    let world = World::new();
+    for wanted in [0, 1, 127, 128, 300, 1_790_000_000, u64::MAX] {
+        let crl = Crl { number: wanted, ..list(Scope::Complete, &[]) };
+        let der = sign(world.operations.certificate(), &*key(3), crl).unwrap();
+        assert_eq!(number(&der), Some(wanted));
+    }
+    assert_eq!(number(b"no list"), None);
+
+    let now = NOW.secs();
+    assert_eq!(next_number(NOW, None), now);
+    assert_eq!(next_number(NOW, Some(now - 9)), now);
+    assert_eq!(next_number(NOW, Some(now)), now + 1, "two in one second");
+    assert_eq!(next_number(NOW, Some(now + 9)), now + 10, "the clock is slow");
 }

@@ -133,7 +133,8 @@ pub struct Facts<'a> {
     pub shown: Option<Credential>,
     /// Whether the device was ever given a birth certificate of ours, revoked or not.
     pub has_birth: bool,
-    /// The leaves of the device, newest generation first, at most 8.
+    /// The leaves of the device: the 8 newest, and all older ones of the CSR's key and of each key
+    /// that has an unused one among them.
     pub leaves: Vec<Credential>,
     /// What is known of the CSR's key.
     pub key: KeyFacts,

@@ -6,6 +6,8 @@ mod revoke;
 mod roll;
 mod root;
 
+pub(crate) use roll::follow;
+
 use super::words::{until, word};
 use crate::failure::{Failure, Outcome};
 use crate::output::Paint;
@@ -145,7 +147,8 @@ async fn ask(typed: Ca, rest: &Rest, session: &Session) -> Outcome {
     }
 }
 
-async fn all(rest: &Rest) -> Outcome<Vec<AuthorityView>> {
+/// The authorities of the realm, the root first.
+pub(crate) async fn all(rest: &Rest) -> Outcome<Vec<AuthorityView>> {
     let mut rows: Vec<AuthorityView> = rest.list(AUTHORITIES, &Query::default(), None).await?;
     rows.sort_by(|a, b| a.role.cmp(&b.role).then_with(|| a.not_before.cmp(&b.not_before)));
     Ok(rows)

@@ -4,7 +4,7 @@
 //! with `--help`, and [`tree`] adds to each verb what holds for all of them.
 
 mod birth;
-mod ca;
+pub(crate) mod ca;
 mod cert;
 mod completion;
 mod device;
@@ -15,7 +15,7 @@ mod operator;
 mod profile;
 mod realm;
 mod receipt;
-mod root;
+pub(crate) mod root;
 mod serve;
 mod sink;
 mod token;

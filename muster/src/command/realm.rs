@@ -8,6 +8,7 @@ use crate::table::{Table, members};
 use api::path::{REALM, SETTINGS};
 use api::{RealmView, SettingRequest};
 use clap::{Args, Subcommand};
+use server::settings::KNOWN;
 
 /// The realm: what it is, and its settings.
 #[derive(Debug, Subcommand)]
@@ -22,16 +23,8 @@ pub(crate) enum Realm {
 pub(crate) struct Show {}
 
 /// Change a setting, for the realm or for one group; `--default` takes it back.
-///
-/// hw_type: the OID of the maker's hardware type, which births then carry. overlap_s: how long a
-/// leaf stays good once its successor was used. renew_after_percent: the part of a leaf's life
-/// after which a device that has not renewed is overdue. renew_grace_s: how long after its end a
-/// leaf still renews, for devices without a birth certificate. device_rate_per_hour: certificates
-/// that one device may ask for. clone: what is done where two parties hold one identity: alarm,
-/// hold-newcomer or quarantine. clone_quarantines_per_hour: beyond so many it is only an alarm.
-/// Times may be typed as 90s, 15m, 12h, 30d.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:
+#[command(long_about = every_setting(), after_help = "Example:
   muster realm set overlap_s 48h
   muster realm set hw_type 1.3.6.1.4.1.99999.1
   muster realm set renew_grace_s --default --group pumps
@@ -48,6 +41,19 @@ pub(crate) struct Set {
     /// Take it back to its default.
     #[arg(long)]
     default: bool,
+}
+
+/// The manual of `realm set`: every setting that the server knows, in its words.
+fn every_setting() -> String {
+    let mut text = "Change a setting, for the realm or for one group; `--default` takes it back.\n\n\
+        Times may be typed as 90s, 15m, 12h, 30d. The settings, in brackets what holds without them; \
+        those with a star may have a value for each group:\n"
+        .to_owned();
+    for known in KNOWN {
+        let star = if known.by_group { "*" } else { "" };
+        text.push_str(&format!("\n{}{star}: {}", known.key, known.meaning));
+    }
+    text
 }
 
 /// Does what was typed.
@@ -83,4 +89,18 @@ fn sheet(realm: &RealmView, paint: Paint) -> String {
         table.row([setting.key.clone(), setting.value.clone(), group]);
     }
     format!("{all}\n\n{}", table.print(paint))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Command;
+
+    #[test]
+    fn the_manual_of_realm_set_has_every_setting_that_the_server_knows() {
+        let help = Set::augment_args(Command::new("set")).render_long_help().to_string();
+        for known in KNOWN {
+            assert!(help.contains(known.key), "{} is missing: {help}", known.key);
+        }
+    }
 }

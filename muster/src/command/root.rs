@@ -12,7 +12,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 /// Where the root's key is, and what opens it.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(next_help_heading = "The root")]
 pub(super) struct RootArgs {
     /// The root's key, encrypted with age [default: HOME/offline/root.key.age].
@@ -30,9 +30,20 @@ pub(super) struct RootArgs {
 }
 
 /// The root, ready to sign.
-pub(super) struct Root {
+pub(crate) struct Root {
     pub(super) certificate: Certificate,
     pub(super) key: SoftwareKey,
+}
+
+impl Root {
+    /// The root as a first start left it in its home: the key, and what opens it beside it.
+    pub(crate) fn at_home(home: &Path, certificate: Certificate) -> Outcome<Self> {
+        RootArgs::default().pair(certificate, &in_home(home))
+    }
+}
+
+fn in_home(home: &Path) -> PathBuf {
+    home.join("offline").join("root.key.age")
 }
 
 impl RootArgs {
@@ -44,14 +55,17 @@ impl RootArgs {
     /// Finds certificate and key, opens the key, and checks that they are a pair.
     pub(super) fn open(&self, session: &Session) -> Outcome<Root> {
         let certificate = self.certificate(session)?;
-        let path = self.root_key.clone();
-        let path = path.unwrap_or_else(|| session.home.join("offline").join("root.key.age"));
+        let path = self.root_key.clone().unwrap_or_else(|| in_home(&session.home));
         if !path.exists() {
             return Err(Failure::new(format!("no root key at `{}`", path.display())).next(
                 "bring the medium that it was carried away on, and name it with --root-key",
             ));
         }
-        let key = self.unlock(&path)?;
+        self.pair(certificate, &path)
+    }
+
+    fn pair(&self, certificate: Certificate, path: &Path) -> Outcome<Root> {
+        let key = self.unlock(path)?;
         if key.public() != certificate.key() {
             return Err(Failure::new(format!("`{}` is not the key of this root", path.display()))
                 .next("name the certificate of the root that it belongs to: --root-certificate"));

@@ -23,8 +23,9 @@ use server::log::Level;
 /// --root-recipient or to a passphrase that you type, or else to a random one that lies beside it
 /// in HOME/offline/: carry both away.
 ///
-/// SIGTERM stops it gracefully. SIGHUP reads again the operator port's own certificate, the level of
-/// the log and the balancers that are believed; what else changes in muster.toml needs a new start.
+/// SIGTERM stops it gracefully. SIGHUP reads again the operator port's own certificate and where it
+/// is, the level of the log and the balancers that are believed, and logs whether all of it could be
+/// read; what else changes in muster.toml needs a new start.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   muster serve --home ./muster-home

@@ -5,6 +5,7 @@
 //! summary was checked while it happened: a scene that does not hold ends the demo with exit code
 //! 1.
 
+mod roll;
 mod scene;
 mod thief;
 mod unit;
@@ -21,9 +22,10 @@ use std::time::Instant;
 /// Shows the whole life of a fleet on this machine in a few seconds.
 ///
 /// Starts a server in a temporary home on free loopback ports, then: births at the line, joins with
-/// the birth certificate, renewals, a rotation, a suspension that refuses, forged and replayed
-/// requests refused, a copied key that gives itself away, a stolen device whose session is cut, and
-/// in the end the ledger re-computed and proven to an outsider. Nothing is left behind.
+/// the birth certificate, renewals, the operations authority rolled over to a successor while
+/// devices join and renew, a rotation, a suspension that refuses, forged and replayed requests
+/// refused, a copied key that gives itself away, a stolen device whose session is cut, and in the
+/// end the ledger re-computed and proven to an outsider. Nothing is left behind.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  muster demo --devices 200")]
 pub(crate) struct Demo {
@@ -55,9 +57,9 @@ pub(crate) async fn run(demo: Demo, session: &Session) -> Outcome {
         .prefix("muster-demo-")
         .tempdir()
         .map_err(|e| Failure::new(e.to_string()))?;
-    let mut stage =
-        Stage::open(home.path(), demo.devices as usize).await.map_err(failed("the start"))?;
     let bar = progress::bar(Some(scene::ALL.len() as u64), "scenes");
+    let opened = Stage::open(home.path(), demo.devices as usize, bar.clone()).await;
+    let mut stage = opened.map_err(failed("the start"))?;
     let mut scenes = Vec::new();
     for scene in scene::ALL {
         bar.set_message(scene.name);

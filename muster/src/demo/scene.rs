@@ -1,5 +1,5 @@
 //! What happens in the demo, scene by scene. Each checks what it claims, the refusals too. What a
-//! thief tries stands in [`super::thief`].
+//! thief tries stands in [`super::thief`], how an authority is rolled over in [`super::roll`].
 
 use super::unit::Unit;
 use crate::credential::OperatorFile;
@@ -10,11 +10,12 @@ use api::{HeadView, path};
 use enroll::est::{Reply, client};
 use identity::Certificate;
 use identity::key::sha256;
+use indicatif::ProgressBar;
 use ledger::{Receipt, Trust, VerifierKey};
 use serde::Serialize;
 use server::{Running, ServeOptions};
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use tokio::task::JoinSet;
 
@@ -22,14 +23,20 @@ use tokio::task::JoinSet;
 const AT_ONCE: usize = 32;
 /// Units in one request of the station.
 const BATCH: usize = 64;
+/// One device of so many is switched on late: it joins while the authority is rolled over.
+const LATE_ONE_IN: usize = 10;
 
 /// What a scene plays on.
 pub(crate) struct Stage {
     running: Running,
-    rest: Rest,
+    pub(super) rest: Rest,
     pub(super) dialer: Dialer,
     pub(super) units: Vec<Unit>,
     devices: usize,
+    /// The root's key is in it.
+    pub(super) home: PathBuf,
+    /// The live progress.
+    pub(super) bar: ProgressBar,
 }
 
 /// What a scene comes to: how many took part, and one sentence.
@@ -43,10 +50,11 @@ pub(crate) struct Scene {
 }
 
 /// Every scene, in order.
-pub(crate) const ALL: [Scene; 11] = [
+pub(crate) const ALL: [Scene; 12] = [
     Scene { name: "births", play: |stage| Box::pin(stage.births()) },
     Scene { name: "joins", play: |stage| Box::pin(stage.joins()) },
     Scene { name: "renewals", play: |stage| Box::pin(stage.renewals()) },
+    Scene { name: "roll", play: |stage| Box::pin(stage.roll()) },
     Scene { name: "rotation", play: |stage| Box::pin(stage.rotation()) },
     Scene { name: "suspension", play: |stage| Box::pin(stage.suspension()) },
     Scene { name: "forgery", play: |stage| Box::pin(stage.forgery()) },
@@ -59,7 +67,11 @@ pub(crate) const ALL: [Scene; 11] = [
 
 impl Stage {
     /// A server in `home`, and an operator before it.
-    pub(crate) async fn open(home: &Path, devices: usize) -> Result<Self, CallError> {
+    pub(crate) async fn open(
+        home: &Path,
+        devices: usize,
+        bar: ProgressBar,
+    ) -> Result<Self, CallError> {
         let options =
             ServeOptions { home: home.to_owned(), any_port: true, ..ServeOptions::default() };
         let running = server::start(options).await?;
@@ -72,6 +84,8 @@ impl Stage {
             running,
             units: Vec::new(),
             devices,
+            home: home.to_owned(),
+            bar,
         })
     }
 
@@ -105,48 +119,33 @@ impl Stage {
         ))
     }
 
-    /// Lets every unit do one thing, many at once.
-    async fn each<F, D>(&mut self, act: F) -> Result<(), CallError>
-    where
-        F: Fn(Unit, Dialer) -> D,
-        D: Future<Output = Result<Unit, CallError>> + Send + 'static,
-    {
-        let mut waiting = std::mem::take(&mut self.units).into_iter();
-        let mut acting = JoinSet::new();
-        let mut done = Vec::with_capacity(self.devices);
-        for unit in waiting.by_ref().take(AT_ONCE) {
-            acting.spawn(act(unit, self.dialer.clone()));
-        }
-        while let Some(acted) = acting.join_next().await {
-            done.push(acted??);
-            if let Some(unit) = waiting.next() {
-                acting.spawn(act(unit, self.dialer.clone()));
-            }
-        }
-        done.sort_by(|a, b| a.serial.cmp(&b.serial));
-        self.units = done;
-        Ok(())
-    }
-
     async fn joins(&mut self) -> Told {
-        self.each(|mut unit, dialer| async move {
+        let late = self.devices / LATE_ONE_IN;
+        let newcomers = self.units.split_off(self.devices - late);
+        each(&mut self.units, &self.dialer, |mut unit, dialer| async move {
             unit.join(&dialer).await?;
             Ok(unit)
         })
         .await?;
-        Ok((
-            self.devices as u64,
-            format!("{} devices came in by themselves over EST", self.devices),
-        ))
+        let came = self.units.len() as u64;
+        self.units.extend(newcomers);
+        let later = match late {
+            0 => String::new(),
+            late => format!("; {late} wait"),
+        };
+        Ok((came, format!("{came} devices came in by themselves over EST{later}")))
     }
 
     async fn renewals(&mut self) -> Told {
-        self.each(|mut unit, dialer| async move {
+        let newcomers = self.units.split_off(self.devices - self.devices / LATE_ONE_IN);
+        each(&mut self.units, &self.dialer, |mut unit, dialer| async move {
             unit.renew(&dialer, false).await?;
             Ok(unit)
         })
         .await?;
-        Ok((self.devices as u64, format!("{} leaves renewed, long before their end", self.devices)))
+        let renewed = self.units.len() as u64;
+        self.units.extend(newcomers);
+        Ok((renewed, format!("{renewed} leaves renewed, long before their end")))
     }
 
     async fn rotation(&mut self) -> Told {
@@ -237,6 +236,33 @@ impl Stage {
             format!("a receipt of {octets} octets proves a device's leaf to an outsider, offline"),
         ))
     }
+}
+
+/// Lets every unit do one thing, many at once.
+pub(super) async fn each<F, D>(
+    units: &mut Vec<Unit>,
+    dialer: &Dialer,
+    act: F,
+) -> Result<(), CallError>
+where
+    F: Fn(Unit, Dialer) -> D,
+    D: Future<Output = Result<Unit, CallError>> + Send + 'static,
+{
+    let mut done = Vec::with_capacity(units.len());
+    let mut waiting = std::mem::take(units).into_iter();
+    let mut acting = JoinSet::new();
+    for unit in waiting.by_ref().take(AT_ONCE) {
+        acting.spawn(act(unit, dialer.clone()));
+    }
+    while let Some(acted) = acting.join_next().await {
+        done.push(acted??);
+        if let Some(unit) = waiting.next() {
+            acting.spawn(act(unit, dialer.clone()));
+        }
+    }
+    done.sort_by(|a, b| a.serial.cmp(&b.serial));
+    *units = done;
+    Ok(())
 }
 
 /// A line of base64 with another letter in its middle.

@@ -79,6 +79,12 @@ impl Unit {
         dialer.call(Some(&held.identity()), ask(Want::Renew, &held.key)?).await
     }
 
+    /// The authority that signed the leaf.
+    pub(super) fn issuer(&self) -> Option<String> {
+        let leaf = self.leaf.as_ref()?.chain.first()?;
+        leaf.authority_key_id().map(|id| id.to_string())
+    }
+
     /// Opens a session with the leaf, and names the leaf as operators do.
     pub(crate) async fn open(&self, dialer: &Dialer) -> Result<(Line, String), CallError> {
         let held = self.leaf.as_ref().ok_or("it has not joined yet")?;

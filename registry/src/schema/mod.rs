@@ -30,9 +30,8 @@ const READER_CACHE_KIB: i64 = 2 * 1024;
 
 /// Pages in the write-ahead log (4 KiB each) before it is carried into the file: 64 MiB. Devices
 /// renew in no order, so most pages that a batch changes are hers alone; a longer log gathers more
-/// changes of a page before it is written again, a shorter one makes the carrying-over, which the
-/// writer waits for, shorter.
-const LOG_PAGES: i64 = 16 * 1024;
+/// changes of a page before it is written again, a shorter one is sooner read at a start.
+pub(crate) const LOG_PAGES: i64 = 16 * 1024;
 
 /// Statements that stay prepared: there are fewer.
 const STATEMENTS: usize = 160;
@@ -50,7 +49,7 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    fn connect(&self) -> rusqlite::Result<Connection> {
+    pub(crate) fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
@@ -85,7 +84,8 @@ pub(crate) fn open_writer(place: &Place) -> Result<Connection, OpenError> {
     // Durable at every commit, also against a power cut.
     db.pragma_update(None, "synchronous", "FULL")?;
     db.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
-    db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    // Carried over beside the writer (`writer::log`); this is for where that could not keep up.
+    db.pragma_update(None, "wal_autocheckpoint", LOG_PAGES * 4)?;
     // What is deleted is overwritten, also by the renewals before an erasure: each rewrites the row
     // of its device, and would leave its old identifiers in the page.
     db.pragma_update(None, "secure_delete", true)?;

@@ -3,6 +3,7 @@
 use super::batch::{Batch, Scene, Step};
 use super::rules::found;
 use crate::change::Clash;
+use crate::realm::RealmKey;
 use crate::rows::{millis, word};
 use identity::authority::{Authority, AuthorityRequest, AuthorityState, KeyId};
 use identity::credential::Revocation;
@@ -65,6 +66,14 @@ impl Batch<'_> {
                 barred.map(|b| b.reason.as_str()),
             ),
         )?)
+    }
+
+    /// What signed may sign: a request that was decided on before its authority was barred leaves
+    /// nothing behind. One that is not on record is somebody else's affair.
+    pub(super) fn check_issuer(&self, realm: RealmKey, issuer: &KeyId) -> Step {
+        let barred = "SELECT 1 FROM authority WHERE realm = ?1 AND id = ?2 AND state = ?3";
+        let asked = (realm.0, issuer.octets(), AuthorityState::Barred.as_str());
+        if self.exists(barred, asked)? { Err(Clash::AuthorityState.into()) } else { Ok(()) }
     }
 
     pub(super) fn certify_authority(

@@ -198,7 +198,8 @@ impl Batch<'_> {
         if before.version == expected { Ok(before) } else { Err(Clash::DeviceVersion.into()) }
     }
 
-    /// The device is as it was decided on, and neither its identifiers nor the key are another's.
+    /// The device is as it was decided on, neither its identifiers nor the key are another's, and
+    /// what signed is not barred.
     fn check_granted(
         &self,
         realm: RealmKey,
@@ -219,6 +220,7 @@ impl Batch<'_> {
             return Err(Clash::Exists.into());
         }
         self.check_key(realm, credential)?;
+        self.check_issuer(realm, &credential.issuer)?;
         Ok(before)
     }
 

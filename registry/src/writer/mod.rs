@@ -16,6 +16,7 @@ mod batch;
 mod credentials;
 mod devices;
 mod erase;
+mod log;
 mod rules;
 mod told;
 
@@ -25,6 +26,7 @@ use crate::roll::Turn;
 use crate::shared::Shared;
 use batch::{Batch, Pending, Stop};
 use ledger::tree::Frontier;
+pub(crate) use log::Log;
 use rusqlite::{Connection, ErrorCode};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -132,15 +134,16 @@ pub(crate) struct Writer {
     db: Connection,
     ledgers: BTreeMap<RealmKey, Frontier>,
     shared: Arc<Shared>,
+    log: Log,
 }
 
 impl Writer {
     pub(crate) fn new(
-        db: Connection,
+        (db, log): (Connection, Log),
         ledgers: BTreeMap<RealmKey, Frontier>,
         shared: Arc<Shared>,
     ) -> Self {
-        Self { db, ledgers, shared }
+        Self { db, ledgers, shared, log }
     }
 
     /// Serves until told to stop or until nobody can ask any more.
@@ -157,10 +160,12 @@ impl Writer {
             let (count, began) = (jobs.len(), Instant::now());
             self.settle(jobs);
             pace.wrote(count, began.elapsed());
+            self.log.look(&self.db);
             if stop {
                 break;
             }
         }
+        self.log.end();
         // The file is left without a log behind it; if that fails, the next start reads the log.
         let _ = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     }
@@ -204,7 +209,8 @@ impl Writer {
     }
 
     /// Carries the whole log into the file and cuts it to nothing.
-    pub(super) fn scrub(&self) -> Verdict {
+    pub(super) fn scrub(&mut self) -> Verdict {
+        self.log.wait();
         let storage = |e: rusqlite::Error| CommitError::Storage(e.to_string());
         self.db.busy_timeout(SCRUB).map_err(storage)?;
         let said = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));

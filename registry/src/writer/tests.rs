@@ -1,7 +1,7 @@
 //! What happens when the file fails in the middle.
 
 use super::batch::Batch;
-use super::{Answer, BATCH_MAX, Commit, Job, Pace, Writer};
+use super::{Answer, BATCH_MAX, Commit, Job, Log, Pace, Writer};
 use crate::change::{Change, CommitError, Draft};
 use crate::realm::{Realm, RealmKey};
 use crate::schema::{self, Place};
@@ -19,7 +19,9 @@ fn writer(name: &str) -> Writer {
     let place = Place::Memory(name.to_owned());
     let db = schema::open_writer(&place).unwrap();
     let roll = schema::load_roll(&place, &db).unwrap();
-    let mut writer = Writer::new(db, BTreeMap::new(), Arc::new(Shared::new(roll, vec![], false)));
+    let log = Log::of(&place).unwrap();
+    let shared = Arc::new(Shared::new(roll, vec![], false));
+    let mut writer = Writer::new((db, log), BTreeMap::new(), shared);
     let realm = Realm {
         key: REALM,
         name: RealmName::default_realm(),

@@ -17,7 +17,7 @@ use identity::{
     Ask, Certificate, KeyKind, Outside, PublicKey, Refusal, RuleId, Signal, Signer, UnixTime,
 };
 use ledger::{Class, Payload};
-use registry::{Change, CommitError, ReadError};
+use registry::{Change, Clash, CommitError, ReadError};
 
 /// How often one request is decided anew because facts changed between decision and commit. Two
 /// requests of one device may cross; five is a loop.
@@ -73,8 +73,10 @@ async fn decide(
     ask: &Ask,
     trace: &mut Trace,
 ) -> Result<Enrolled, Refusal> {
-    let trust = Trust { authorities: &realm.authorities, doors: &realm.doors };
+    let mut newer = None;
     for _ in 0..DECISIONS_MAX {
+        let realm = newer.as_deref().unwrap_or(realm);
+        let trust = Trust { authorities: &realm.authorities, doors: &realm.doors };
         let now = house.clock.now();
         let record = recorded(house, realm, &ask.shown).map_err(unreadable)?;
         let recognized = ca::recognize_recorded(&ask.shown, record.as_ref(), &trust, now)?;
@@ -82,21 +84,22 @@ async fn decide(
         let gathered = gather(house, realm, ask, claim, now).map_err(unreadable)?;
         trace.door = gathered.facts.door.map(|d| d.name.clone());
         trace.device = gathered.proven.or(trace.device);
-        if let Some(enrolled) = attempt(house, realm, ask, gathered, trace).await? {
-            return Ok(enrolled);
+        match attempt(house, realm, ask, gathered, trace).await? {
+            Ok(enrolled) => return Ok(enrolled),
+            Err(clash) => newer = house.newer_after(clash, realm).or(newer),
         }
     }
     Err(Refusal::Outage(Cause("requests of this device cross each other: try again".into())))
 }
 
-/// One decision on one set of facts; `None` where they had changed when it came to the commit.
+/// One decision on one set of facts; a [`Clash`] where they had changed when it came to the commit.
 async fn attempt(
     house: &House,
     realm: &RealmState,
     ask: &Ask,
     gathered: Gathered<'_>,
     trace: &mut Trace,
-) -> Result<Option<Enrolled>, Refusal> {
+) -> Result<Result<Enrolled, Clash>, Refusal> {
     let now = house.clock.now();
     let rules = realm.settings.rules(gathered.facts.device.as_ref());
     // Only who proved to be the device counts against it: a serial number that a stranger claims
@@ -119,7 +122,7 @@ async fn attempt(
     let approved = match judged? {
         Judgement::Again(credential) if ask.key == KeySource::Device => {
             house.metrics.enrollment(realm.name().as_str(), ask.want.as_str(), "again");
-            return Ok(Some(Enrolled { leaf: credential.der, key: None }));
+            return Ok(Ok(Enrolled { leaf: credential.der, key: None }));
         }
         // The machine never judges `Again` for a key that the server made, since it keeps no
         // private key.
@@ -139,9 +142,9 @@ async fn attempt(
             if let Some(signal) = trace.signal {
                 house.metrics.signal(realm.name().as_str(), signal.as_str());
             }
-            Ok(Some(Enrolled { leaf, key: made }))
+            Ok(Ok(Enrolled { leaf, key: made }))
         }
-        Err(CommitError::Conflict(_)) => Ok(None),
+        Err(CommitError::Conflict(clash)) => Ok(Err(clash)),
         Err(CommitError::Busy | CommitError::Storage(_) | CommitError::Closed) => {
             Err(outage("the registry cannot write: try again later"))
         }

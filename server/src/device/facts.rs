@@ -13,6 +13,7 @@ use identity::{
     Ask, Credential, CredentialKind, Device, DeviceId, Identifiers, Outside, SpkiHash, UnixTime,
 };
 use registry::ReadError;
+use std::collections::BTreeSet;
 
 /// Who somebody claims to be, and our record of the certificate that they showed.
 pub(super) struct Claim {
@@ -48,7 +49,7 @@ pub(super) fn gather<'a>(
     let Claim { recognized, record: shown } = claim;
     let Resolved { device, token, namesakes } = resolve(house, realm, ask, &recognized)?;
     let (leaves, has_birth) = match &device {
-        Some(device) => held(house, realm, device, shown.as_ref())?,
+        Some(device) => held(house, realm, ask, (device, shown.as_ref()))?,
         None => (Vec::new(), false),
     };
     let door = door_of(realm, &recognized, device.as_ref());
@@ -205,8 +206,8 @@ fn first(found: Vec<Device>) -> Option<Device> {
 fn held(
     house: &House,
     realm: &RealmState,
-    device: &Device,
-    shown: Option<&Credential>,
+    ask: &Ask,
+    (device, shown): (&Device, Option<&Credential>),
 ) -> Result<(Vec<Credential>, bool), ReadError> {
     // A device of generation 0 never had a leaf: the first join, of a whole production run, asks
     // for none.
@@ -214,14 +215,38 @@ fn held(
         0 => Vec::new(),
         _ => house.registry.credentials_of(realm.key, &device.id, LEAVES_MAX + 1)?,
     };
-    let leaves = all.into_iter().filter(|c| c.kind == CredentialKind::Leaf).take(LEAVES_MAX);
-    let leaves = leaves.map(|leaf| barred(realm, leaf));
+    let newest = all.into_iter().filter(|c| c.kind == CredentialKind::Leaf).take(LEAVES_MAX);
+    let leaves = with_elder(house, realm, newest.collect(), &ask.csr.key().hash())?;
+    let leaves = leaves.into_iter().map(|leaf| barred(realm, leaf));
     // A birth certificate that was revoked counts too: who took it away did not mean to give grace.
     let has_birth = match shown {
         Some(shown) if shown.kind == CredentialKind::Birth => true,
         _ => house.registry.birth_of(realm.key, &device.id)?.is_some(),
     };
     Ok((leaves.collect(), has_birth))
+}
+
+/// The newest leaves and, where there may be more of them, the older ones of each key that is about
+/// to be decided on: the CSR's, and those with a leaf that nobody has used. Whether a key is at work
+/// is said by all of its leaves, and many lost answers hide the one that is.
+fn with_elder(
+    house: &House,
+    realm: &RealmState,
+    newest: Vec<Credential>,
+    asked: &SpkiHash,
+) -> Result<Vec<Credential>, ReadError> {
+    if newest.len() < LEAVES_MAX {
+        return Ok(newest);
+    }
+    let open = newest.iter().filter(|l| l.spki == *asked || (l.used.is_none() && !l.is_ended()));
+    let keys: BTreeSet<SpkiHash> = open.map(|leaf| leaf.spki).collect();
+    let oldest = newest.iter().map(|leaf| leaf.generation).min().unwrap_or_default();
+    let mut leaves = newest;
+    for key in keys {
+        let of_key = house.registry.credentials_by_key(realm.key, &key)?;
+        leaves.extend(of_key.into_iter().filter(|leaf| leaf.generation < oldest));
+    }
+    Ok(leaves)
 }
 
 /// A leaf of a barred authority is no answer to a retry, and its key may come again: what was

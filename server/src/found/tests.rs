@@ -159,3 +159,33 @@ fn authorities_of_every_kind_are_founded() {
         assert_eq!(founded.root.key().kind(), kind);
     }
 }
+
+#[test]
+fn a_database_that_lost_its_content_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    ensure_in(dir.path(), &ServeOptions::default()).unwrap();
+    let database = dir.path().join("muster.db");
+
+    let torn: [&[u8]; 4] = [b"", b"S", b"SQLite format 4\0", &[0; 4096]];
+    for torn in torn {
+        fs::write(&database, torn).unwrap();
+        let error = ensure_in(dir.path(), &ServeOptions::default()).unwrap_err().to_string();
+        assert!(error.contains("muster.db") && error.contains("back-up"), "{error}");
+        assert_eq!(fs::read(&database).unwrap(), torn);
+    }
+}
+
+#[test]
+fn a_home_with_a_write_ahead_log_and_no_database_is_refused_and_left_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("muster.db-wal"), b"what was written last").unwrap();
+
+    let error = ensure_in(dir.path(), &ServeOptions::default()).unwrap_err().to_string();
+
+    assert!(
+        error.contains("muster.db-wal") && error.contains("bring its database back"),
+        "{error}"
+    );
+    assert!(!dir.path().join("muster.db").exists());
+    assert_eq!(fs::read(dir.path().join("muster.db-wal")).unwrap(), b"what was written last");
+}

@@ -151,6 +151,15 @@ impl Config {
         self.proxy.from.iter().map(|net| Cidr::parse(net)).collect()
     }
 
+    /// Certificate and key files of the operator port, where it has its own.
+    pub(crate) fn operator_tls(&self) -> Result<Option<(PathBuf, PathBuf)>, HomeError> {
+        match (&self.operator.certificate, &self.operator.key) {
+            (Some(certificate), Some(key)) => Ok(Some((certificate.clone(), key.clone()))),
+            (None, None) => Ok(None),
+            _ => Err(wrong("`[operator]` needs both `certificate` and `key`, or neither")),
+        }
+    }
+
     fn parse(text: &str, path: &Path) -> Result<Self, HomeError> {
         toml::from_str(text).map_err(|e| {
             let at = e.span().map_or(0, |span| span.start);
@@ -172,6 +181,7 @@ impl Settings {
         let names = if options.names.is_empty() { &config.names } else { &options.names };
         let (dns_names, ip_names) = split_names(names)?;
         let proxies = config.proxies()?;
+        let operator_tls = config.operator_tls()?;
         if config.listen.link.is_some() {
             return Err(wrong("`[listen] link` is reserved: this release does not speak MQTT"));
         }
@@ -189,7 +199,7 @@ impl Settings {
             device: place(config.listen.device, 8443),
             operator: place(config.listen.operator, 9443),
             public,
-            operator_tls: own_tls(config.operator)?,
+            operator_tls,
             key_kind: match options.key_kind {
                 Some(kind) => kind,
                 None => key_kind(config.keys.kind.as_deref())?,
@@ -275,14 +285,6 @@ fn is_dns_name(name: &str) -> bool {
             && l.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
     };
     name.len() <= 253 && name.split('.').all(label)
-}
-
-fn own_tls(own: OperatorTls) -> Result<Option<(PathBuf, PathBuf)>, HomeError> {
-    match (own.certificate, own.key) {
-        (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
-        (None, None) => Ok(None),
-        _ => Err(wrong("`[operator]` needs both `certificate` and `key`, or neither")),
-    }
 }
 
 fn key_kind(word: Option<&str>) -> Result<KeyKind, HomeError> {

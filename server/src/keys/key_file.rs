@@ -28,8 +28,12 @@ pub(super) fn parse(path: &Path) -> Result<SoftwareKey, KeyTrouble> {
         let path = path.display();
         KeyTrouble::Locked(format!("`{path}` is no PKCS#8 key of P-256, P-384 or Ed25519"))
     };
-    let der = dangerous_der(&bytes).ok_or_else(unreadable)?;
-    SoftwareKey::from_pkcs8(&der).map_err(|_| unreadable())
+    of_octets(&bytes).ok_or_else(unreadable)
+}
+
+/// A key in PEM or DER.
+pub(super) fn of_octets(bytes: &[u8]) -> Option<SoftwareKey> {
+    SoftwareKey::from_pkcs8(&dangerous_der(bytes)?).ok()
 }
 
 /// The DER of a private key in PEM or DER.

@@ -54,7 +54,10 @@ impl Online {
         if encrypted && !plain.is_empty() {
             let names = plain.join(", ");
             return Err(KeyTrouble::Locked(format!(
-                "`[keys] encrypted` is set, and these keys lie in plain files: {names}"
+                "`[keys] encrypted` is set, and these keys lie in plain files: {names}; encrypt each with \
+                 the passphrase of the systemd credential `muster-key-passphrase` (`age --passphrase \
+                 --output NAME.key.age NAME.key`) and remove the plain file, or take `encrypted` out of \
+                 muster.toml"
             )));
         }
         Ok(Self { authorities, ledger, plain })
@@ -64,7 +67,7 @@ impl Online {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::NewKey;
+    use crate::keys::{NewKey, Secret, seal};
     use identity::KeyKind;
 
     #[test]
@@ -75,6 +78,26 @@ mod tests {
             store.keep(name, &NewKey::make(KeyKind::Ed25519).unwrap()).unwrap();
         }
         assert_eq!(Online::from(&store, false).unwrap().plain.len(), 4);
-        assert!(matches!(Online::from(&store, true), Err(KeyTrouble::Locked(_))));
+        let Err(KeyTrouble::Locked(said)) = Online::from(&store, true) else { panic!() };
+        assert!(said.contains("age --passphrase") && said.contains("operations"), "{said}");
+    }
+
+    #[test]
+    fn a_plain_key_that_a_person_encrypted_is_one_that_lies_encrypted() {
+        let (dir, credentials) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let passphrase = "0123456789abcdef0123456789abcdef";
+        std::fs::write(credentials.path().join("muster-key-passphrase"), passphrase).unwrap();
+        let plain = KeyStore::with(dir.path(), None).unwrap();
+        let store = KeyStore::with(dir.path(), Some(credentials.path().to_owned())).unwrap();
+        for name in ["birth", "operations", "service", "ledger"] {
+            plain.keep(name, &NewKey::make(KeyKind::P256).unwrap()).unwrap();
+            let file = dir.path().join(format!("{name}.key"));
+            let (pem, secret) = (std::fs::read(&file).unwrap(), Secret::new(passphrase.into()));
+            let sealed = seal::with_passphrase(&pem, &secret, seal::WORK_RANDOM).unwrap();
+            std::fs::write(dir.path().join(format!("{name}.key.age")), sealed).unwrap();
+            std::fs::remove_file(file).unwrap();
+        }
+
+        assert!(Online::from(&store, true).unwrap().plain.is_empty());
     }
 }

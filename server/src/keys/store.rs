@@ -1,6 +1,6 @@
 //! The online keys of a home.
 
-use super::key_file::{LABEL, overwrite, parse, refuse_open_to_others};
+use super::key_file::{self, LABEL, overwrite, parse, refuse_open_to_others};
 use super::seal::{self, WORK_RANDOM};
 use super::{KeyTrouble, NewKey, Secret, root::passphrase_file};
 use crate::home::HomeError;
@@ -223,7 +223,10 @@ impl KeyStore {
         };
         let plain = seal::open(&file::read(&path)?, secret)
             .map_err(|e| KeyTrouble::Locked(format!("`{}` does not open: {e}", path.display())))?;
-        Ok(SoftwareKey::from_pkcs8(&plain)?)
+        // A key that a person encrypted was the PEM of a plain one.
+        key_file::of_octets(&plain).ok_or_else(|| {
+            KeyTrouble::Locked(format!("`{}` holds no key in PKCS#8", path.display()))
+        })
     }
 
     /// The names of the keys that lie in files here, sorted, without those that are half-made.

@@ -44,7 +44,7 @@ pub(crate) async fn list(state: State, Viewer(who): Viewer) -> Answer<Page<Autho
         let leaves = leaves(&state, &who)?;
         let mut all: Vec<&Authority> = who.realm.authorities.iter().collect();
         all.sort_by_key(|a| (a.role, a.certificate.not_before()));
-        let items = all.into_iter().map(|a| counted(&who, a, leaves.as_ref())).collect();
+        let items = all.into_iter().map(|a| counted(&state, &who, a, leaves.as_ref())).collect();
         Ok(axum::Json(Page { items, next: None }))
     })
     .await
@@ -61,12 +61,13 @@ pub(crate) async fn show(
 ) -> Answer<AuthorityView> {
     apart(move || {
         let leaves = leaves(&state, &who)?;
-        Ok(axum::Json(counted(&who, named(&who, &id)?, leaves.as_ref())))
+        Ok(axum::Json(counted(&state, &who, named(&who, &id)?, leaves.as_ref())))
     })
     .await
 }
 
 fn counted(
+    state: &State,
     who: &Who,
     authority: &Authority,
     leaves: Option<&BTreeMap<KeyId, u64>>,
@@ -79,7 +80,10 @@ fn counted(
         .iter()
         .filter(|c| authority.role != Role::Root && c.subject_key_id() == Some(authority.id));
     let earlier = earlier.map(Certificate::pem).collect();
-    AuthorityView { leaves, earlier, ..view::authority(authority) }
+    let shown = state.workshop.as_ref().filter(|_| authority.role == Role::Root);
+    let shown = shown.and_then(|workshop| workshop.crl(&who.realm, authority));
+    let crl_number = shown.as_deref().and_then(ca::crl::number);
+    AuthorityView { leaves, earlier, crl_number, ..view::authority(authority) }
 }
 
 /// Devices by the authority that signed their newest leaf, while it matters: as long as an older

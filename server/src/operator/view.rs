@@ -186,6 +186,7 @@ pub(crate) fn authority(authority: &Authority) -> AuthorityView {
         wiped: authority.wiped.map(rfc3339),
         leaves: None,
         earlier: Vec::new(),
+        crl_number: None,
     }
 }
 

@@ -223,7 +223,7 @@ pub(super) fn newer(crl: &[u8], shown: Option<Vec<u8>>) -> Result<(), Refused> {
         return Ok(());
     }
     let sentence = "its CRL number is not above that of the list that is shown: sign a new one with \
-                    `muster ca crl --root`";
+                    `muster ca crl --root` and a new `--authorities` file, which tells the number";
     Err(Refused::Rule { rule: "old-crl", sentence: sentence.to_owned() })
 }
 

@@ -102,6 +102,9 @@ pub struct News {
     pub public_url: Option<String>,
 }
 
+/// Files of a certificate and its key; `None` are those that were read before.
+type OwnFiles = Option<(PathBuf, PathBuf)>;
+
 /// A running server.
 pub struct Running {
     home: Home,
@@ -223,28 +226,54 @@ impl Running {
         crate::authorities::settle(&self.house, &self.hands).await;
     }
 
-    /// Reads what may change while it runs: of `muster.toml` the level of the log and the balancers
-    /// that are believed; realms; and the operators' own certificate. What cannot be read stays as
-    /// it was.
-    pub fn reload(&self) {
-        if let Err(error) = self.reload_file() {
-            tracing::error!("`muster.toml` was not read again: {error}");
-        }
+    /// Reads what may change while it runs: of `muster.toml` the level of the log, the balancers
+    /// that are believed and where the operators' own certificate is; realms; and that certificate.
+    /// What cannot be read stays as it was, is logged, and makes this `false`.
+    pub fn reload(&self) -> bool {
+        let mut all = true;
+        let mut lost = |what: &str, error: &dyn fmt::Display| {
+            tracing::error!("{what} was not read again, and stays as it was: {error}");
+            all = false;
+        };
+        let said = match self.reload_file() {
+            Ok(said) => said,
+            Err(error) => {
+                lost("`muster.toml`", &error);
+                self.own.as_ref().map(|_| None)
+            }
+        };
         for realm in self.house.realms() {
             if let Err(error) = self.house.reload(realm.name()) {
-                tracing::error!(realm = %realm.name(), "not read again: {error}");
+                lost(&format!("the realm `{}`", realm.name()), &error);
             }
         }
-        if let Some(Err(error)) = self.own.as_ref().map(ports::Own::again) {
-            tracing::error!("the operator port's certificate was not read again: {error}");
+        let certificate = "the operator port's certificate";
+        match (&self.own, said) {
+            (Some(own), Some(files)) => {
+                if let Err(error) = own.again(files) {
+                    lost(certificate, &error);
+                }
+            }
+            (None, None) => {}
+            (Some(_), None) => lost(
+                certificate,
+                &"`[operator]` is gone from `muster.toml`, which needs a new start of the server",
+            ),
+            (None, Some(_)) => lost(
+                certificate,
+                &"`[operator]` is new in `muster.toml`, which needs a new start of the server",
+            ),
         }
+        all
     }
 
-    fn reload_file(&self) -> Result<(), HomeError> {
+    /// Where the operators' own certificate is said to be; its files are always said there.
+    fn reload_file(&self) -> Result<Option<OwnFiles>, HomeError> {
         let config = Config::read(&self.home)?;
-        self.proxies.set(config.proxies()?);
+        let (proxies, files) = (config.proxies()?, config.operator_tls()?);
+        self.proxies.set(proxies);
         crate::log::say(config.log.level);
-        Ok(())
+        Ok(files.map(Some))
     }
 
     /// Stops: no new connections, requests in flight end, what was refused is summed up, the
@@ -291,8 +320,10 @@ pub async fn until_stopped(running: Running) -> std::io::Result<()> {
             _ = int.recv() => break,
             _ = hup.recv() => {
                 sd::notify(State::Reloading(monotonic_micros()));
-                running.reload();
-                tracing::info!("read again");
+                match running.reload() {
+                    true => tracing::info!("read again"),
+                    false => tracing::error!("not all was read again: see above"),
+                }
                 sd::notify(State::Ready(&status));
             }
         }

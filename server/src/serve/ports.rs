@@ -12,7 +12,7 @@ use crate::tls::{self, Served, Service};
 use ca::Issuer;
 use identity::{Certificate, RealmName};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
 use tower_service::Service as _;
 
@@ -37,19 +37,25 @@ pub(super) struct Opened {
 /// A certificate of the operator's, and the files that it came from.
 pub(super) struct Own {
     served: Arc<Served>,
-    certificate: PathBuf,
-    key: PathBuf,
+    files: Mutex<(PathBuf, PathBuf)>,
 }
 
 impl Own {
-    fn read((certificate, key): &(PathBuf, PathBuf)) -> Result<Self, StartError> {
-        let served = Arc::new(tls::own(certificate, key)?);
-        Ok(Self { served, certificate: certificate.clone(), key: key.clone() })
+    fn read(files: &(PathBuf, PathBuf)) -> Result<Self, StartError> {
+        let served = Arc::new(tls::own(&files.0, &files.1)?);
+        Ok(Self { served, files: Mutex::new(files.clone()) })
     }
 
-    /// Reads the files again; what was served before is served on where they cannot be used.
-    pub(super) fn again(&self) -> Result<(), tls::ServedError> {
-        self.served.exchange_own(&self.certificate, &self.key)
+    /// Reads the files again, or others where they are said; what was served before is served on
+    /// where they cannot be used.
+    pub(super) fn again(&self, said: Option<(PathBuf, PathBuf)>) -> Result<(), tls::ServedError> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        let (certificate, key) = said.as_ref().unwrap_or(&files);
+        self.served.exchange_own(certificate, key)?;
+        if let Some(said) = said {
+            *files = said;
+        }
+        Ok(())
     }
 }
 

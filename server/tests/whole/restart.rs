@@ -1,10 +1,13 @@
 //! A restart: what was acknowledged is there, and one home has one process.
 
-use crate::world::pki::{Key, Maker};
-use crate::world::{About, World};
+use crate::world::pki::{Foreign, Key, Maker};
+use crate::world::{About, DAY_S, World};
+use const_oid::db::rfc4519;
 use hyper::Method;
-use identity::RuleId;
+use identity::{RuleId, UnixTime};
 use serde_json::{Value, json};
+use std::path::Path;
+use tempfile::TempDir;
 
 #[tokio::test]
 async fn after_a_restart_everything_stands_as_it_stood() {
@@ -115,5 +118,52 @@ async fn a_second_process_on_the_same_home_is_refused() {
     let Err(refused) = world.second_start().await else { panic!("two servers have one home") };
     assert!(refused.to_string().contains("another"), "{refused}");
     world.enrolled("pump-7").await;
+    world.end().await;
+}
+
+/// A certificate of somebody's own for the operator port, and its key, as files.
+fn own_files(dir: &Path, name: &str, now: UnixTime) -> String {
+    let key = Key::new();
+    let foreign = Foreign {
+        subject: &[(rfc4519::CN, name)],
+        from: now.minus_secs(60),
+        to: now.plus_secs(DAY_S),
+        extensions: Vec::new(),
+    };
+    let path = |end: &str| dir.join(format!("{name}.{end}"));
+    std::fs::write(path("pem"), foreign.signed(&key, None).pem()).unwrap();
+    std::fs::write(path("key"), identity::certificate::pem("PRIVATE KEY", key.pkcs8())).unwrap();
+    let (certificate, key) = (path("pem"), path("key"));
+    format!("[operator]\ncertificate = {certificate:?}\nkey = {key:?}\n")
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_again_is_told_as_a_failure_and_new_paths_are_taken() {
+    let (dir, now) = (TempDir::new().unwrap(), server::clock::now());
+    let (first, second) =
+        (own_files(dir.path(), "first", now), own_files(dir.path(), "second", now));
+    let world = World::with_config(&first).await;
+    let toml = world.home().join("muster.toml");
+    let again = |text: &str| {
+        std::fs::write(&toml, text).unwrap();
+        world.running().reload()
+    };
+
+    assert!(again(&first));
+    std::fs::remove_file(dir.path().join("first.pem")).unwrap();
+    assert!(!again(&first), "its file is gone");
+    assert!(again(&second), "and other files are named");
+    assert!(!again("names = 7"), "the file is no longer read");
+    assert!(again(&second), "what was taken is kept");
+    assert!(!again(&second.replace("second.key", "nothing.key")));
+    assert!(!again("[operator]\nkey = \"k\""));
+    assert!(!again(""), "a certificate that goes needs a new start");
+    world.end().await;
+
+    let world = World::new().await;
+    let toml = world.home().join("muster.toml");
+    assert!(world.running().reload());
+    std::fs::write(&toml, &second).unwrap();
+    assert!(!world.running().reload(), "a certificate that comes needs a new start");
     world.end().await;
 }

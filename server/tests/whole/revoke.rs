@@ -1,10 +1,12 @@
 //! An authority is barred: at once, for good, and with a sentence for every device below it.
 
-use super::roll::{active, anchors, roll, standing};
+use super::roll::{active, anchors, roll, standing, verbs};
 use crate::world::pki::Key;
-use crate::world::{About, World};
+use crate::world::{About, World, birth_of, default_realm};
 use hyper::Method;
-use identity::RuleId;
+use identity::{Credential, DeviceId, Identifiers, RuleId, Serial};
+use ledger::{Class, Payload};
+use registry::{Change, Clash, CommitError, Draft};
 use serde_json::{Value, json};
 
 async fn bar(world: &mut World, id: &str, reason: &str) -> Value {
@@ -80,6 +82,92 @@ async fn below_a_barred_birth_authority_a_birth_certificate_opens_no_door_and_a_
     let key = Key::new();
     world.renew(&leaf, &key).await.leaf(&key);
     world.born("pump-8").await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_unit_below_a_barred_birth_authority_is_born_anew_when_it_comes_again() {
+    let mut world = World::new().await;
+    let (key, said) = (Key::new(), json!({"serial": "pump-7"}));
+    let first = world.birth(&key, said.clone()).await;
+    let id = first["device"].as_str().unwrap().to_owned();
+    let leaf = Key::new();
+    world.join(&birth_of(&first, &key), &leaf).await.leaf(&leaf);
+    let old = active(&mut world, "birth").await;
+    let new = roll(&mut world, "birth", json!({})).await;
+    assert_eq!(world.birth(&key, said.clone()).await["outcome"], "again", "it retires, and counts");
+    bar(&mut world, &old, "keyCompromise").await;
+
+    let told = world.birth(&key, said.clone()).await;
+
+    assert_eq!((&told["outcome"], &told["device"]), (&json!("issued"), &json!(id)));
+    let entry = world.last_entry();
+    assert_eq!(entry.verb(), "birth.issued");
+    assert!(entry.get("replace").unwrap().as_text().unwrap().contains("barred"));
+    assert_eq!(world.device(&id).await["mark"], json!(null), "it is no alarm");
+    let born = birth_of(&told, &key);
+    assert_eq!(born.certificate().authority_key_id().unwrap().to_string(), new);
+    let leaf = Key::new();
+    world.join(&born, &leaf).await.leaf(&leaf);
+    let again = world.birth(&key, said).await;
+    assert_eq!(again["outcome"], "again");
+    assert_eq!(again["certificate_serial"], told["certificate_serial"]);
+    let other = world.birth(&key, json!({"serial": "pump-8"})).await;
+    assert_eq!(other["rule"], "key-born-twice");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_was_under_way_while_its_authority_was_barred_is_judged_again() {
+    let mut world = World::new().await;
+    let before = world.running().house().realm(&default_realm()).unwrap();
+    let old = active(&mut world, "birth").await;
+    let new = roll(&mut world, "birth", json!({})).await;
+    bar(&mut world, &old, "keyCompromise").await;
+
+    let unit = server::births::Unit {
+        csr: identity::text::base64(&Key::new().csr("")),
+        identifiers: Identifiers { serial: "pump-7".into(), ..Identifiers::default() },
+        replace: None,
+    };
+    let from = std::net::IpAddr::from([127, 0, 0, 1]);
+    let station = server::births::Station { name: "line", from, replaces_joined: false };
+    let done = world.running().house().births(&before, vec![unit], station).await;
+
+    let born = done.into_iter().next().unwrap().unwrap();
+    assert_eq!(born.issuer.to_string(), new, "and nothing of the barred one was left behind");
+    assert_eq!(verbs(&world, "birth.issued").await, 1);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_leaf_that_was_signed_before_its_authority_was_barred_is_not_written_after() {
+    let mut world = World::new().await;
+    let (device, leaf) = world.enrolled("pump-7").await;
+    let old = active(&mut world, "operations").await;
+    roll(&mut world, "operations", json!({})).await;
+    let house = world.running().house().clone();
+    let realm = house.realm(&default_realm()).unwrap().key;
+    let id = DeviceId::parse(&device.id).unwrap();
+    let held = house.registry.credentials_by_key(realm, &leaf.certificate().spki_hash()).unwrap();
+    let now = world.now();
+    let before = house.registry.device(realm, &id).unwrap().unwrap();
+    let signed = Change::Leafed {
+        expected: Some(before.version),
+        device: before,
+        leaf: Credential { serial: Serial::new(now, [7; 10]), ..held[0].clone() },
+        due: None,
+        supersedes: vec![],
+        token: None,
+    };
+    bar(&mut world, &old, "keyCompromise").await;
+
+    let payload = Payload::new("renew.issued").with("device", device.id.as_str());
+    let draft = Draft::new(Class::Renewal, &payload, [7; 32], now);
+    let late = house.registry.commit_wait(realm, signed, draft);
+
+    assert_eq!(late, Err(CommitError::Conflict(Clash::AuthorityState)));
+    drop(house);
     world.end().await;
 }
 

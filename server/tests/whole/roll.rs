@@ -86,7 +86,7 @@ pub(crate) async fn refused(
     (heard.status(), rule)
 }
 
-async fn verbs(world: &World, verb: &str) -> usize {
+pub(crate) async fn verbs(world: &World, verb: &str) -> usize {
     world.entries().iter().filter(|e| e.verb() == verb).count()
 }
 

@@ -56,7 +56,9 @@ pub(super) async fn install(typed: Install, rest: &Rest, session: &Session) -> O
     // One of the two is there, and each demands the other.
     let (Some(path), Some(role)) = (typed.certificate, typed.role) else { return Ok(()) };
     let certificate = one_certificate(&path)?.pem();
-    bring(AuthorityInstall { certificate, role, overlap_s: typed.until }, rest, session).await
+    let request = AuthorityInstall { certificate, role, overlap_s: typed.until };
+    let done: AuthorityView = rest.post(AUTHORITIES, &request).await?;
+    tell(&done, rest, session).await
 }
 
 /// The root that signed a list: a list names its issuer's key. Of several the one that signs is
@@ -73,9 +75,8 @@ async fn signer_of(crl: &str, rest: &Rest) -> Outcome<String> {
     }
 }
 
-/// Gives a certificate to the server, and says what becomes of the ones before.
-pub(super) async fn bring(request: AuthorityInstall, rest: &Rest, session: &Session) -> Outcome {
-    let done: AuthorityView = rest.post(AUTHORITIES, &request).await?;
+/// Says what was installed, and what becomes of the ones before.
+pub(super) async fn tell(done: &AuthorityView, rest: &Rest, session: &Session) -> Outcome {
     for old in all(rest).await?.iter().filter(|row| row.role == done.role && row.id != done.id) {
         if old.state != AuthorityState::Retiring {
             continue;
@@ -87,5 +88,5 @@ pub(super) async fn bring(request: AuthorityInstall, rest: &Rest, session: &Sess
             None => format!("{} signs no more, and counts for good.", old.id),
         });
     }
-    session.show(&done, facts)
+    session.show(done, facts)
 }

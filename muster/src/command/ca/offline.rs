@@ -49,6 +49,9 @@ pub(crate) struct Sign {
 /// It lists the authorities that are not good any more, and holds for a year. It replaces the one
 /// before: with --authorities (or --install, which asks the server) every barred one is named by
 /// itself; otherwise name every authority that was ever revoked, with --revoke.
+///
+/// Its number is the second of signing, or one more than that of the list before where that is
+/// greater: --authorities and --install know it, otherwise name that list with --previous.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   muster ca crl --root --install
@@ -65,6 +68,9 @@ pub(crate) struct RootCrl {
     /// An authority that is not good any more, and why; may be said again.
     #[arg(long, value_name = "FILE[=REASON]")]
     revoke: Vec<String>,
+    /// The list before this one, PEM or DER, as /crl/… shows it: this one's number is above its.
+    #[arg(long, value_name = "FILE")]
+    previous: Option<PathBuf>,
     /// How many days it holds.
     #[arg(long, value_name = "DAYS", default_value_t = 365)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=3660))]
@@ -123,8 +129,11 @@ pub(super) async fn crl(typed: RootCrl, session: &Session) -> Outcome {
     add_barred(&known, &root.certificate, &mut entries)?;
     let this_update = clock::now();
     let next_update = this_update.plus_secs(u64::from(typed.days) * 86_400);
-    // The number grows with time, so nobody has to remember the last one.
-    let number = this_update.secs();
+    let before = before(&typed, &known, &root.certificate)?;
+    let number = crl::next_number(this_update, before);
+    if let Some(note) = doubt(this_update.secs(), before) {
+        session.remark(&note);
+    }
     let list = crl::Crl { number, this_update, next_update, scope: Scope::Complete, entries };
     let der = crl::sign(&root.certificate, &root.key, list).map_err(Failure::new)?;
     let text = pem("X509 CRL", &der);
@@ -138,6 +147,43 @@ pub(super) async fn crl(typed: RootCrl, session: &Session) -> Outcome {
         return Ok(());
     }
     deliver(&text, typed.out.as_ref(), &serde_json::json!({ "crl": text }), session)
+}
+
+/// The greatest number of a list before this one, as far as it is known here.
+fn before(typed: &RootCrl, known: &[AuthorityView], root: &Certificate) -> Outcome<Option<u64>> {
+    let id = root.subject_key_id().map(|id| id.to_string());
+    let shown = known.iter().filter(|row| Some(&row.id) == id.as_ref());
+    let shown = shown.filter_map(|row| row.crl_number).max();
+    let Some(path) = &typed.previous else { return Ok(shown) };
+    let octets = std::fs::read(path).map_err(|e| Failure::file("read", path, &e))?;
+    let body = std::str::from_utf8(&octets).ok().filter(|text| text.contains("-----BEGIN"));
+    let body =
+        body.map(|text| text.lines().filter(|l| !l.starts_with("-----")).collect::<String>());
+    let der = match body {
+        Some(body) => identity::text::from_base64(body.as_bytes()).unwrap_or_default(),
+        None => octets,
+    };
+    let said = crl::number(&der).ok_or_else(|| {
+        Failure::new(format!("`{}` is no CRL with a number, in PEM or DER", path.display()))
+            .next("fetch it from the server: /crl/REALM/ISSUER.crl at its public port")
+    })?;
+    Ok(shown.max(Some(said)))
+}
+
+/// What a person should know of the number of the new list.
+fn doubt(now_s: u64, before: Option<u64>) -> Option<String> {
+    match before {
+        None => Some(format!(
+            "note: the list before this one is not known here, so its number is the second of \
+             signing, {now_s}; where a list with a greater number is shown, this one is refused: \
+             name it with --previous, or take --authorities or --install"
+        )),
+        Some(before) if before > now_s => Some(format!(
+            "note: the list before this one has the number {before}, which the clock here has not \
+             reached: look whether it is right; this list has the next number"
+        )),
+        Some(_) => None,
+    }
 }
 
 /// Gives the list of authority `id` to the server.
@@ -207,4 +253,16 @@ fn deliver(
         return Ok(());
     }
     session.show(said, |_, _| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_may_not_grow_is_told() {
+        assert!(doubt(100, None).unwrap().contains("--previous"));
+        assert!(doubt(100, Some(101)).unwrap().contains("clock"));
+        assert_eq!((doubt(100, Some(100)), doubt(100, Some(7))), (None, None));
+    }
 }

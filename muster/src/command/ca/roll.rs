@@ -1,13 +1,16 @@
 //! Rolling an authority over to its successor.
 
-use super::super::root::RootArgs;
+use super::super::root::{Root, RootArgs};
 use super::super::words::{until, word};
 use super::install;
 use crate::failure::{Failure, Outcome};
 use crate::rest::{Query, Rest};
 use crate::session::Session;
-use api::path::{AUTHORITY_REQUEST, AUTHORITY_REQUESTS, REALM, fill};
-use api::{AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRole, KeyKind, RealmView};
+use api::path::{AUTHORITIES, AUTHORITY_REQUEST, AUTHORITY_REQUESTS, REALM, fill};
+use api::{
+    AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRole, AuthorityView, KeyKind,
+    RealmView,
+};
 use ca::{Addresses, authority};
 use clap::Args;
 use identity::authority::Role;
@@ -126,11 +129,23 @@ async fn whole(
 ) -> Outcome {
     let root = typed.root.open(session)?;
     let found = open(rest).await?.into_iter().find(|r| r.role == request.role);
-    let asked = match found {
-        Some(open) => {
-            session.remark(&format!("going on with the request of {}", open.made));
-            open
-        }
+    if let Some(open) = &found {
+        session.remark(&format!("going on with the request of {}", open.made));
+    }
+    let done = follow(&root, (request, found), typed.until, rest).await?;
+    install::tell(&done, rest, session).await
+}
+
+/// Has the server make a successor's key unless a request for it is open, signs it with the root,
+/// and installs what was signed: the overlap begins.
+pub(crate) async fn follow(
+    root: &Root,
+    (request, open): (&AuthorityRequest, Option<AuthorityCsr>),
+    overlap_s: Option<u64>,
+    rest: &Rest,
+) -> Outcome<AuthorityView> {
+    let asked = match open {
+        Some(open) => open,
         None => rest.post(AUTHORITY_REQUESTS, request).await?,
     };
     let csr = Csr::parse_pem(&asked.csr).map_err(|d| Failure::new(d.sentence))?;
@@ -144,9 +159,8 @@ async fn whole(
     let signed =
         clock::outside(|outside| authority::sign(&root.certificate, &root.key, order, outside));
     let certificate = signed.map_err(Failure::new)?.pem();
-    let overlap_s = typed.until;
     let install = AuthorityInstall { certificate, role: request.role, overlap_s };
-    install::bring(install, rest, session).await
+    rest.post(AUTHORITIES, &install).await
 }
 
 /// The requests that the root has not answered.

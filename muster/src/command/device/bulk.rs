@@ -134,10 +134,12 @@ impl Many {
 
 /// What somebody does who meant it.
 fn raise(failure: Failure) -> Failure {
-    match failure.what().contains("at most") {
-        true => failure.next("look at them with --dry-run, then say how many with --at-most N"),
-        false => failure,
+    if !failure.what().contains("at most") {
+        return failure;
     }
+    // The server says it to whoever speaks REST; here it has another name.
+    let what = failure.what().split(": look at them").next().unwrap_or_default();
+    Failure::new(what).next("look at them with --dry-run, then say how many with --at-most N")
 }
 
 impl Done {

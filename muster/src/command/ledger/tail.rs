@@ -194,10 +194,14 @@ fn is_digest(text: &str) -> bool {
     text.len() >= DIGEST_DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
+/// How the table of events tells that a number is a moment.
+const SINCE_1970: &str = "in seconds since 1970";
+
 /// A value for a person: moments as moments, digests by their first digits, and what has blanks in
 /// quotes.
 fn word(key: &str, value: &serde_json::Value) -> String {
-    let moment = value.as_i64().filter(|_| key == "ends").map(jiff::Timestamp::from_second);
+    let counts = ledger::event::field(key).is_some_and(|meaning| meaning.ends_with(SINCE_1970));
+    let moment = value.as_i64().filter(|_| counts).map(Timestamp::from_second);
     match (moment, value.as_str()) {
         (Some(Ok(at)), _) => at.to_string(),
         (_, Some(text)) if is_digest(text) => text.chars().take(12).chain(['…']).collect(),
@@ -231,11 +235,11 @@ mod tests {
             event: None,
             severity: None,
             payload: Some(serde_json::json!({
-                "authority": "ab".repeat(20), "by": "ada", "device": "0190", "ends": 0, "reason": "two words", "spki": "00".repeat(32),
+                "authority": "ab".repeat(20), "by": "ada", "device": "0190", "ends": 0, "reason": "two words", "until": 60, "spki": "00".repeat(32),
                 "verb": "join.issued",
             })),
         };
-        let said = "device=0190 authority=abababababab… by=ada ends=1970-01-01T00:00:00Z reason=\"two words\"";
+        let said = "device=0190 authority=abababababab… by=ada ends=1970-01-01T00:00:00Z reason=\"two words\" until=1970-01-01T00:01:00Z";
         assert_eq!(line(&row), format!("     7  2026-11-22T17:44:56Z  join.issued         {said}"));
     }
 }

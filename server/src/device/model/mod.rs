@@ -271,6 +271,23 @@ proptest! {
     }
 }
 
+/// Found by the walk above: of nine leaves only the newest were looked at, and a renewal that
+/// nobody had used took the key with it that the oldest had at work.
+#[test]
+fn a_key_at_work_stays_so_however_many_answers_were_lost_since() {
+    use Step::{Dial, Join, Receive, Renew, RenewWithTheSameKey, Wait};
+    let mut fleet = Fleet::new();
+    let lost = [Renew(0), Renew(0), Renew(0), Join(0), Renew(0), RenewWithTheSameKey(0)];
+    let late = [Receive(0), Renew(0), Wait(1), Renew(0), Renew(1), Receive(0)];
+    let overlap = [Wait(OVERLAP_S - 1), Renew(0), Wait(OVERLAP_S + 1), Dial(0)];
+    [Renew(0), Receive(0)].into_iter().chain(lost).chain(late).for_each(|step| fleet.walk(step));
+    let at_work = fleet.oldest();
+    assert!(at_work.revoked.is_none());
+    assert!(!fleet.house.registry.roll().lookup(fleet.realm.key, &at_work.spki).unwrap().revoked);
+    overlap.into_iter().for_each(|step| fleet.walk(step));
+    assert!(!fleet.is_quarantined());
+}
+
 fn self_signed(key: &identity::key::SoftwareKey) -> Certificate {
     crate::clock::outside(|outside| ca::authority::root("Own", key, outside)).unwrap()
 }

@@ -14,8 +14,8 @@ use enroll::est::server::Answer;
 use identity::ask::{Binding, KeySource, Shown, Want};
 use identity::key::SoftwareKey;
 use identity::{
-    Ask, Certificate, Csr, Device, DeviceId, Identifiers, RealmName, RuleId, Signer, SpkiHash,
-    Standing, UnixTime,
+    Ask, Certificate, Credential, CredentialKind, Csr, Device, DeviceId, Identifiers, RealmName,
+    RuleId, Signer, SpkiHash, Standing, UnixTime,
 };
 use ledger::{Class, Payload};
 use std::net::{IpAddr, Ipv4Addr};
@@ -143,6 +143,12 @@ impl Fleet {
         self.house.registry.device(self.realm.key, &self.device).unwrap().unwrap()
     }
 
+    /// The device's first leaf.
+    pub(super) fn oldest(&self) -> Credential {
+        let all = self.house.registry.credentials_of(self.realm.key, &self.device, 100).unwrap();
+        all.into_iter().rev().find(|c| c.kind == CredentialKind::Leaf).unwrap()
+    }
+
     pub(super) fn is_quarantined(&self) -> bool {
         self.row().standing == Standing::Quarantined
     }
@@ -165,12 +171,14 @@ impl Fleet {
         assert_eq!(caught, second, "the house says {caught}, the law {second}");
     }
 
-    /// The first use of a leaf; one whose key has a newer leaf in use is used no more.
+    /// The first use of a leaf; one that was revoked, or whose key has a newer leaf in use, is used
+    /// no more.
     fn learn_use(&mut self, shows: &Shows, at: UnixTime) {
         let key = shows.spki();
         let Some(place) = self.truth.iter().position(|(c, _)| shows.is(c)) else { return };
+        let revoked = self.is_certificate_revoked(&shows.certificate);
         let newer = self.truth.iter().skip(place + 1);
-        if newer.clone().any(|(_, leaf)| leaf.spki == key && leaf.used.is_some()) {
+        if revoked || newer.clone().any(|(_, leaf)| leaf.spki == key && leaf.used.is_some()) {
             return;
         }
         let (_, leaf) = &mut self.truth[place];
@@ -375,7 +383,8 @@ impl Fleet {
     }
 
     /// An old disk is put in; all starts anew. Within the overlap the device does what ours does at
-    /// a start with a leaf past half of its life: it renews.
+    /// a start with a leaf past half of its life: it renews. Its programs start behind that: what
+    /// is left of the overlap they cannot know.
     pub(super) fn restore(&mut self, which: usize) {
         if self.back_ups.is_empty() {
             return;
@@ -392,6 +401,7 @@ impl Fleet {
         }
         self.renew(0, false);
         self.receive(0, false);
+        self.programs = Default::default();
         self.tick();
         self.dial(0);
     }
