@@ -19,6 +19,10 @@ pub const CONFIG: &str = "/etc/muster-agent/muster-agent.toml";
 /// Where the state is kept.
 pub const STATE: &str = "/var/lib/muster-agent";
 
+/// A receipt: with base64 it has to stay below the 16 KiB that a server reads of a request's
+/// headers. One with three witnesses has 2 KiB.
+const RECEIPT_OCTETS_MAX: usize = 10 * 1024;
+
 /// The file as it is written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,6 +36,7 @@ struct Written {
     proxy: Option<String>,
     birth: Option<PathBuf>,
     birth_key: Option<PathBuf>,
+    receipt: Option<PathBuf>,
     token: Option<PathBuf>,
     trust_first: bool,
     key: Option<String>,
@@ -90,6 +95,8 @@ pub struct Config {
     pub birth: PathBuf,
     /// Its key.
     pub birth_key: PathBuf,
+    /// The receipt of its issuance, for doors that demand it.
+    pub receipt: Option<PathBuf>,
     /// The file with a join token.
     pub token: Option<PathBuf>,
     /// The kind of key that leaves are asked for with.
@@ -152,6 +159,24 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The receipt of the certificate that a join shows, where there is one.
+    ///
+    /// # Errors
+    /// Where its file cannot be read, or is too large for what it is.
+    pub fn receipt(&self) -> Result<Option<String>, Trouble> {
+        let Some(path) = &self.receipt else { return Ok(None) };
+        let wrong = |what: &str| {
+            Trouble::Usage(format!("the receipt `{}` {what}: see `receipt`", path.display()))
+        };
+        let text = store::read_text(path)?.ok_or_else(|| wrong("is not there"))?;
+        if text.len() > RECEIPT_OCTETS_MAX {
+            return Err(wrong("is larger than a header may be"));
+        }
+        Ok(Some(text))
+    }
+}
+
 impl Written {
     fn become_config(self, dir: &Path, typed: &Typed) -> Result<Config, Trouble> {
         let place = |url: Option<&String>| url.map(|u| Place::parse(u)).transpose();
@@ -159,6 +184,7 @@ impl Written {
             |path: Option<PathBuf>, name: &str| dir.join(path.unwrap_or_else(|| name.into()));
         let pin = typed.root_pin.as_ref().or(self.root_pin.as_ref());
         let root = below(self.root.clone(), "root.pem");
+        let receipt = below(self.receipt.clone(), "birth.tlog-proof");
         Ok(Config {
             state: typed.state.clone().or(self.state).unwrap_or_else(|| STATE.into()),
             url: place(typed.url.as_ref().or(self.url.as_ref()))?,
@@ -172,6 +198,7 @@ impl Written {
             proxy: proxy(self.proxy.as_deref())?,
             birth: below(self.birth, "birth.pem"),
             birth_key: below(self.birth_key, "birth.key"),
+            receipt: (self.receipt.is_some() || receipt.exists()).then_some(receipt),
             token: typed.token.clone().or(self.token.map(|p| dir.join(p))),
             key: read_key(self.key.as_deref())?,
             on_renew: typed.on_renew.clone().or(self.on_renew),

@@ -184,6 +184,7 @@ impl Keeper {
                 has_worked: set.mark(Mark::Worked).is_some(),
                 is_announced: hook_waits || set.mark(Mark::Announced).is_some(),
                 is_reported: set.mark(Mark::Reported).as_deref() == Some(digest.as_str()),
+                answered: memo.contact.map(UnixTime::from_secs),
             })
         });
         Ok(View { held, can_join: !memo.left && self.can_join(), failed: memo.failed() })

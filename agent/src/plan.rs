@@ -21,6 +21,11 @@ const REFUSED_LONGEST_S: u64 = 86_400;
 /// Doublings after which a wait grows no more, whatever its bound.
 const DOUBLINGS_MAX: u32 = 16;
 
+/// How long the server is not asked at most. Who was struck off and let in again meanwhile learns it
+/// from nobody else, and a device a day is a contact a second for a fleet of 86,400; the last quarter
+/// spreads them.
+const CHECK_S: u64 = 86_400;
+
 /// How long a step sleeps at most before the clock is looked at again: somebody may have set it,
 /// and a machine that slept does not count the time.
 pub const NAP_S: u64 = 900;
@@ -57,6 +62,16 @@ pub struct Held {
     pub is_announced: bool,
     /// Whether what the device has to report was accepted.
     pub is_reported: bool,
+    /// When the server last answered.
+    pub answered: Option<UnixTime>,
+}
+
+impl Held {
+    /// When the leaf is shown to the server again, at the latest.
+    fn check(&self) -> UnixTime {
+        let early_s = CHECK_S / 4 * u64::from(self.life.spread) / 65_536;
+        self.answered.unwrap_or_default().plus_secs(CHECK_S - early_s)
+    }
 }
 
 /// What is there.
@@ -134,7 +149,12 @@ fn wanted(view: &View, now: UnixTime) -> Step {
     if held.life.renewal() <= now {
         return Step::Renew;
     }
-    if held.is_reported { Step::Wait(held.life.renewal()) } else { Step::Report }
+    let check = held.check();
+    if held.is_reported && check > now {
+        Step::Wait(held.life.renewal().min(check))
+    } else {
+        Step::Report
+    }
 }
 
 /// When to try again after `times` tries that came to nothing. `chance` spreads a fleet that lost
@@ -172,7 +192,8 @@ mod tests {
 
     fn held() -> Held {
         let life = Life { begins: at(0), ends: at(90), spread: 0 };
-        Held { life, has_worked: true, is_announced: true, is_reported: true }
+        let answered = Some(at(44));
+        Held { life, has_worked: true, is_announced: true, is_reported: true, answered }
     }
 
     fn view() -> View {
@@ -189,6 +210,20 @@ mod tests {
             .collect();
         assert!(moments.iter().all(|m| (at(36)..=at(45)).contains(m)));
         assert!(moments.iter().filter(|m| **m < at(40)).count() > moments.len() / 3);
+    }
+
+    #[test]
+    fn the_server_is_asked_once_a_day_and_a_fleet_is_spread_over_the_last_quarter() {
+        let answered = |spread, answered| {
+            let life = Life { spread, ..held().life };
+            View { held: Some(Held { life, answered, ..held() }), ..view() }
+        };
+        assert_eq!(next(&answered(0, Some(at(1))), at(1)), Step::Wait(at(2)));
+        assert_eq!(next(&answered(0, Some(at(1))), at(2)), Step::Report);
+        assert_eq!(next(&answered(0, None), at(1)), Step::Report);
+        let Step::Wait(early) = next(&answered(u16::MAX, Some(at(1))), at(1)) else { panic!() };
+        assert!((18 * 3600..19 * 3600).contains(&early.secs_since(at(1))));
+        assert_eq!(next(&answered(0, Some(at(44))), at(45)), Step::Renew, "which is a contact");
     }
 
     #[test]
@@ -257,11 +292,12 @@ mod tests {
         while now < at(3650) {
             match next(&view, now) {
                 Step::Wait(until) => now = until.min(now.plus_secs(NAP_S * 96)),
+                Step::Report => view.held.as_mut().unwrap().answered = Some(now),
                 Step::Renew => {
                     let ends = view.held.unwrap().life.ends;
                     assert!(now < ends, "a leaf ended before it was renewed");
                     let life = Life { begins: now, ends: now.plus_secs(90 * DAY_S), spread: 9 };
-                    view.held = Some(Held { life, ..held() });
+                    view.held = Some(Held { life, answered: Some(now), ..held() });
                     renewals += 1;
                 }
                 other => panic!("{other:?}"),

@@ -237,10 +237,13 @@ impl<'a> Talk<'a> {
         who: Option<&Credential>,
         (key, token): (&dyn Signer, Option<&ShownToken>),
     ) -> Result<(Certificate, Vec<Certificate>), Trouble> {
+        // It is about what a join shows; a renewal needs none.
+        let shows_birth = want == Want::Join && who.is_some();
+        let receipt = if shows_birth { self.config.receipt()? } else { None };
         let mut open = self.open(who)?;
         let heard = self.say(&mut open, &client::cacerts(&self.config.realm))?;
         let told = read(client::read_cacerts(&heard.incoming()))?;
-        self.anchors = followed(&self.anchors, &told);
+        self.anchors = client::followed(&self.anchors, &told, self.now());
         if heard.is_last {
             open = self.open(who)?;
         }
@@ -253,7 +256,10 @@ impl<'a> Talk<'a> {
         };
         let csr = request::make(key, &wish)
             .map_err(|e| Trouble::Own(format!("no request could be made: {e}")))?;
-        let say = client::enroll(&self.config.realm, want, &csr, token);
+        let mut say = client::enroll(&self.config.realm, want, &csr, token);
+        if let Some(receipt) = receipt {
+            say = say.with_receipt(&receipt);
+        }
         let heard = self.say(&mut open, &say)?;
         let leaf = read(client::read_leaf(&heard.incoming(), key.public()))?;
         Ok((leaf, told))
@@ -316,23 +322,6 @@ fn reply<T>(reply: Reply<T>) -> Result<T, Trouble> {
 
 fn is_root(certificate: &Certificate) -> bool {
     certificate.authority().is_some() && certificate.signed_by(certificate).is_ok()
-}
-
-/// Whom to trust after a server that is believed has told its authorities: those that it still
-/// tells, and a new root where one that we trust has signed its key (NewWithOld, RFC 7030 §4.1.3
-/// with RFC 4210 §4.4). Nothing that is told otherwise becomes an anchor.
-fn followed(anchors: &[Certificate], told: &[Certificate]) -> Vec<Certificate> {
-    let is_known = |c: &&Certificate| anchors.iter().any(|a| a.der() == c.der());
-    let is_vouched = |c: &&Certificate| {
-        told.iter().any(|link| {
-            let same = link.key() == c.key() && link.subject() == c.subject();
-            same && link.authority().is_some()
-                && anchors.iter().any(|a| a.key() != c.key() && link.signed_by(a).is_ok())
-        })
-    };
-    let roots = told.iter().filter(|c| is_root(c));
-    let found: Vec<_> = roots.filter(|c| is_known(c) || is_vouched(c)).cloned().collect();
-    if found.is_empty() { anchors.to_vec() } else { found }
 }
 
 /// Those that signed a leaf, up to and without an anchor.

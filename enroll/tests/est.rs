@@ -287,6 +287,9 @@ fn a_body_may_have_line_breaks_but_is_neither_empty_nor_too_large_nor_anything_e
     let base64 = join().body;
     let broken: Vec<u8> = base64.chunks(64).flat_map(|l| [l, b"\r\n"].concat()).collect();
     judged(Connection::default().send(&Outgoing { body: broken, ..join() }));
+    // RFC 8951 §3.1: CR, LF, space and tab are to be tolerated, wherever they stand.
+    let blank: Vec<u8> = base64.chunks(7).flat_map(|l| [b" \t", l, b"\r\n"].concat()).collect();
+    judged(Connection::default().send(&Outgoing { body: blank, ..join() }));
 
     let pem = [&b"-----BEGIN CERTIFICATE REQUEST-----\n"[..], &base64].concat();
     let mut altered = csr();

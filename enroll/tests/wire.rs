@@ -8,8 +8,9 @@
 mod pki;
 
 use const_oid::ObjectIdentifier;
-use der::Encode;
-use der::asn1::OctetString;
+use const_oid::db::rfc5912;
+use der::asn1::{AnyRef, OctetString};
+use der::{Decode, Encode, Reader, SliceReader, Tag, Tagged};
 use enroll::est::wire::{self, Operation, Place, certs_only, csrattrs::CsrAttrs, multipart};
 use enroll::request::{RequestError, Wish, make};
 use identity::key::Signer;
@@ -17,6 +18,8 @@ use identity::profile::Profile;
 use identity::{Certificate, Csr, KeyKind, RealmName};
 use pki::{certificate, key, pkcs8, with_attribute};
 use proptest::prelude::*;
+use x509_cert::attr::Attribute;
+use x509_cert::ext::Extensions;
 use x509_cert::ext::pkix::name::HardwareModuleName;
 
 fn leaf(seed: u8) -> Certificate {
@@ -115,6 +118,47 @@ fn an_older_client_reads_the_same_from_the_list_as_a_newer_one_from_the_template
     let read = CsrAttrs::read(&list.write().unwrap()).unwrap();
     assert_eq!(read, list);
     assert_eq!(CsrAttrs { binding: false, ..read }, template);
+}
+
+/// The attributes of an OID in a list of `CsrAttrs`, read with nothing of ours.
+fn listed(list: &[AnyRef<'_>], oid: ObjectIdentifier) -> Vec<Attribute> {
+    let attributes = list.iter().filter(|one| one.tag() == Tag::Sequence);
+    attributes.map(|one| one.decode_as().unwrap()).filter(|a: &Attribute| a.oid == oid).collect()
+}
+
+#[test]
+fn what_is_wanted_is_said_in_the_form_that_rfc_9908_demands_of_a_server() {
+    let usages = ["1.3.6.1.5.5.7.3.4".to_owned()].into();
+    let profile = Profile { usages, ..Profile::standard() };
+    for (kind, binding) in KeyKind::ALL.iter().flat_map(|kind| [(*kind, false), (*kind, true)]) {
+        let der = CsrAttrs { key: Some(kind), binding, ..CsrAttrs::of(&profile) }.write().unwrap();
+        let list: Vec<AnyRef<'_>> = Vec::from_der(&der).unwrap();
+
+        // §3.2: one extension request; its one value is a list of extensions, each named once.
+        let requests = listed(&list, rfc5912::ID_EXTENSION_REQ);
+        assert_eq!((requests.len(), requests[0].values.len()), (1, 1));
+        let wanted: Extensions = requests[0].values.get(0).unwrap().decode_as().unwrap();
+        assert_eq!(wanted.len(), 1);
+
+        // §3.4 has no place for a challenge password, and §4 has the list ignored beside a template.
+        let templates = listed(&list, ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.61"));
+        assert_eq!(templates.len(), usize::from(!binding));
+        let Some(template) = templates.first() else { continue };
+        assert_eq!(template.values.len(), 1);
+        // §3.4: version 1, no subject where none is asked for, and an algorithm without a key.
+        let fields: Vec<AnyRef<'_>> = template.values.get(0).unwrap().decode_as().unwrap();
+        let tags: Vec<u8> = fields.iter().map(|field| field.to_der().unwrap()[0]).collect();
+        assert_eq!((fields[0].value(), tags), (&[0][..], vec![0x02, 0xa0, 0xa1]));
+        let mut key = SliceReader::new(fields[1].value()).unwrap();
+        AnyRef::decode(&mut key).unwrap();
+        assert!(key.is_finished());
+        // Values are whole, so it is an extension request, and not a template of one beside it.
+        let inside = Attribute::from_der(fields[2].value()).unwrap();
+        assert_eq!(
+            (inside.oid, inside.values),
+            (rfc5912::ID_EXTENSION_REQ, requests[0].values.clone())
+        );
+    }
 }
 
 #[test]

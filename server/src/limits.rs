@@ -35,6 +35,16 @@ pub const PUBLIC_READS_MAX: usize = 4;
 /// half of its readers.
 pub const OCSP_READS_MAX: usize = 2;
 
+/// OCSP answers that one address (one /64 of IPv6) has signed for it alone at once, before the rate
+/// below binds: a site whose network was away asks for all of its devices together.
+pub const OCSP_SIGNED_BURST: u32 = 1000;
+
+/// OCSP answers a second that one address has signed after the burst. Each costs some 60 µs, so that
+/// one address takes a hundredth of a processor. Answers that lie ready are never counted: who asks
+/// without a nonce is not bound. Nor is loopback: what asks from there is on this machine, or a
+/// balancer that does not say for whom.
+pub const OCSP_SIGNED_PER_S: u32 = 200;
+
 /// Connections of one address (one /64 of IPv6) that have not proved anything yet. A site of ten
 /// thousand devices behind one address handshakes in a millisecond each and never has so many open
 /// at once; who has more is slow on purpose, and their oldest makes room for the newest.

@@ -1,18 +1,45 @@
-//! How often each proven device may ask: a bucket per device, so that one device that loops harms
-//! nobody else, and a whole site behind one address is not one suspect.
+//! How often somebody may ask: a bucket each, so that one who loops harms nobody else. For proven
+//! devices it is a bucket per device, since a whole site behind one address is not one suspect.
 
 use identity::{DeviceId, UnixTime};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 
 /// Buckets that are kept. Full buckets are as good as none and are dropped first; a fleet of which
 /// more than this many devices renew within one refill time has other limits to meet.
 const BUCKETS_MAX: usize = 200_000;
 
-/// A bucket per device.
-#[derive(Default)]
-pub struct Rates {
-    buckets: Mutex<HashMap<DeviceId, Bucket>>,
+/// A bucket per device, or per whatever else is told apart.
+pub struct Rates<K = DeviceId> {
+    buckets: Mutex<HashMap<K, Bucket>>,
+}
+
+impl<K> Default for Rates<K> {
+    fn default() -> Self {
+        Self { buckets: Mutex::default() }
+    }
+}
+
+/// What a bucket holds, and how fast it fills.
+#[derive(Clone, Copy, Debug)]
+pub struct Rate {
+    burst: f64,
+    per_s: f64,
+}
+
+impl Rate {
+    /// So many at once, and as many in each hour.
+    #[must_use]
+    pub fn per_hour(count: u32) -> Self {
+        Self { burst: f64::from(count), per_s: f64::from(count) / 3600.0 }
+    }
+
+    /// So many at once, and then so many a second.
+    #[must_use]
+    pub fn per_second(burst: u32, count: u32) -> Self {
+        Self { burst: f64::from(burst), per_s: f64::from(count) }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -22,9 +49,9 @@ struct Bucket {
 }
 
 impl Bucket {
-    fn refilled(self, per_hour: u32, now: UnixTime) -> f64 {
-        let hours = now.millis().saturating_sub(self.filled.millis()) as f64 / 3_600_000.0;
-        (self.tokens + hours * f64::from(per_hour)).min(f64::from(per_hour))
+    fn refilled(self, rate: Rate, now: UnixTime) -> f64 {
+        let secs = now.millis().saturating_sub(self.filled.millis()) as f64 / 1000.0;
+        (self.tokens + secs * rate.per_s).min(rate.burst)
     }
 }
 
@@ -32,16 +59,23 @@ impl Rates {
     /// Takes one from the bucket of `device`, which holds `per_hour` and refills in an hour;
     /// `false` where it is empty. A clock that goes backwards fills nothing and empties nothing.
     pub fn take(&self, device: DeviceId, per_hour: u32, now: UnixTime) -> bool {
+        self.take_of(device, Rate::per_hour(per_hour), now)
+    }
+}
+
+impl<K: Copy + Eq + Hash> Rates<K> {
+    /// As [`take`](Rates::take), from the bucket of `whose`.
+    pub fn take_of(&self, whose: K, rate: Rate, now: UnixTime) -> bool {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.len() >= BUCKETS_MAX && !buckets.contains_key(&device) {
-            buckets.retain(|_, b| b.refilled(per_hour, now) < f64::from(per_hour));
+        if buckets.len() >= BUCKETS_MAX && !buckets.contains_key(&whose) {
+            buckets.retain(|_, b| b.refilled(rate, now) < rate.burst);
             if buckets.len() >= BUCKETS_MAX {
                 buckets.clear();
             }
         }
-        let fresh = Bucket { tokens: f64::from(per_hour), filled: now };
-        let bucket = buckets.entry(device).or_insert(fresh);
-        let tokens = bucket.refilled(per_hour, now);
+        let fresh = Bucket { tokens: rate.burst, filled: now };
+        let bucket = buckets.entry(whose).or_insert(fresh);
+        let tokens = bucket.refilled(rate, now);
         let filled = bucket.filled.max(now);
         let enough = tokens >= 1.0;
         *bucket = Bucket { tokens: if enough { tokens - 1.0 } else { tokens }, filled };

@@ -10,6 +10,8 @@ use std::io::{Error, ErrorKind, Read, Result, Write};
 const HEAD_OCTETS_MAX: usize = 16 * 1024;
 /// Header fields of an answer.
 const HEADERS_MAX: usize = 64;
+/// The line in front of a chunk: a number, and extensions that nobody sends.
+const CHUNK_HEAD_OCTETS_MAX: usize = 1024;
 /// The body of an answer: what `enroll` reads at most, which is a list of authorities in base64.
 const BODY_OCTETS_MAX: usize = 128 * 1024;
 
@@ -73,7 +75,7 @@ pub fn hear(stream: &mut impl Read) -> Result<Heard> {
                 bytes.drain(..head.octets);
             }
             Some(head) => break head,
-            None if bytes.len() > HEAD_OCTETS_MAX => return Err(wrong("the headers do not end")),
+            None if bytes.len() > HEAD_OCTETS_MAX => return Err(endless()),
             None => more(stream, &mut bytes)?,
         }
     };
@@ -109,7 +111,7 @@ pub(super) fn hear_head(stream: &mut impl Read) -> Result<u16> {
             return Ok(head.heard.status);
         }
         if bytes.len() > HEAD_OCTETS_MAX {
-            return Err(wrong("the headers do not end"));
+            return Err(endless());
         }
     }
 }
@@ -131,6 +133,7 @@ fn read_head(bytes: &[u8]) -> Result<Option<Head>> {
     let mut answer = httparse::Response::new(&mut fields);
     let octets = match answer.parse(bytes).map_err(|e| wrong(&format!("it is not HTTP: {e}")))? {
         httparse::Status::Partial => return Ok(None),
+        httparse::Status::Complete(octets) if octets > HEAD_OCTETS_MAX => return Err(endless()),
         httparse::Status::Complete(octets) => octets,
     };
     let field = |name: &str| {
@@ -191,11 +194,13 @@ impl<S: Read> Body<'_, S> {
     fn chunk_size(&mut self) -> Result<usize> {
         loop {
             match httparse::parse_chunk_size(&self.bytes) {
-                Ok(httparse::Status::Complete((octets, size))) => {
+                Ok(httparse::Status::Complete((octets, size)))
+                    if octets <= CHUNK_HEAD_OCTETS_MAX =>
+                {
                     self.octets(octets)?;
                     return usize::try_from(size).map_err(|_| wrong("a chunk is too large"));
                 }
-                Ok(httparse::Status::Partial) if self.bytes.len() < 1024 => {
+                Ok(httparse::Status::Partial) if self.bytes.len() < CHUNK_HEAD_OCTETS_MAX => {
                     more(self.stream, &mut self.bytes)?;
                 }
                 _ => return Err(wrong("a chunk is odd")),
@@ -227,6 +232,10 @@ fn more(stream: &mut impl Read, bytes: &mut Vec<u8>) -> Result<()> {
     }
     bytes.extend_from_slice(piece.get(..count).unwrap_or_default());
     Ok(())
+}
+
+fn endless() -> Error {
+    wrong("the headers do not end")
 }
 
 fn wrong(sentence: &str) -> Error {
@@ -276,8 +285,15 @@ mod tests {
         let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", BODY_OCTETS_MAX + 1);
         let endless = format!("HTTP/1.1 200 OK\r\nX: {}", "y".repeat(2 * HEAD_OCTETS_MAX));
         let chunk = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffff\r\n";
+        let long = format!(
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0;{}\r\n\r\n",
+            "y".repeat(CHUNK_HEAD_OCTETS_MAX)
+        );
+        let wide = format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "y".repeat(HEAD_OCTETS_MAX));
         let broken = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc";
-        for wrong in [large.as_str(), &endless, chunk, broken, "SSH-2.0-x\r\n\r\n", ""] {
+        for wrong in
+            [large.as_str(), &endless, &long, &wide, chunk, broken, "SSH-2.0-x\r\n\r\n", ""]
+        {
             assert!(heard(wrong).is_err(), "{wrong:.60}");
         }
     }

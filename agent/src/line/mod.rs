@@ -17,9 +17,10 @@ use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, ClientConnection, ProtocolVersion, StreamOwned};
 use std::fmt;
+use std::io::{Error, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use trust::Judge;
 
 /// How long one address may take to answer; a server with three addresses is given up after half a
@@ -27,6 +28,10 @@ use trust::Judge;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long the other side may say nothing: longer than the server lets a slow disk take.
 const SILENCE: Duration = Duration::from_secs(30);
+/// How long a handshake, and each answer, may take in all: whoever sends an octet now and then is
+/// never silent, and would keep the agent for months. A list of authorities crosses a line of
+/// 9,600 bit/s in half a minute.
+const ANSWER: Duration = Duration::from_secs(120);
 /// Addresses of one name that are tried.
 const ADDRESSES_MAX: usize = 4;
 
@@ -96,9 +101,41 @@ fn split_port(text: &str, default: u16) -> Option<(String, u16)> {
     (!host.is_empty() && !host.contains(['/', '@', '?', '#'])).then(|| (host.to_owned(), port))
 }
 
+/// A TCP connection that is given up at a moment, however little is missing.
+struct Timed {
+    tcp: TcpStream,
+    until: Instant,
+}
+
+impl Timed {
+    fn left(&self) -> std::io::Result<Duration> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let over = || Error::new(ErrorKind::TimedOut, "it takes too long");
+        if left.is_zero() { Err(over()) } else { Ok(left.min(SILENCE)) }
+    }
+}
+
+impl Read for Timed {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        self.tcp.set_read_timeout(Some(self.left()?))?;
+        self.tcp.read(into)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, from: &[u8]) -> std::io::Result<usize> {
+        self.tcp.set_write_timeout(Some(self.left()?))?;
+        self.tcp.write(from)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.tcp.flush()
+    }
+}
+
 /// An open connection.
 pub struct Line {
-    tls: StreamOwned<ClientConnection, TcpStream>,
+    tls: StreamOwned<ClientConnection, Timed>,
     host: String,
 }
 
@@ -120,7 +157,7 @@ impl Line {
         };
         let session = ClientConnection::new(config(judge, who)?, place.name()?)
             .map_err(|e| Trouble::Own(format!("no TLS: {e}")))?;
-        let mut tls = StreamOwned::new(session, tcp);
+        let mut tls = StreamOwned::new(session, Timed { tcp, until: Instant::now() + ANSWER });
         while tls.conn.is_handshaking() {
             tls.conn.complete_io(&mut tls.sock).map_err(|e| handshake_failed(place, &e))?;
         }
@@ -141,6 +178,7 @@ impl Line {
     /// # Errors
     /// [`Trouble::NoAnswer`] where none came; a refusal is an answer.
     pub fn say(&mut self, say: &Outgoing) -> Result<Heard, Trouble> {
+        self.tls.sock.until = Instant::now() + ANSWER;
         http::say(&mut self.tls, &self.host, say)
             .map_err(|e| Trouble::NoAnswer(format!("`{}` did not answer: {e}", self.host)))
     }
@@ -213,6 +251,21 @@ fn dial(host: &str, port: u16, known: &[IpAddr]) -> Result<TcpStream, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_never_silent_and_never_done_is_given_up() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        far.write_all(b"ab").unwrap();
+        let mut timed = Timed { tcp, until: Instant::now() + ANSWER };
+        let mut octet = [0; 1];
+        timed.read_exact(&mut octet).unwrap();
+        timed.until = Instant::now();
+        let over = timed.read_exact(&mut octet).unwrap_err();
+        assert_eq!(over.kind(), ErrorKind::TimedOut);
+        assert_eq!(timed.write(&octet).unwrap_err().kind(), ErrorKind::TimedOut);
+    }
 
     #[test]
     fn a_place_is_a_host_and_a_port_and_nothing_else() {

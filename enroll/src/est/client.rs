@@ -5,6 +5,10 @@
 //! [`enroll`] and [`read_leaf`], [`serverkeygen`] and [`read_key_and_leaf`]. What was read is
 //! believed only as far as the connection is: check the chain before use.
 
+mod roots;
+
+pub use roots::{followed, successor};
+
 use super::wire::certs_only::{self, CERTS_ONLY_OCTETS_MAX};
 use super::wire::csrattrs::{CSRATTRS_OCTETS_MAX, CsrAttrs};
 use super::wire::multipart::{self, PrivateKey};
@@ -12,7 +16,7 @@ use super::wire::{self, Operation, Place};
 use identity::ask::{Defect, Want};
 use identity::key::{PublicKey, Signer, SoftwareKey};
 use identity::token::ShownToken;
-use identity::{Certificate, RealmName, Serial, UnixTime};
+use identity::{Certificate, RealmName};
 
 /// A request to be sent. The host adds `Host` and `Content-Length`.
 #[derive(Debug)]
@@ -25,6 +29,16 @@ pub struct Outgoing {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
+}
+
+impl Outgoing {
+    /// The same request, showing the receipt (C2SP tlog-proof) of the certificate of the connection:
+    /// for doors that demand it. Others do not look.
+    #[must_use]
+    pub fn with_receipt(mut self, receipt: &str) -> Self {
+        self.headers.push((wire::RECEIPT, wire::write_receipt(receipt)));
+        self
+    }
 }
 
 /// An answer as the host read it.
@@ -234,50 +248,4 @@ fn sentence(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body.get(..body.len().min(4096)).unwrap_or_default());
     let line = text.trim().lines().next().unwrap_or_default();
     line.chars().filter(|c| !c.is_control()).take(SENTENCE_CHARS_MAX).collect()
-}
-
-/// Roots that follow each other before somebody who slept hears of it.
-const SUCCESSORS_MAX: usize = 8;
-
-/// The root that those who believe `pinned` may believe from now on: the last one among `shown`
-/// (from `cacerts`) to which a key leads that theirs has signed (NewWithOld, RFC 7030 §4.1.3).
-/// `None` where theirs has no successor. A device follows it, and so does an operator's credential.
-#[must_use]
-pub fn successor(
-    pinned: &Certificate,
-    shown: &[Certificate],
-    now: UnixTime,
-) -> Option<Certificate> {
-    let mut found = next_root(pinned, shown, now)?;
-    for _ in 1..SUCCESSORS_MAX {
-        match next_root(&found, shown, now).filter(|next| age(next) > age(&found)) {
-            Some(next) => found = next,
-            None => break,
-        }
-    }
-    Some(found)
-}
-
-/// Orders roots: serial numbers of ours begin with their moment, and two of a second differ there.
-fn age(root: &Certificate) -> (UnixTime, Option<Serial>) {
-    (root.not_before(), root.serial())
-}
-
-fn next_root(pinned: &Certificate, shown: &[Certificate], now: UnixTime) -> Option<Certificate> {
-    let lives = |c: &&Certificate| c.not_before() <= now && now <= c.not_after();
-    let is_root = |c: &&Certificate| {
-        c.key() != pinned.key() && c.authority().is_some() && c.signed_by(c).is_ok()
-    };
-    let led_to = |root: &&Certificate| {
-        shown.iter().filter(lives).any(|cross| {
-            cross.key() == root.key()
-                && cross.subject() == root.subject()
-                && cross.authority().is_some()
-                && cross.signed_by(pinned).is_ok()
-        })
-    };
-    // A root that leads back to an older one is no successor.
-    let newer = |c: &&Certificate| age(c) > age(pinned);
-    let newest = shown.iter().filter(lives).filter(is_root).filter(newer).filter(led_to);
-    newest.max_by_key(|c| age(c)).cloned()
 }

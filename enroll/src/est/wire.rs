@@ -7,6 +7,7 @@ pub mod certs_only;
 pub mod csrattrs;
 pub mod multipart;
 
+use crate::path;
 use data_encoding::BASE64;
 use identity::ask::{Binding, Defect};
 use identity::csr::CSR_OCTETS_MAX;
@@ -107,11 +108,7 @@ impl Place {
     /// path.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
-        let rest = path.strip_prefix(ROOT)?;
-        let (realm, name) = match rest.split_once('/') {
-            None => (RealmName::default_realm(), rest),
-            Some((realm, name)) => (RealmName::parse(realm)?, name),
-        };
+        let (realm, name) = path::split(ROOT, path)?;
         let operation = Operation::ALL.into_iter().find(|op| op.as_str() == name)?;
         Some(Self { realm, operation })
     }
@@ -120,12 +117,7 @@ impl Place {
     /// the same path.
     #[must_use]
     pub fn path(&self) -> String {
-        let name = self.operation.as_str();
-        if self.realm == RealmName::default_realm() {
-            format!("{ROOT}{name}")
-        } else {
-            format!("{ROOT}{}/{name}", self.realm)
-        }
+        path::join(ROOT, &self.realm, self.operation.as_str())
     }
 }
 
@@ -189,6 +181,15 @@ fn not_base64(body: &[u8]) -> Defect {
 /// A [`Defect`] for the one who sent it.
 pub fn read_request(body: &[u8]) -> Result<Csr, Defect> {
     Csr::parse(&read_body(body, BODY_OCTETS_MAX)?)
+}
+
+/// The header in which a device shows the receipt of its certificate.
+pub const RECEIPT: &str = "Muster-Receipt";
+
+/// A receipt as the value of [`RECEIPT`].
+#[must_use]
+pub fn write_receipt(text: &str) -> String {
+    base64(text.as_bytes())
 }
 
 /// Reads the value of `Muster-Receipt`; `None` where it is not text in base64. A header has an end,

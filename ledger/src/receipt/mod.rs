@@ -9,7 +9,7 @@
 
 use crate::Hash;
 use crate::entry::{Entry, digest};
-use crate::note::{self, Checkpoint, Cosigned, NOTE_OCTETS_MAX, VerifierKey};
+use crate::note::{self, Checkpoint, Cosigned, NOTE_OCTETS_MAX, Opened, VerifierKey};
 use crate::payload::{PAYLOAD_OCTETS_MAX, Payload, Value};
 use crate::tree::{leaf_hash, verify_inclusion};
 use identity::Defect;
@@ -46,6 +46,25 @@ pub struct Trust<'a> {
     pub keys: &'a [VerifierKey],
     /// How many of the witnesses must have seen the checkpoint.
     pub quorum: usize,
+}
+
+impl Trust<'_> {
+    /// Believes a checkpoint that the log signed and that enough of the witnesses saw.
+    ///
+    /// # Errors
+    /// As [`note::open`], and `receipt-quorum`.
+    pub fn open<'a>(&self, note: &'a str) -> Result<Opened<'a>, Defect> {
+        let opened = note::open_whole(note, self.keys)?;
+        if opened.cosigned.len() < self.quorum {
+            let sentence = format!(
+                "{} of the known witnesses saw the checkpoint, and {} must have",
+                opened.cosigned.len(),
+                self.quorum
+            );
+            return Err(Defect::new("receipt-quorum", sentence));
+        }
+        Ok(opened)
+    }
 }
 
 /// What a receipt proves. Only [`Receipt::verify`] makes one.
@@ -159,7 +178,7 @@ impl Receipt {
     /// A [`Defect`]: of the note, of the entry or of the payload; `receipt-index`, `receipt-digest`,
     /// `receipt-proof`, or `receipt-quorum`.
     pub fn verify(&self, trust: &Trust<'_>) -> Result<Proven, Defect> {
-        let opened = note::open_whole(&self.note, trust.keys)?;
+        let opened = trust.open(&self.note)?;
         let entry = Entry::decode(&self.entry)?;
         if entry.index != self.index {
             let sentence =
@@ -183,14 +202,6 @@ impl Receipt {
                 self.index, head.size
             );
             return Err(Defect::new("receipt-proof", sentence));
-        }
-        if opened.cosigned.len() < trust.quorum {
-            let sentence = format!(
-                "{} of the known witnesses saw the checkpoint, and {} must have",
-                opened.cosigned.len(),
-                trust.quorum
-            );
-            return Err(Defect::new("receipt-quorum", sentence));
         }
         let (checkpoint, cosigned) = (opened.checkpoint, opened.cosigned);
         Ok(Proven { entry, payload, checkpoint, cosigned })

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use identity::Certificate;
 use identity::text::{base64, hex, rfc3339};
 use identity::{Defect, UnixTime};
+use ledger::note::Cosigned;
 use ledger::receipt::RECEIPT_OCTETS_MAX;
 use ledger::{Payload, Proven, Trust, Value, VerifierKey};
 use serde::Serialize;
@@ -43,15 +44,39 @@ pub(crate) struct Verify {
     /// The ledger's key, a C2SP verifier key or a file with it.
     #[arg(long, value_name = "VKEY")]
     key: String,
-    /// The key of a witness, a C2SP verifier key or a file with it; may be said again.
-    #[arg(long, value_name = "VKEY")]
-    witness: Vec<String>,
-    /// How many of the witnesses must have seen it [default: all that are named].
-    #[arg(long, value_name = "N")]
-    quorum: Option<usize>,
+    #[command(flatten)]
+    witnesses: Witnesses,
     /// The certificate that it must be about, PEM or DER.
     #[arg(long, value_name = "FILE")]
     cert: Option<PathBuf>,
+}
+
+/// Who must have seen a checkpoint.
+#[derive(Debug, Default, Args)]
+pub(super) struct Witnesses {
+    /// The key of a witness that must have seen the checkpoint, a C2SP verifier key or a file with
+    /// it; several with commas, or said again.
+    #[arg(long, value_name = "VKEY", value_delimiter = ',')]
+    pub(super) witness: Vec<String>,
+    /// How many of the witnesses must have seen it [default: all that are named].
+    #[arg(long, value_name = "N", requires = "witness")]
+    pub(super) quorum: Option<usize>,
+}
+
+impl Witnesses {
+    /// The key of the ledger and of the witnesses, and how many of these have to have seen it.
+    pub(super) fn beside(&self, log: &str) -> Outcome<(Vec<VerifierKey>, usize)> {
+        let mut keys = vec![log_key(log)?];
+        for said in &self.witness {
+            keys.push(witness_key(said)?);
+        }
+        let (named, quorum) = (self.witness.len(), self.quorum.unwrap_or(self.witness.len()));
+        if quorum > named {
+            let sentence = format!("--quorum {quorum} is more than the {named} of --witness");
+            return Err(Failure::usage(sentence));
+        }
+        Ok((keys, quorum))
+    }
 }
 
 /// The key of a log, as a C2SP verifier key or in a file.
@@ -99,10 +124,25 @@ struct Said {
     witnesses: Vec<Seen>,
 }
 
+/// A witness that saw a checkpoint.
 #[derive(Debug, Serialize)]
-struct Seen {
+pub(super) struct Seen {
     witness: String,
     at: String,
+}
+
+impl Seen {
+    /// Those that cosigned.
+    pub(super) fn all(cosigned: &[Cosigned]) -> Vec<Self> {
+        let seen = |c: &Cosigned| Self { witness: c.witness.to_string(), at: rfc3339(c.at) };
+        cosigned.iter().map(seen).collect()
+    }
+
+    /// For a person.
+    pub(super) fn sentence(seen: &[Self]) -> String {
+        let all: Vec<String> = seen.iter().map(|s| format!("{} at {}", s.witness, s.at)).collect();
+        if all.is_empty() { "none that was asked for".to_owned() } else { all.join(", ") }
+    }
 }
 
 /// Does what was typed.
@@ -114,11 +154,8 @@ pub(super) fn run(typed: &Receipt, session: &Session) -> Outcome {
 
 fn check(typed: &Verify) -> Outcome<Said> {
     let text = read(&typed.file)?;
-    let mut keys = vec![log_key(&typed.key)?];
-    for said in &typed.witness {
-        keys.push(witness_key(said)?);
-    }
-    let trust = Trust { keys: &keys, quorum: typed.quorum.unwrap_or(typed.witness.len()) };
+    let (keys, quorum) = typed.witnesses.beside(&typed.key)?;
+    let trust = Trust { keys: &keys, quorum };
     let proven = ledger::Receipt::decode(&text).and_then(|receipt| receipt.verify(&trust));
     let proven = proven.map_err(|defect| refused(&defect))?;
     let cert = typed.cert.as_deref().map(certificate).transpose()?;
@@ -185,8 +222,6 @@ fn said(proven: &Proven, is_of_cert: Option<bool>) -> Said {
     let (entry, payload) = (proven.entry(), proven.payload());
     let text = |name: &str| payload.and_then(|p| p.get(name)).and_then(Value::as_text);
     let octets = |name: &str| payload.and_then(|p| p.get(name)).and_then(Value::as_bytes).map(hex);
-    let seen =
-        |c: &ledger::note::Cosigned| Seen { witness: c.witness.to_string(), at: rfc3339(c.at) };
     Said {
         origin: proven.checkpoint().origin.to_string(),
         entry: entry.index,
@@ -202,7 +237,7 @@ fn said(proven: &Proven, is_of_cert: Option<bool>) -> Said {
         payload: payload.map(json),
         checkpoint_size: proven.checkpoint().size,
         checkpoint_root: base64(&proven.checkpoint().root),
-        witnesses: proven.cosigned().iter().map(seen).collect(),
+        witnesses: Seen::all(proven.cosigned()),
     }
 }
 
@@ -224,12 +259,6 @@ fn value(of: &Value) -> serde_json::Value {
 }
 
 fn sheet(said: &Said, paint: Paint) -> String {
-    let witnesses: Vec<String> =
-        said.witnesses.iter().map(|s| format!("{} at {}", s.witness, s.at)).collect();
-    let witnesses = match witnesses.is_empty() {
-        true => "none that was asked for".to_owned(),
-        false => witnesses.join(", "),
-    };
     let about = said.is_of_cert.map(|_| "this receipt is about it".to_owned());
     let all = members(
         paint,
@@ -243,7 +272,7 @@ fn sheet(said: &Said, paint: Paint) -> String {
             ("certificate", said.certificate.as_ref().map(|hex| format!("cert:{hex}"))),
             ("its sha-256", said.certificate_sha256.clone()),
             ("--cert", about),
-            ("seen by", Some(witnesses)),
+            ("seen by", Some(Seen::sentence(&said.witnesses))),
         ],
     );
     format!("{}\n{all}", paint.good("the receipt holds"))

@@ -17,7 +17,7 @@ mod strangers;
 pub use body::{BodyError, read_body};
 pub use connection::{Connection, TlsVersion};
 pub use sessions::Sessions;
-pub use strangers::Strangers;
+pub use strangers::{Strangers, network};
 
 use crate::home::config::Cidr;
 use crate::limits;

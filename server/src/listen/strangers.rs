@@ -157,7 +157,7 @@ impl Table {
 }
 
 /// One customer of a provider has a /64 of IPv6 at least, and all addresses in it.
-fn network(ip: IpAddr) -> IpAddr {
+pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
         v4 @ IpAddr::V4(_) => v4,

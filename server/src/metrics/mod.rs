@@ -60,7 +60,7 @@ impl Metrics {
     }
 
     /// The OCSP responder answered: `result` is `answered` (what everybody gets), `signed` (for one
-    /// asker) or why not.
+    /// asker), `limited` (its address had its share) or why not.
     pub fn ocsp(&self, realm: &str, result: &str) {
         self.ocsp.add(&[("realm", realm), ("result", result)]);
     }

@@ -106,10 +106,11 @@ pub fn handler(
     view: Arc<PublicView>,
     responder: Arc<ocsp::Desk>,
 ) -> impl Fn(Arc<Connection>, Request<Incoming>) -> ServeFuture + Clone + Send + Sync + 'static {
-    move |_connection, request| {
+    move |connection, request| {
         let (view, responder) = (Arc::clone(&view), Arc::clone(&responder));
         if request.uri().path().starts_with("/ocsp/") {
-            return Box::pin(async move { ocsp::serve(&responder, request).await });
+            let from = connection.peer;
+            return Box::pin(async move { ocsp::serve(&responder, from, request).await });
         }
         Box::pin(serve(view, request))
     }

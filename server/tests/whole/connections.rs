@@ -258,7 +258,7 @@ async fn refused_strangers_are_one_entry_an_hour() {
 }
 
 /// What a balancer says of a client (PROXY protocol v2).
-fn proxied(client: [u8; 4]) -> Vec<u8> {
+pub(crate) fn proxied(client: [u8; 4]) -> Vec<u8> {
     let mut header = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c".to_vec();
     header.extend(client);
     header.extend([127, 0, 0, 1, 0x30, 0x39, 0x20, 0xfb]);

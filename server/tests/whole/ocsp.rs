@@ -1,5 +1,6 @@
 //! The responder: what a relying party is told of a certificate, at once and in every way to ask.
 
+use crate::connections::proxied;
 use crate::roll::roll;
 use crate::world::line::{Heard, Line};
 use crate::world::pki::{Key, Shows};
@@ -178,6 +179,32 @@ async fn get_and_post_and_both_digests_say_the_same() {
         assert_eq!(response.singles[0].status, Status::Good);
         assert_eq!(response.singles[0].id, id(&world, digest, &leaf));
     }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn an_address_has_its_share_of_signatures_and_what_lies_ready_costs_nothing_of_it() {
+    let mut world = World::with_config("[proxy]\nfrom = [\"127.0.0.0/8\"]\n").await;
+    world.preface = proxied([192, 0, 2, 7]);
+    let (_, leaf) = world.enrolled("pump-7").await;
+    let plain = asking(&world, &leaf);
+    let fresh = request(&[id(&world, Digest::Sha256, &leaf)], Some(&[1; 32])).unwrap();
+    let mut line = world.public().await;
+    read(&post(&mut line, &plain).await);
+    for _ in 1..server::limits::OCSP_SIGNED_BURST {
+        read(&post(&mut line, &fresh).await);
+    }
+
+    let heard = post(&mut line, &fresh).await;
+
+    assert_eq!((heard.status(), heard.body()), (200, Failure::TryLater.octets()));
+    assert_eq!(read(&post(&mut line, &plain).await).singles[0].status, Status::Good);
+    world.preface = proxied([192, 0, 2, 8]);
+    read(&post(&mut world.public().await, &fresh).await);
+    world.later(1);
+    read(&post(&mut line, &fresh).await);
+    let count = "muster_ocsp_answers_total{realm=\"default\",result=\"limited\"} 1";
+    assert!(world.metrics().await.contains(count));
     world.end().await;
 }
 

@@ -189,6 +189,8 @@ async fn what_cannot_be_barred_is_refused_with_what_to_do_first() {
         let heard = world.ask_as(&admin, Method::POST, &path, body).await;
         assert_eq!((heard.status(), heard.json()["rule"].as_str()), (status, Some(rule)));
     }
+    let number = standing(&mut world, &root).await["crl_number"].as_u64();
+    assert!(number.unwrap() > 0, "whoever signs the root's next list finds the number of this one");
     roll(&mut world, "service", json!({})).await;
     bar(&mut world, &service, "keyCompromise").await;
     assert_eq!(standing(&mut world, &service).await["state"], "barred");

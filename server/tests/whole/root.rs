@@ -15,10 +15,10 @@ use identity::{Certificate, KeyKind, Outside, Signer};
 use serde_json::{Value, json};
 use server::clock::SystemDice;
 
-const ROOT: &str = "/api/v1/authorities/root";
+pub(crate) const ROOT: &str = "/api/v1/authorities/root";
 
 /// A new root, made where the old one's key is.
-async fn next_root(world: &mut World, by: &SoftwareKey) -> (Succession, SoftwareKey) {
+pub(crate) async fn next_root(world: &mut World, by: &SoftwareKey) -> (Succession, SoftwareKey) {
     let all = world.get("/api/v1/authorities").await;
     let mut below = Vec::new();
     for row in all["items"].as_array().unwrap() {
@@ -44,7 +44,7 @@ async fn next_root(world: &mut World, by: &SoftwareKey) -> (Succession, Software
     (succeed(&heir, outside).unwrap(), key)
 }
 
-fn bundle(world: &World, made: &Succession, key: &dyn Signer) -> Value {
+pub(crate) fn bundle(world: &World, made: &Succession, key: &dyn Signer) -> Value {
     let list = ca::crl::Crl {
         number: 1,
         this_update: world.now(),
@@ -63,7 +63,7 @@ fn bundle(world: &World, made: &Succession, key: &dyn Signer) -> Value {
 }
 
 /// Whether a client that believes this root, and no other, reaches the device port.
-async fn reaches(world: &World, root: &Certificate) -> bool {
+pub(crate) async fn reaches(world: &World, root: &Certificate) -> bool {
     Caller { root, ..world.caller(None) }.stream().await.is_ok()
 }
 

@@ -91,7 +91,14 @@ async fn tcp(port: u16) -> std::io::Result<TcpStream> {
 impl Line {
     /// A connection without TLS.
     pub(crate) async fn plain(port: u16) -> Self {
-        Self::over(tcp(port).await.unwrap()).await
+        Self::plain_after(port, &[]).await
+    }
+
+    /// The same, behind what a balancer says first.
+    pub(crate) async fn plain_after(port: u16, preface: &[u8]) -> Self {
+        let mut tcp = tcp(port).await.unwrap();
+        tcp.write_all(preface).await.unwrap();
+        Self::over(tcp).await
     }
 
     async fn over<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S) -> Self {

@@ -1,6 +1,9 @@
 //! Joining, renewing and coming back, told as sentences.
 
+mod receipt;
+mod retry;
 mod scene;
+mod token;
 
 use super::*;
 use crate::world::*;
@@ -233,80 +236,6 @@ fn an_ended_leaf_renews_within_the_grace_only_where_there_is_no_birth_certificat
 }
 
 #[test]
-fn a_retry_within_the_hour_gets_the_same_leaf_and_after_it_a_fresh_one() {
-    for mut scene in [Scene::born(), Scene::made()] {
-        let first = scene.enroll();
-        scene.later(3600);
-        assert_eq!(scene.again(), first.leaf);
-        scene.later(1);
-        let second = scene.enroll();
-        assert_ne!(second.leaf.serial, first.leaf.serial);
-        // The same key is at work in both, so that neither takes the place of the other.
-        assert_eq!((second.leaf.generation, second.supersedes), (2, vec![]));
-    }
-}
-
-#[test]
-fn a_retry_has_its_standing_checked_and_a_used_leaf_is_answered_by_a_new_one() {
-    let mut scene = Scene::born();
-    scene.enroll();
-    scene.device().standing = Standing::Suspended;
-    assert_eq!(scene.refused(), RuleId::SUSPENDED);
-    scene.device().standing = Standing::Enrolled;
-    scene.leaves[0].used = Some(NOW);
-    assert!(matches!(scene.judge(), Ok(Judgement::Grant(_))));
-}
-
-#[test]
-fn a_retry_by_another_requester_is_none() {
-    let mut scene = Scene::born();
-    scene.enroll();
-    scene.leaves[0].requester = identity::credential::Requester::operator("somebody");
-    assert!(matches!(scene.judge(), Ok(Judgement::Grant(_))));
-}
-
-#[test]
-fn another_key_supersedes_the_unused_leaf_and_spares_a_used_one() {
-    let mut scene = Scene::born();
-    let first = scene.enroll();
-    scene.key = key(0x32);
-    let second = scene.enroll();
-    assert_eq!(second.supersedes, [first.leaf.serial]);
-
-    scene.leaves[0].used = Some(NOW);
-    scene.key = key(0x33);
-    assert_eq!(scene.enroll().supersedes, []);
-}
-
-#[test]
-fn a_leaf_whose_key_is_at_work_is_not_superseded() {
-    // Renewed with the same key, then asked again with another while the answer was on its way.
-    let mut scene = Scene::joined();
-    scene.later(7200);
-    scene.enroll();
-    scene.key = key(0x32);
-    assert_eq!(scene.enroll().supersedes, []);
-}
-
-#[test]
-fn a_key_that_was_superseded_or_spent_is_not_taken_again() {
-    let mut scene = Scene::born();
-    scene.enroll();
-    scene.key = key(0x32);
-    scene.enroll();
-    scene.key = key(0x31);
-    assert_eq!(scene.refused(), RuleId::SPENT);
-
-    // After a quarantine every leaf is superseded, and only a new key comes in.
-    let mut released = Scene::born();
-    released.enroll();
-    released.leaves[0].revoked = Some(Revocation { at: NOW, reason: Reason::Superseded });
-    assert_eq!(released.refused(), RuleId::SPENT);
-    released.key = key(0x32);
-    assert!(released.judge().is_ok());
-}
-
-#[test]
 fn a_server_makes_a_key_only_where_the_profile_lets_it_and_it_is_worth_less() {
     let mut scene = Scene::born();
     scene.source = KeySource::Server;
@@ -339,170 +268,9 @@ fn an_identity_is_worth_at_most_what_the_door_says_and_a_renewal_raises_nothing(
 }
 
 #[test]
-fn a_token_makes_a_device_once_and_answers_a_retry_by_the_same_key() {
-    let mut scene = Scene::token(None);
-    scene.claimed = "S1".into();
-    let made = scene.enroll();
-    assert_eq!(made.token, scene.token.as_ref().map(|t| t.id.clone()));
-    assert_eq!(made.device.identifiers.serial, "S1");
-    assert!(made.device.groups.contains(&GroupName::parse("vouched").unwrap()));
-
-    assert_eq!(scene.again(), made.leaf);
-    scene.later(3601);
-    assert_eq!(scene.refused(), RuleId::TOKEN_REFUSED);
-    (scene.device, scene.leaves, scene.key) = (None, Vec::new(), key(0x32));
-    assert_eq!(scene.refused(), RuleId::TOKEN_REFUSED);
-}
-
-#[test]
-fn identifiers_of_an_erased_device_bring_nobody_in() {
-    let mut scene = Scene::token(Some("S1"));
-    scene.erased = true;
-    assert_eq!(scene.refused(), RuleId::RETIRED);
-    scene.erased = false;
-    assert!(scene.judge().is_ok());
-}
-
-#[test]
-fn a_token_that_is_unknown_wrong_ended_or_revoked_is_refused() {
-    for change in [
-        |s: &mut Scene| s.token = None,
-        |s: &mut Scene| s.token.as_mut().unwrap().digest = [0; 32],
-        |s: &mut Scene| s.token.as_mut().unwrap().uses_left = 0,
-        |s: &mut Scene| s.token.as_mut().unwrap().revoked = Some(NOW),
-        |s: &mut Scene| s.later(DAY_S + 1),
-    ] {
-        let mut scene = Scene::token(None);
-        assert!(scene.judge().is_ok());
-        change(&mut scene);
-        assert_eq!(scene.refused(), RuleId::TOKEN_REFUSED);
-    }
-}
-
-#[test]
-fn a_wrong_secret_does_not_learn_where_the_device_stands() {
-    let mut scene = Scene::token(Some("S1"));
-    scene.device = Scene::born().device;
-    scene.device().standing = Standing::Suspended;
-    scene.token.as_mut().unwrap().digest = [0; 32];
-    assert_eq!(scene.refused(), RuleId::TOKEN_REFUSED);
-}
-
-#[test]
-fn a_token_without_a_serial_number_never_attaches_to_a_device_that_exists() {
-    let mut scene = Scene::token(None);
-    scene.token.as_mut().unwrap().uses_left = 9;
-    (scene.device, scene.claimed) = (Scene::born().device, "S1".into());
-    assert_eq!(scene.refused(), RuleId::TOKEN_OTHER_SERIAL);
-
-    let mut twice = Scene::token(None);
-    twice.token.as_mut().unwrap().uses_left = 9;
-    twice.enroll();
-    twice.leaves[0].used = Some(NOW);
-    assert_eq!(twice.refused(), RuleId::TOKEN_OTHER_SERIAL);
-}
-
-#[test]
-fn a_token_with_a_serial_number_is_for_that_device_alone() {
-    for spelled in ["S1", "/P7/S1"] {
-        let mut scene = Scene::token(Some(spelled));
-        let born = Scene::born().device.unwrap();
-        scene.device = Some(born.clone());
-        let made = scene.enroll();
-        assert_eq!((made.device.id, made.expected), (born.id, Some(1)));
-    }
-    for (spelled, claimed) in [("S2", ""), ("acme/P7/S1", ""), ("S1", "S2")] {
-        let mut scene = Scene::token(Some(spelled));
-        (scene.device, scene.claimed) = (Scene::born().device, claimed.into());
-        assert_eq!(scene.refused(), RuleId::TOKEN_OTHER_SERIAL);
-    }
-    let mut namesakes = Scene::token(Some("S1"));
-    namesakes.namesakes = true;
-    assert_eq!(namesakes.refused(), RuleId::TOKEN_AMBIGUOUS);
-    namesakes.device = Scene::born().device;
-    assert!(namesakes.judge().is_ok());
-    let new = Scene::token(Some("acme/P7/S9")).enroll().device.identifiers;
-    assert_eq!((new.maker, new.model, new.serial), ("acme".into(), "P7".into(), "S9".into()));
-}
-
-#[test]
 fn identifiers_that_break_their_bounds_are_the_devices_to_mend() {
     let mut scene = Scene::born();
     scene.claimed = "S".repeat(65);
     let refusal = scene.judge().unwrap_err();
     assert!(matches!(refusal, Refusal::Malformed(d) if d.name == "identifiers"));
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    /// Whatever a device does, and in whatever order: joins, renewals, retries, uses, time.
-    #[test]
-    fn no_two_leaves_of_a_device_share_a_generation(steps in prop::collection::vec(0u8..6, 1..24)) {
-        let mut scene = Scene::born();
-        let birth = (scene.recognized.clone(), scene.shown.clone());
-        for (at, step) in steps.iter().enumerate() {
-            match step {
-                0 => scene.later(1800),
-                1 => scene.key = key(0x80 + u8::try_from(at).unwrap()),
-                2 if !scene.leaves.is_empty() && scene.leaves[0].revoked.is_none() => {
-                    scene.shows_its_leaf();
-                }
-                3 => {
-                    (scene.recognized, scene.shown) = birth.clone();
-                    (scene.want, scene.door) = (Want::Join, Some(door(DoorKind::Birth)));
-                }
-                _ => if let Ok(Judgement::Grant(_)) = scene.judge() { scene.enroll(); },
-            }
-        }
-        let mut generations: Vec<u32> = scene.leaves.iter().map(|l| l.generation).collect();
-        generations.reverse();
-        let counted: Vec<u32> = (1..).take(generations.len()).collect();
-        prop_assert_eq!(generations, counted);
-    }
-}
-
-/// A log of one entry that says that `certificate` was issued, and its receipt.
-fn receipt_of(certificate: &[u8], seed: u8) -> (String, String) {
-    use ledger::tree::leaf_hash;
-    use ledger::{Checkpoint, Class, Entry, Frontier, Origin, Payload, Receipt, VerifierKey};
-    let signer = key_of(KeyKind::Ed25519, seed);
-    let origin = Origin::new(&[1; 16], 1);
-    let hash = identity::key::sha256(&[certificate]);
-    let payload = Payload::new("birth.issued").with("certificate", &hash).encode();
-    let digest = ledger::digest(&[7; 32], &payload);
-    let entry = Entry::new(0, UnixTime::from_secs(0), Class::Birth, digest).encode();
-    let mut frontier = Frontier::new();
-    frontier.append(leaf_hash(&entry));
-    let checkpoint = Checkpoint { origin: origin.clone(), size: 1, root: frontier.root() };
-    let receipt = Receipt {
-        entry,
-        content: Some(([7; 32], payload)),
-        index: 0,
-        proof: Vec::new(),
-        note: ledger::note::sign(&checkpoint, &*signer).unwrap(),
-    };
-    let key = VerifierKey::new(&origin, signer.public()).unwrap().to_string();
-    (key, receipt.encode())
-}
-
-#[test]
-fn a_door_that_demands_a_receipt_lets_in_who_shows_that_of_its_own_certificate() {
-    let mut scene = Scene::born();
-    let certificate = Certificate::parse(&scene.shown.as_ref().unwrap().der).unwrap();
-    let (ledger, good) = receipt_of(certificate.der(), 1);
-    let (_, of_another) = receipt_of(b"another certificate", 1);
-    let (_, of_another_ledger) = receipt_of(certificate.der(), 2);
-    scene.door().receipt = Some(ledger);
-    let shows = |receipt: Option<&String>| identity::ask::Shown {
-        chain: vec![certificate.clone()],
-        receipt: receipt.cloned(),
-        ..identity::ask::Shown::default()
-    };
-    for refused in [None, Some(&of_another), Some(&of_another_ledger), Some(&"x".to_owned())] {
-        scene.shows = shows(refused);
-        assert_eq!(scene.refused(), RuleId::RECEIPT);
-    }
-    scene.shows = shows(Some(&good));
-    assert!(scene.judge().is_ok());
 }

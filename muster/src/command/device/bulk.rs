@@ -198,3 +198,20 @@ fn told(done: &Done, wanted: DeviceMove, paint: Paint) -> String {
     }
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_is_told_by_the_name_that_it_has_on_the_command_line() {
+        let said = "7 devices are selected, and at most 2 may be: look at them with a dry run, then \
+                    raise `at_most`";
+
+        let told = format!("{:?}", raise(Failure::new(said)));
+
+        assert!(told.contains("--at-most N") && told.contains("at most 2 may be"), "{told}");
+        assert!(!told.contains("at_most"), "{told}");
+        assert_eq!(raise(Failure::new("no such device")).what(), "no such device");
+    }
+}

@@ -7,7 +7,8 @@ pub(crate) mod verify;
 mod watch;
 mod witness;
 
-use crate::failure::Outcome;
+use crate::command::receipt::Witnesses;
+use crate::failure::{Failure, Outcome};
 use crate::output::Paint;
 use crate::rest::{Query, Rest};
 use crate::session::Session;
@@ -57,7 +58,9 @@ pub(crate) struct Export {}
 /// With --url it is watched from outside, as anybody may: the checkpoint, every entry and every tile
 /// are fetched from the public port, hashed, and held against the signature. Entries tell nothing
 /// of a fleet, and so digests cannot be looked into. With --state the next run goes on where this one
-/// ended, and proves that the ledger only grew since.
+/// ended, and proves that the ledger only grew since. With --witness the checkpoint must carry the
+/// cosignatures of those keys, too: then it is the ledger that they are shown, and not one made for
+/// you.
 ///
 /// Who keeps a checkpoint from earlier, or the ledger's key from elsewhere, names them: then not
 /// even the server's own host can have changed what stands before.
@@ -66,7 +69,7 @@ pub(crate) struct Export {}
   muster ledger verify
   muster ledger verify ledger.jsonl --checkpoint last-year.txt --key ledger.vkey
   muster ledger verify --url http://muster.example:8080/ledger/default \\
-    --key ledger.vkey --state watched.json")]
+    --key ledger.vkey --state watched.json --witness witness-a.vkey,witness-b.vkey --quorum 1")]
 pub(crate) struct Verify {
     /// Exports or databases [default: the ledger of the server].
     files: Vec<PathBuf>,
@@ -83,6 +86,8 @@ pub(crate) struct Verify {
     /// Where to keep what was seen, to go on from there.
     #[arg(long, value_name = "FILE", requires = "url")]
     state: Option<PathBuf>,
+    #[command(flatten)]
+    witnesses: Witnesses,
 }
 
 /// Does what was typed.
@@ -94,6 +99,10 @@ pub(super) async fn run(typed: Ledger, session: &Session) -> Outcome {
         Ledger::Prove(prove) => prove::run(&prove, &session.rest()?, session).await,
         Ledger::Verify(verify) => match &verify.url {
             Some(url) => watch::run(&verify, url, session).await,
+            None if !verify.witnesses.witness.is_empty() => Err(Failure::usage(
+                "--witness is about the public checkpoint: say --url http://HOST:8080/ledger/REALM \
+                 and --key, too",
+            )),
             None => verify::run(&verify, session).await,
         },
         Ledger::Consistency(typed) => consistency::run(&typed, session).await,
@@ -123,7 +132,7 @@ async fn export(rest: &Rest) -> Outcome {
     let head: HeadView = rest.get(HEAD).await?;
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let mut put = |value: serde_json::Result<String>| -> Outcome {
-        let text = value.map_err(crate::failure::Failure::new)?;
+        let text = value.map_err(Failure::new)?;
         Ok(writeln!(out, "{text}")?)
     };
     let mut from = 0;

@@ -1,17 +1,18 @@
 //! A ledger as it is seen from outside, over its public port: what a monitor does.
 
 use super::Verify;
-use crate::command::receipt::log_key;
+use crate::command::receipt::Seen;
 use crate::failure::{Failure, Outcome};
 use crate::output::Paint;
 use crate::progress;
 use crate::session::Session;
 use bytes::Bytes;
+use identity::Defect;
 use identity::text::{base64, from_base64, hex};
 use ledger::monitor::{Above, Wanted};
 use ledger::note::NOTE_OCTETS_MAX;
 use ledger::tile::TilePath;
-use ledger::{Checkpoint, Head, Monitor, VerifierKey};
+use ledger::{Checkpoint, Head, Monitor, Trust, VerifierKey};
 use serde::{Deserialize, Serialize};
 use server::caller::Caller;
 use std::collections::VecDeque;
@@ -48,32 +49,44 @@ struct Watched {
     hashed: u64,
     /// The size of the ledger that it is known to have grown from.
     grown_from: Option<u64>,
+    /// Which of the witnesses that were named saw the checkpoint.
+    witnesses: Vec<Seen>,
 }
 
 pub(super) async fn run(typed: &Verify, url: &str, session: &Session) -> Outcome {
-    let keys = [log_key(typed.key.as_deref().unwrap_or_default())?];
-    session.show(&watch(typed, url, &keys).await?, sheet)
+    let (keys, quorum) = typed.witnesses.beside(typed.key.as_deref().unwrap_or_default())?;
+    let trust = Trust { keys: &keys, quorum };
+    session.show(&watch(typed, url, &trust).await?, sheet)
 }
 
-async fn watch(typed: &Verify, url: &str, keys: &[VerifierKey]) -> Outcome<Watched> {
+async fn watch(typed: &Verify, url: &str, trust: &Trust<'_>) -> Outcome<Watched> {
     let caller = Caller::parse(url)
         .ok_or_else(|| Failure::usage(format!("`{url}` is no http://HOST:PORT/ledger/REALM")))?;
-    let mut course = Course::begin(typed, keys)?;
+    let mut course = Course::begin(typed, trust.keys)?;
     let caller = Arc::new(caller);
     let note = fetch(&caller, "/checkpoint", NOTE_OCTETS_MAX).await?;
     let note = String::from_utf8(note.to_vec()).unwrap_or_default();
-    let checkpoint = ledger::note::open(&note, keys).map_err(|d| {
-        Failure::new(format!("the checkpoint at `{url}` cannot be believed: {d}"))
-            .next("check --key, and that the address is that of the realm")
-    })?;
+    let opened = trust.open(&note).map_err(|defect| unbelieved(url, &defect))?;
+    let (checkpoint, witnesses) = (opened.checkpoint, Seen::all(&opened.cosigned));
     let watched = course.watch(&caller, &checkpoint).await;
     if watched.is_err() {
         course.witness_against(&note);
     }
-    let watched = watched?;
+    let watched = Watched { witnesses, ..watched? };
     course.last = Some(note);
     course.save()?;
     Ok(watched)
+}
+
+fn unbelieved(url: &str, defect: &Defect) -> Failure {
+    let next = match defect.name {
+        "receipt-quorum" => {
+            "do not rely on it until they have: ask again in a minute, then ask the witnesses what \
+             they saw last"
+        }
+        _ => "check --key, and that the address is that of the realm",
+    };
+    Failure::new(format!("the checkpoint at `{url}` cannot be believed: {defect}")).next(next)
 }
 
 /// One run.
@@ -147,6 +160,7 @@ impl<'a> Course<'a> {
             root: hex(&to.root),
             hashed: to.size.saturating_sub(began),
             grown_from: self.grown_from,
+            witnesses: Vec::new(),
         })
     }
 
@@ -254,8 +268,12 @@ fn sheet(watched: &Watched, paint: Paint) -> String {
     let grown = watched
         .grown_from
         .map_or_else(String::new, |from| format!("\nit only grew since it had {from} entries"));
+    let seen = match watched.witnesses.is_empty() {
+        true => String::new(),
+        false => format!("\nseen by {}", Seen::sentence(&watched.witnesses)),
+    };
     format!(
-        "{} {} entries of {}, {} of them hashed now\nroot {}, signed by the ledger's key{grown}",
+        "{} {} entries of {}, {} of them hashed now\nroot {}, signed by the ledger's key{seen}{grown}",
         paint.good("the ledger holds:"),
         watched.size,
         watched.origin,

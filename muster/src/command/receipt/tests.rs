@@ -39,8 +39,7 @@ impl Scene {
         Verify {
             file: self.dir.path().join("x.tlog-proof"),
             key: self.key.to_string(),
-            witness: Vec::new(),
-            quorum: None,
+            witnesses: Witnesses::default(),
             cert: None,
         }
     }
@@ -76,9 +75,15 @@ fn a_demanded_witness_that_did_not_sign_is_missed() {
     let scene = scene();
     let name = Origin::parse("w.example").unwrap();
     let cosigner = VerifierKey::cosigner(&name, scene.key.key()).unwrap();
-    let refused =
-        check(&Verify { witness: vec![cosigner.to_string()], ..scene.typed() }).unwrap_err();
+    let demanding = |quorum| {
+        let witnesses = Witnesses { witness: vec![cosigner.to_string()], quorum };
+        check(&Verify { witnesses, ..scene.typed() })
+    };
+    let refused = demanding(None).unwrap_err();
     assert!(refused.what().contains("0 of the known witnesses"), "{}", refused.what());
+    assert!(demanding(Some(0)).is_ok());
+    let refused = demanding(Some(2)).unwrap_err();
+    assert!(refused.what().contains("--quorum 2 is more than the 1"), "{}", refused.what());
 }
 
 #[test]

@@ -11,11 +11,14 @@ use crate::clock::SystemDice;
 use crate::house::{House, RealmState};
 use crate::keys::NewKey;
 use crate::limits;
+use crate::listen::network;
+use crate::rate::{Rate, Rates};
 use ca::ocsp::{self, Failure, Names, Question, RESPONDER_S, Responder, Status};
 use identity::authority::{Authority, AuthorityState, KeyId, Role};
 use identity::{Certificate, KeyError, KeyKind, Outside, RealmName, Serial, Signer, UnixTime};
 use registry::StatusRow;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 
@@ -25,6 +28,8 @@ pub(super) enum Said {
     Kept(Arc<Kept>),
     /// Signed for this one alone.
     Signed(Vec<u8>),
+    /// Later: this address has had its share of signatures.
+    Limited,
     /// Nothing.
     Failed(Failure),
 }
@@ -35,6 +40,8 @@ pub struct Desk {
     circles: RwLock<HashMap<RealmName, Arc<Circle>>>,
     known: Arc<Known>,
     reads: Semaphore,
+    /// What each address may have signed.
+    shares: Rates<IpAddr>,
 }
 
 /// The authorities of a realm that answers are given for, as the realm stood.
@@ -60,23 +67,24 @@ impl Desk {
         let told = Arc::clone(&known);
         house.registry.on_status(Box::new(move |changed| told.forget(changed)));
         let reads = Semaphore::new(limits::OCSP_READS_MAX);
-        Arc::new(Self { house, circles: RwLock::default(), known, reads })
+        Arc::new(Self { house, circles: RwLock::default(), known, reads, shares: Rates::default() })
     }
 
-    /// Answers a request; `None` where there is no such realm.
-    pub(super) async fn answer(&self, realm: &str, request: &[u8]) -> Option<Said> {
+    /// Answers a request that came from this address; `None` where there is no such realm.
+    pub(super) async fn answer(&self, realm: &str, request: &[u8], from: IpAddr) -> Option<Said> {
         let circle = self.circle(realm)?;
-        let said = self.decide(&circle, request).await.unwrap_or_else(Said::Failed);
+        let said = self.decide(&circle, request, from).await.unwrap_or_else(Said::Failed);
         let result = match &said {
             Said::Kept(_) => "answered",
             Said::Signed(_) => "signed",
+            Said::Limited => "limited",
             Said::Failed(failure) => failure.as_str(),
         };
         self.house.metrics.ocsp(realm, result);
         Some(said)
     }
 
-    async fn decide(&self, circle: &Circle, request: &[u8]) -> Result<Said, Failure> {
+    async fn decide(&self, circle: &Circle, request: &[u8], from: IpAddr) -> Result<Said, Failure> {
         let now = self.house.clock.now();
         let question = ocsp::hear(request, circle.members.iter().map(|m| &m.names))?;
         let plain = question.plain().and_then(|id| Some((id, (circle.state.key, id.serial()?))));
@@ -84,6 +92,9 @@ impl Desk {
             && let Some(kept) = self.known.answer(of, id.der, now)
         {
             return Ok(Said::Kept(kept));
+        }
+        if !self.may_have_signed(from, now) {
+            return Ok(Said::Limited);
         }
         let ticket = self.known.ticket();
         let facts = self.facts(circle, &question).await?;
@@ -100,6 +111,12 @@ impl Desk {
             }
             _ => Ok(Said::Signed(signed.der)),
         }
+    }
+
+    /// Whether an answer is signed for this address, which has a share of them.
+    fn may_have_signed(&self, from: IpAddr, now: UnixTime) -> bool {
+        let rate = Rate::per_second(limits::OCSP_SIGNED_BURST, limits::OCSP_SIGNED_PER_S);
+        from.to_canonical().is_loopback() || self.shares.take_of(network(from), rate, now)
     }
 
     /// What is known of each certificate, from memory or else from the registry.

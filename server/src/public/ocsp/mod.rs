@@ -29,6 +29,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use identity::UnixTime;
 use identity::key::sha256;
 use identity::text::{from_base64, hex};
+use std::net::IpAddr;
 
 /// Caches ask again after a minute, however long an answer is good: who is struck off today is not
 /// let in by a proxy for an hour.
@@ -90,17 +91,17 @@ impl Kept {
 }
 
 /// Answers a request whose path begins with `/ocsp/`.
-pub(super) async fn serve(desk: &Desk, request: Request<Incoming>) -> Answer {
+pub(super) async fn serve(desk: &Desk, from: IpAddr, request: Request<Incoming>) -> Answer {
     let (head, body) = request.into_parts();
     let path = head.uri.path().strip_prefix("/ocsp/").unwrap_or_default();
     let (realm, question) = path.split_once('/').unwrap_or((path, ""));
     match head.method {
         Method::GET | Method::HEAD => {
             let asked = decoded(question).unwrap_or_default();
-            say(desk.answer(realm, &asked).await, Some(&head.headers))
+            say(desk.answer(realm, &asked, from).await, Some(&head.headers))
         }
         Method::POST => match read_body(body, REQUEST_OCTETS_MAX, limits::BODY).await {
-            Ok(asked) => say(desk.answer(realm, &asked).await, None),
+            Ok(asked) => say(desk.answer(realm, &asked, from).await, None),
             Err(_) => {
                 let mut answer = failed(Failure::Malformed);
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -122,6 +123,7 @@ fn say(said: Option<Said>, asked: Option<&HeaderMap>) -> Answer {
     match said {
         Some(Said::Kept(kept)) => kept.say(asked),
         Some(Said::Signed(der)) => shaped(der.into(), NO_STORE),
+        Some(Said::Limited) => failed(Failure::TryLater),
         Some(Said::Failed(failure)) => failed(failure),
         None => sentence(StatusCode::NOT_FOUND, "there is no such realm"),
     }

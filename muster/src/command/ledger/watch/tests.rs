@@ -69,6 +69,8 @@ fn origin() -> Origin {
 struct Place {
     log: Arc<Mutex<Log>>,
     key: Arc<dyn Signer>,
+    /// Added to each checkpoint, as witnesses do.
+    lines: Arc<Mutex<String>>,
     url: String,
     dir: tempfile::TempDir,
 }
@@ -82,12 +84,18 @@ impl Place {
             Arc::new(NewKey::make(KeyKind::Ed25519).unwrap().signer().unwrap());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/ledger/r/", listener.local_addr().unwrap());
-        let (shown, signer) = (Arc::clone(&log), Arc::clone(&key));
+        let lines: Arc<Mutex<String>> = Arc::default();
+        let (shown, signer, added) = (Arc::clone(&log), Arc::clone(&key), Arc::clone(&lines));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (log, key) = (Arc::clone(&shown), Arc::clone(&signer));
+                let added = Arc::clone(&added);
                 let serve = service_fn(move |request: Request<Incoming>| {
-                    let found = log.lock().unwrap().answer(request.uri().path(), &*key);
+                    let mut found = log.lock().unwrap().answer(request.uri().path(), &*key);
+                    if request.uri().path().ends_with("/checkpoint") {
+                        let lines = added.lock().unwrap().clone();
+                        found = found.map(|note| [note, lines.into_bytes()].concat());
+                    }
                     async move {
                         let mut answer = Response::new(Full::new(Bytes::new()));
                         match found {
@@ -101,7 +109,7 @@ impl Place {
                 tokio::spawn(http.serve_connection(TokioIo::new(stream), serve));
             }
         });
-        Self { log, key, url, dir: tempfile::tempdir().unwrap() }
+        Self { log, key, lines, url, dir: tempfile::tempdir().unwrap() }
     }
 
     fn state(&self) -> PathBuf {
@@ -109,10 +117,21 @@ impl Place {
     }
 
     async fn watch(&self, checkpoint: Vec<PathBuf>) -> Outcome<Watched> {
+        self.watch_with(checkpoint, &[], 0).await
+    }
+
+    /// As a monitor that demands cosignatures of witnesses.
+    async fn watch_with(
+        &self,
+        checkpoint: Vec<PathBuf>,
+        witnesses: &[VerifierKey],
+        quorum: usize,
+    ) -> Outcome<Watched> {
         let key = VerifierKey::new(&origin(), self.key.public()).unwrap();
+        let keys = [&[key], witnesses].concat();
         let typed =
             Verify { checkpoint, state: Some(self.state()), key: None, ..Verify::default() };
-        watch(&typed, &self.url, &[key]).await
+        watch(&typed, &self.url, &Trust { keys: &keys, quorum }).await
     }
 }
 
@@ -169,4 +188,33 @@ async fn an_entry_or_a_tile_that_is_not_what_was_signed_is_named() {
     place.log.lock().unwrap().entries[270][5] ^= 1;
     let broken = place.watch(Vec::new()).await.unwrap_err();
     assert!(broken.what().contains("entry 270"), "{}", broken.what());
+}
+
+#[tokio::test]
+async fn a_monitor_may_demand_that_witnesses_saw_the_checkpoint() {
+    let place = Place::open(300).await;
+    let signers = [1, 2].map(|_| NewKey::make(KeyKind::Ed25519).unwrap().signer().unwrap());
+    let names = ["a.example/witness", "b.example/witness"].map(|n| Origin::parse(n).unwrap());
+    let keys = [0, 1].map(|n| VerifierKey::cosigner(&names[n], signers[n].public()).unwrap());
+    let Head { size, root } = place.log.lock().unwrap().frontier.head();
+    let line = |root| {
+        let text = Checkpoint { origin: origin(), size, root }.text();
+        note::cosign::cosign(&text, &names[0], &signers[0], UnixTime::from_secs(1_790_000_000))
+    };
+
+    let unseen = place.watch_with(Vec::new(), &keys[..1], 1).await.unwrap_err();
+    assert!(unseen.what().contains("0 of the known witnesses"), "{}", unseen.what());
+    assert!(!place.state().exists(), "nothing is kept of what nobody saw");
+
+    *place.lines.lock().unwrap() = line(root).unwrap();
+    let seen = place.watch_with(Vec::new(), &keys[..1], 1).await.unwrap();
+    assert_eq!((seen.size, seen.witnesses.len()), (300, 1));
+    assert_eq!(place.watch_with(Vec::new(), &keys, 1).await.unwrap().witnesses.len(), 1);
+    let fewer = place.watch_with(Vec::new(), &keys, 2).await.unwrap_err();
+    assert!(fewer.what().contains("1 of the known witnesses"), "{}", fewer.what());
+
+    // A cosignature of another tree is no cosignature of this one.
+    *place.lines.lock().unwrap() = line([9; 32]).unwrap();
+    let other = place.watch_with(Vec::new(), &keys[..1], 1).await.unwrap_err();
+    assert!(other.what().contains("cannot be believed"), "{}", other.what());
 }

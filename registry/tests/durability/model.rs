@@ -1,26 +1,15 @@
-//! What is on the disk is what memory says: random histories against a simple model, then the same
-//! after a restart; and files that must not be opened.
+//! A simple model of what a registry holds, and random histories that are taken in both.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on has failed"
-)]
-
-mod world;
-
+use crate::world::{REALM, World, born, credential, device, id, key, now};
 use identity::credential::{Reason, Serial};
 use identity::device::Standing;
 use proptest::prelude::*;
-use registry::{Change, Clash, CommitError, Fate, Options, Registry, Seen};
-use rusqlite::Connection;
+use registry::{Change, Clash, Fate, Seen};
 use std::collections::BTreeMap;
-use world::{REALM, World, born, credential, device, draft, id, key, now};
 
 /// One step of a history, about one of a few devices.
 #[derive(Clone, Debug)]
-enum Step {
+pub(crate) enum Step {
     Born(u32),
     Leafed { n: u32, stale: bool, same_key: bool },
     Used(u32),
@@ -30,7 +19,7 @@ enum Step {
     Nothing,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(crate) fn step() -> impl Strategy<Value = Step> {
     let n = 1..5_u32;
     prop_oneof![
         2 => n.clone().prop_map(Step::Born),
@@ -58,7 +47,7 @@ struct Held {
 
 /// A device as the model has it; the birth certificates come first.
 #[derive(Clone, Debug)]
-struct Model {
+pub(crate) struct Model {
     version: u64,
     standing: Standing,
     generation: u32,
@@ -98,7 +87,7 @@ const FATES: [Fate; 4] =
     [Fate::Hold, Fate::Unhold, Fate::Revoke(Reason::CessationOfOperation), Fate::Keep];
 
 /// Takes a step in the registry and in the model, and holds them against each other.
-fn take(world: &World, models: &mut BTreeMap<u32, Model>, step: &Step, nth: u32) {
+pub(crate) fn take(world: &World, models: &mut BTreeMap<u32, Model>, step: &Step, nth: u32) {
     match *step {
         Step::Nothing => drop(world.commit(Change::Nothing).unwrap()),
         Step::Born(n) if models.contains_key(&n) => {
@@ -246,7 +235,7 @@ fn replace(world: &World, model: &mut Model, (n, nth): (u32, u32)) {
 
 /// Everything that the model says is what rows and roll say; what the roll says, to be compared
 /// with another one.
-fn compare(world: &World, models: &BTreeMap<u32, Model>) -> Vec<Seen> {
+pub(crate) fn compare(world: &World, models: &BTreeMap<u32, Model>) -> Vec<Seen> {
     let mut seen = Vec::new();
     for (n, model) in models {
         let row = world.device(*n);
@@ -274,135 +263,4 @@ fn compare(world: &World, models: &BTreeMap<u32, Model>) -> Vec<Seen> {
         }
     }
     seen
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    #[test]
-    fn rows_roll_and_ledger_tell_the_same_story_also_after_a_restart(
-        steps in prop::collection::vec(step(), 1..60)
-    ) {
-        let home = tempfile::tempdir().unwrap();
-        let path = home.path().join("muster.db");
-        let mut models = BTreeMap::new();
-        let world = World::at(&path);
-        for (nth, step) in (1..).zip(&steps) {
-            take(&world, &mut models, step, nth);
-        }
-        let before = compare(&world, &models);
-        let counts = world.registry.counts(REALM);
-        world.audit();
-        let head = world.registry.head(REALM).unwrap();
-        drop(world);
-
-        let world = World::at(&path);
-        prop_assert_eq!(compare(&world, &models), before);
-        prop_assert_eq!(world.registry.counts(REALM), counts);
-        prop_assert_eq!(world.registry.head(REALM).unwrap(), head);
-        world.audit();
-    }
-}
-
-#[test]
-fn a_second_opener_is_refused_until_the_first_has_closed() {
-    let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("muster.db");
-    let world = World::at(&path);
-    let refused = Registry::open(&path, Options::default()).unwrap_err();
-    assert_eq!(refused, registry::OpenError::Locked);
-    world.registry.close();
-    drop(Registry::open(&path, Options::default()).unwrap());
-}
-
-#[test]
-fn a_newer_schema_and_a_foreign_file_are_refused_with_what_to_do() {
-    let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("muster.db");
-    drop(World::at(&path));
-    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    let refused = Registry::open(&path, Options::default()).unwrap_err();
-    assert!(matches!(refused, registry::OpenError::Newer { found: 99, .. }), "{refused}");
-
-    let other = home.path().join("other.db");
-    Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
-    let refused = Registry::open(&other, Options::default()).unwrap_err();
-    assert_eq!(refused, registry::OpenError::Foreign);
-    let text = home.path().join("text");
-    std::fs::write(&text, "not a database, but long enough to be looked at".repeat(20)).unwrap();
-    let refused = Registry::open(&text, Options::default()).unwrap_err();
-    assert_eq!(refused, registry::OpenError::Foreign);
-}
-
-/// Changes the closed file behind the registry's back.
-fn tamper(sql: &str) -> (tempfile::TempDir, std::path::PathBuf) {
-    let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("muster.db");
-    let world = World::at(&path);
-    (1..300).for_each(|n| drop(world.birth(n)));
-    drop(world);
-    Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-    (home, path)
-}
-
-#[test]
-fn a_start_sees_a_head_that_does_not_go_with_the_tree() {
-    for sql in [
-        "UPDATE realm SET size = size - 1",
-        "UPDATE realm SET root = zeroblob(32)",
-        "UPDATE realm SET frontier = X'00'",
-        "DELETE FROM entry WHERE number = 299",
-    ] {
-        let (_home, path) = tamper(sql);
-        let refused = Registry::open(&path, Options::default()).unwrap_err();
-        assert!(matches!(refused, registry::OpenError::Damaged(_)), "{sql}: {refused}");
-    }
-}
-
-#[test]
-fn the_long_look_names_the_entry_that_was_changed_and_rows_that_point_to_nothing() {
-    for (sql, told) in [
-        ("UPDATE entry SET payload = X'A0' WHERE number = 7", "entry 7:"),
-        (
-            "UPDATE entry SET entry = (SELECT entry FROM entry WHERE number = 8) WHERE number = 7",
-            "entry 7:",
-        ),
-        ("UPDATE entry SET leaf = zeroblob(32) WHERE number = 9", "entry 9:"),
-        ("DELETE FROM entry WHERE number = 100", "entry 100:"),
-        ("UPDATE subtree SET hash = zeroblob(32)", "entries 0 to 255"),
-        ("DELETE FROM certificate WHERE realm = 1", "299 credentials without a certificate"),
-        ("DELETE FROM device WHERE model = 'pump'", "299 credentials without a device"),
-    ] {
-        let (_home, path) = tamper(sql);
-        let world = World::at(&path);
-        let findings = world.registry.check_integrity().unwrap();
-        assert_eq!(findings.len(), 1, "{sql}: {findings:?}");
-        assert!(findings[0].to_string().contains(told), "{sql}: {}", findings[0]);
-    }
-}
-
-#[test]
-fn a_full_queue_says_busy_and_loses_nothing_that_it_took() {
-    let home = tempfile::tempdir().unwrap();
-    let path = home.path().join("muster.db");
-    drop(World::at(&path));
-    let options = Options { queue: 2, ..Options::default() };
-    let registry = Registry::open(&path, options).unwrap();
-    let (told, heard) = std::sync::mpsc::channel();
-    let (go, wait) = std::sync::mpsc::channel::<()>();
-    let wait = std::sync::Mutex::new(wait);
-    // The first commit holds the writer in its callback, until told to go on.
-    registry.on_entry(Box::new(move |_, _| _ = wait.lock().unwrap().recv()));
-    for _ in 0..10 {
-        let told = told.clone();
-        let answer = Box::new(move |result| told.send(result).unwrap());
-        registry.commit(REALM, Change::Nothing, draft(now()), answer);
-    }
-    drop(go);
-    let answers: Vec<_> = (0..10).map(|_| heard.recv().unwrap()).collect();
-    let busy = answers.iter().filter(|a| matches!(a, Err(CommitError::Busy))).count();
-    let committed = answers.iter().filter(|a| a.is_ok()).count();
-    assert!(busy >= 1);
-    assert_eq!(busy + committed, 10);
-    assert_eq!(registry.head(REALM).unwrap().size, 1 + committed as u64);
 }

@@ -1,9 +1,16 @@
 //! Our own agent against the server: the same code as in `muster-agent`, with the world's clock. It
 //! begins anew for each step, as after a pulled plug; what a kill in the middle of one leaves is
 //! tried with the program itself, in `strangers/agent`.
+//!
+//! Whom it believes is in `roots`, what a door demands of it in `receipt`, and what the device says
+//! of itself in `own`.
+
+mod own;
+mod receipt;
+mod roots;
 
 use crate::world::pki::{Key, Maker, Shows};
-use crate::world::{About, DAY_S, Device, HOUR_S, World};
+use crate::world::{DAY_S, Device, HOUR_S, World};
 use agent::Trouble;
 use agent::config::{Config, Typed};
 use agent::keeper::Keeper;
@@ -11,7 +18,6 @@ use agent::plan::Step;
 use agent::status::Status;
 use agent::store::Store;
 use agent::time::Reading;
-use hyper::Method;
 use identity::certificate::pem;
 use identity::{Certificate, RuleId, UnixTime};
 use serde_json::json;
@@ -237,6 +243,28 @@ async fn a_device_that_was_released_from_quarantine_joins_anew_with_a_new_key() 
 }
 
 #[tokio::test]
+async fn a_device_that_was_quarantined_and_released_between_two_contacts_notices_within_a_day() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    let unit = Unit::born(&world, &device, "");
+    unit.settle().await;
+    let before = unit.leaf();
+    world.quarantine(&device.id).await;
+    world.release(&device.id).await;
+
+    world.later(DAY_S);
+    unit.settle().await;
+    assert_eq!(unit.status().state, "refused");
+    assert_eq!(entries(&world, &device.id, "report.denied"), 1);
+    world.later(2 * HOUR_S);
+    unit.settle().await;
+
+    assert_eq!(unit.status().state, "enrolled", "{:?}", unit.status());
+    assert_ne!(unit.leaf().spki_hash(), before.spki_hash());
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_leaf_that_ended_while_the_device_was_off_is_joined_again() {
     let mut world = World::new().await;
     let device = world.born("pump-7").await;
@@ -272,145 +300,6 @@ async fn a_clock_that_starts_in_1970_and_one_that_is_years_ahead_learn_the_time_
         again.insist(Step::Renew).await.unwrap();
         world.earlier(20 * DAY_S);
     }
-    world.end().await;
-}
-
-#[tokio::test]
-async fn only_a_server_under_the_pinned_root_is_asked_for_anything() {
-    let mut world = World::new().await;
-    let device = world.born("pump-7").await;
-    let other = Unit::with(&world, &format!("root_pin = \"{}\"", "ab".repeat(32)));
-    other.give(&device.birth);
-    let trouble = other.insist(Step::Join).await.unwrap_err();
-    assert!(matches!(trouble, Trouble::Untrusted(_)), "{trouble}");
-
-    // Another realm's root, whole: its pin cannot lead to our server either.
-    let foreign = Unit::with(&world, "");
-    foreign.give(&device.birth);
-    let maker = Maker::new("ACME", world.now());
-    fs::write(foreign.path("root.pem"), maker.root.certificate().pem()).unwrap();
-    let trouble = foreign.insist(Step::Join).await.unwrap_err();
-    assert!(matches!(trouble, Trouble::Untrusted(_)), "{trouble}");
-
-    let unpinned = Unit::with(&world, "");
-    unpinned.give(&device.birth);
-    let trouble = unpinned.insist(Step::Join).await.unwrap_err();
-    assert_eq!(trouble.exit_code(), 2, "{trouble}");
-    assert_eq!(world.device(&device.id).await["standing"], "born");
-    world.end().await;
-}
-
-#[tokio::test]
-async fn a_token_may_trust_the_first_root_where_somebody_says_so_and_holds_to_it() {
-    let mut world = World::new().await;
-    let token = world.token(json!({"uses": 1})).await;
-    let text = format!("{}.{}\n", token.id, token.secret.dangerous_reveal());
-    let unit = Unit::with(&world, "token = \"token\"\ntrust_first = true\nserial = \"old-1\"");
-    private(&unit.path("token"), &text);
-
-    unit.settle().await;
-
-    assert_eq!(unit.status().state, "enrolled", "{:?}", unit.status());
-    let kept = fs::read_to_string(unit.state().join("anchors.pem")).unwrap();
-    assert_eq!(kept, world.root().pem());
-
-    // Without a token there is nothing that the trust would be for.
-    let device = world.born("pump-7").await;
-    let born = Unit::with(&world, "trust_first = true");
-    born.give(&device.birth);
-    let trouble = born.insist(Step::Join).await.unwrap_err();
-    assert_eq!(trouble.exit_code(), 2, "{trouble}");
-    world.end().await;
-}
-
-#[tokio::test]
-async fn what_a_device_reports_is_shown_and_written_once() {
-    let mut world = World::new().await;
-    let told = world.birth(&Key::new(), json!({"serial": "x"})).await;
-    assert_eq!(told["outcome"], "issued");
-    let device = world.born("pump-7").await;
-    let more = "firmware = \"2.1.0\"\nserial = \"pump-7\"\nmac = \"00:11:22:33:44:55\"";
-    let unit = Unit::born(&world, &device, more);
-    unit.settle().await;
-    unit.settle().await;
-
-    let shown = world.device(&device.id).await;
-    assert_eq!(shown["reported"]["firmware"], "2.1.0");
-    assert_eq!(shown["reported"]["mac"], json!(["00:11:22:33:44:55"]));
-    unit.insist(Step::Report).await.unwrap();
-    assert_eq!(entries(&world, &device.id, "device.reported"), 1);
-    assert_eq!(unit.status().report_refused, None);
-    world.end().await;
-}
-
-#[tokio::test]
-async fn a_report_that_contradicts_the_birth_marks_the_device_and_its_leaf_works_on() {
-    let mut world = World::new().await;
-    let device = world.born("pump-7").await;
-    let unit = Unit::born(&world, &device, "model = \"P9\"\nfirmware = \"2.1.0\"");
-    unit.settle().await;
-
-    assert!(world.device(&device.id).await["mark"].as_str().unwrap().contains("model"));
-    assert_eq!(world.device(&device.id).await["reported"], json!(null));
-    assert_eq!(entries(&world, &device.id, "report.denied"), 1);
-    let status = unit.status();
-    assert_eq!((status.state, status.is_well()), ("enrolled", false));
-    assert!(status.report_refused.unwrap().contains("birth record"));
-    world.end().await;
-}
-
-#[tokio::test]
-async fn only_a_live_leaf_of_a_device_in_good_standing_reports_or_leaves() {
-    let mut world = World::new().await;
-    let (device, leaf) = world.enrolled("pump-7").await;
-    let stranger = world.say_own(None, "PUT", "report", "{}").await;
-    world.denied(&stranger, &RuleId::NO_CREDENTIAL, About::Stranger).await;
-    let birth = world.say_own(Some(&device.birth), "POST", "leave", "").await;
-    world.denied(&birth, &RuleId::NOT_ENROLLED, About::Device(&device.id)).await;
-    for (method, body, status, rule) in [
-        ("GET", "", 405, "method"),
-        ("PUT", "{", 400, "report-json"),
-        ("PUT", "{\"firmware\":\"\"}", 400, "firmware"),
-        ("PUT", "{\"colour\":\"red\"}", 400, "report-json"),
-    ] {
-        let heard = world.say_own(Some(&leaf), method, "report", body).await;
-        world.refused(&heard, status, (rule, About::Device(&device.id))).await;
-    }
-
-    world.suspend(&device.id).await;
-    for (method, operation) in [("PUT", "report"), ("POST", "leave")] {
-        let heard = world.say_own(Some(&leaf), method, operation, "{}").await;
-        world.denied(&heard, &RuleId::SUSPENDED, About::Device(&device.id)).await;
-    }
-    world.resume(&device.id).await;
-    assert_eq!(world.say_own(Some(&leaf), "PUT", "report", "{}").await.status(), 204);
-    assert_eq!(world.say_own(Some(&leaf), "POST", "leave", "").await.status(), 204);
-    let gone = world.say_own(Some(&leaf), "PUT", "report", "{}").await;
-    world.denied(&gone, &RuleId::REVOKED, About::Device(&device.id)).await;
-    world.end().await;
-}
-
-#[tokio::test]
-async fn who_leaves_is_revoked_and_wiped_and_comes_back_only_when_somebody_says_so() {
-    let mut world = World::new().await;
-    let device = world.born("pump-7").await;
-    let unit = Unit::born(&world, &device, "");
-    unit.settle().await;
-    let serial = unit.leaf().serial().unwrap().to_string();
-
-    unit.with_keeper(|keeper| keeper.leave(false)).await.unwrap();
-
-    let shown = world.get(&format!("/api/v1/certificates/{serial}")).await;
-    assert_eq!(shown["revoked"]["reason"], "cessationOfOperation", "{shown}");
-    assert_eq!(entries(&world, &device.id, "device.left"), 1);
-    assert!(!unit.state().join("current").exists());
-    assert!(fs::read_dir(unit.state().join("sets")).unwrap().next().is_none());
-    assert!(unit.path("birth.key").exists());
-    assert_eq!((unit.settle().await, unit.status().state), (Step::Stuck, "left"));
-
-    unit.with_keeper(|keeper| keeper.come_back()).await.unwrap();
-    unit.insist(Step::Join).await.unwrap();
-    assert_eq!(unit.status().state, "enrolled");
     world.end().await;
 }
 
@@ -477,16 +366,4 @@ fn carry(mut near: TcpStream) {
     });
     drop(std::io::copy(&mut near, &mut far));
     drop(far.shutdown(std::net::Shutdown::Write));
-}
-
-#[tokio::test]
-async fn what_the_device_says_has_the_method_of_its_own_and_a_realm_that_exists() {
-    let mut world = World::new().await;
-    let (_, leaf) = world.enrolled("pump-7").await;
-    let mut line = world.dial(Some(&leaf)).await;
-    let heard = line.get("/device/v1/nowhere/report", &[]).await;
-    assert_eq!(heard.status(), 404);
-    let heard = world.say_own(Some(&leaf), Method::GET.as_str(), "leave", "").await;
-    assert_eq!((heard.status(), heard.header("allow")), (405, Some("POST")));
-    world.end().await;
 }

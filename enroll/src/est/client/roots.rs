@@ -1,0 +1,95 @@
+//! Whom to believe after a root gave way to the next. What a server tells is believed for what a
+//! root that was believed before has signed, and for nothing else: NewWithOld (RFC 7030 §4.1.3 with
+//! RFC 4210 §4.4) has the new root's name and key under the old root's signature.
+//!
+//! An operator's credential names one root and goes on to its [`successor`]; a device believes all
+//! that count while they count ([`followed`]), since its peers are not renewed in the same hour.
+
+use identity::{Certificate, Serial, UnixTime};
+
+/// Roots that follow each other before somebody who slept hears of it.
+const SUCCESSORS_MAX: usize = 8;
+/// Roots that a device believes at once: an old one and its successor count together, and more than
+/// a few are somebody's mistake.
+const FOLLOWED_MAX: usize = 8;
+
+/// The root that those who believe `pinned` may believe from now on: the last one among `shown`
+/// (from `cacerts`) to which a key leads that theirs has signed. `None` where theirs has no
+/// successor.
+#[must_use]
+pub fn successor(
+    pinned: &Certificate,
+    shown: &[Certificate],
+    now: UnixTime,
+) -> Option<Certificate> {
+    let mut found = next_root(pinned, shown, now)?;
+    for _ in 1..SUCCESSORS_MAX {
+        match next_root(&found, shown, now).filter(|next| age(next) > age(&found)) {
+            Some(next) => found = next,
+            None => break,
+        }
+    }
+    Some(found)
+}
+
+/// Whom those who believe `anchors` may believe after a server that is believed has `told` its
+/// authorities: those that it still tells, and each further root to which one of them leads.
+///
+/// A root that is told no longer goes where a newer one stays. So whoever can pose as a server of
+/// the old root takes nobody's new root away.
+#[must_use]
+pub fn followed(anchors: &[Certificate], told: &[Certificate], now: UnixTime) -> Vec<Certificate> {
+    let same = |a: &Certificate, b: &Certificate| a.der() == b.der();
+    let is_told = |c: &&Certificate| told.iter().any(|t| same(t, c));
+    let mut found: Vec<Certificate> = anchors.iter().filter(is_told).cloned().collect();
+    for _ in 0..SUCCESSORS_MAX {
+        let believed = || anchors.iter().chain(&found);
+        let further: Vec<_> = roots(told, now)
+            .filter(|root| !believed().any(|b| same(b, root)))
+            .filter(|root| believed().any(|by| leads(by, root, told, now)))
+            .cloned()
+            .collect();
+        if further.is_empty() {
+            break;
+        }
+        found.extend(further);
+    }
+    let newest = found.iter().map(age).max();
+    let stays = |c: &&Certificate| !is_told(c) && newest.as_ref().is_none_or(|n| age(c) > *n);
+    found.extend(anchors.iter().filter(stays).cloned());
+    found.sort_by_key(|root| std::cmp::Reverse(age(root)));
+    found.truncate(FOLLOWED_MAX);
+    found
+}
+
+/// Orders roots: serial numbers of ours begin with their moment, and two of a second differ there.
+fn age(root: &Certificate) -> (UnixTime, Option<Serial>) {
+    (root.not_before(), root.serial())
+}
+
+fn lives(certificate: &Certificate, now: UnixTime) -> bool {
+    certificate.not_before() <= now && now <= certificate.not_after()
+}
+
+fn roots(shown: &[Certificate], now: UnixTime) -> impl Iterator<Item = &Certificate> {
+    let is_root = |c: &&Certificate| c.authority().is_some() && c.signed_by(c).is_ok();
+    shown.iter().filter(move |c| lives(c, now)).filter(is_root)
+}
+
+/// Whether one of those shown says, under the signature of `from`, that its key is that of `to`.
+fn leads(from: &Certificate, to: &Certificate, shown: &[Certificate], now: UnixTime) -> bool {
+    from.key() != to.key()
+        && shown.iter().filter(|c| lives(c, now)).any(|cross| {
+            cross.key() == to.key()
+                && cross.subject() == to.subject()
+                && cross.authority().is_some()
+                && cross.signed_by(from).is_ok()
+        })
+}
+
+fn next_root(pinned: &Certificate, shown: &[Certificate], now: UnixTime) -> Option<Certificate> {
+    // A root that leads back to an older one is no successor.
+    let newer = |c: &&Certificate| age(c) > age(pinned);
+    let next = roots(shown, now).filter(newer).filter(|root| leads(pinned, root, shown, now));
+    next.max_by_key(|c| age(c)).cloned()
+}
