@@ -208,7 +208,10 @@ impl House {
         let by_key = match &seen {
             Some(seen) => {
                 let of_key = self.registry.credentials_by_key(realm.key, &ask.csr.key().hash())?;
-                self.registry.device(realm.key, &seen.device)?.zip(of_key.into_iter().next())
+                // What replaced a revoked one may have been issued in the same millisecond, so that
+                // their serial numbers do not say which is newer.
+                let counts = of_key.into_iter().min_by_key(|c| c.revoked.is_some());
+                self.registry.device(realm.key, &seen.device)?.zip(counts)
             }
             None => None,
         };

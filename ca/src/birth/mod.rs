@@ -39,14 +39,15 @@ pub struct BirthAsk {
 /// What the registry knows about a birth.
 #[derive(Clone, Debug)]
 pub struct BirthFacts {
-    /// The device that the CSR's key is known for, and the newest certificate of that key.
+    /// The device that the CSR's key is known for, and the newest certificate of that key, of those
+    /// that were not revoked where there is one.
     pub by_key: Option<(Device, Credential)>,
     /// The device with this model and serial number, and its birth certificate; one that joined by
     /// token has none.
     pub by_serial: Option<(Device, Option<Credential>)>,
     /// Whether the key was revoked as compromised.
     pub key_compromised: bool,
-    /// Whether the authority that signed the newest certificate of the key is barred.
+    /// Whether the authority that signed that certificate is barred.
     pub issuer_barred: bool,
     /// A UUID for a device that does not exist yet.
     pub fresh: DeviceId,

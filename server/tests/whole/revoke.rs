@@ -110,7 +110,7 @@ async fn a_unit_below_a_barred_birth_authority_is_born_anew_when_it_comes_again(
     let leaf = Key::new();
     world.join(&born, &leaf).await.leaf(&leaf);
     let again = world.birth(&key, said).await;
-    assert_eq!(again["outcome"], "again");
+    assert_eq!(again["outcome"], "again", "{again}");
     assert_eq!(again["certificate_serial"], told["certificate_serial"]);
     let other = world.birth(&key, json!({"serial": "pump-8"})).await;
     assert_eq!(other["rule"], "key-born-twice");
