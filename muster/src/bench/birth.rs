@@ -45,7 +45,8 @@ pub(super) async fn fill(field: &Field, count: usize) -> Outcome {
     Ok(())
 }
 
-async fn measured(field: &Field, from: usize, units: usize) -> Outcome<Line> {
+/// Lets `units` devices be born, numbered from `from`.
+pub(super) async fn measured(field: &Field, from: usize, units: usize) -> Outcome<Line> {
     let bar = progress::bar(Some(units as u64), "births");
     let (mut wall, mut cpu_s, mut latencies) = (Duration::ZERO, 0.0, Latencies::default());
     let mut done = 0;

@@ -40,8 +40,15 @@ pub(crate) struct Enroll {
     devices: usize,
 }
 
+impl Enroll {
+    /// Runs of `seconds` each, as they are where nothing else is said.
+    pub(super) const fn of(seconds: u64) -> Self {
+        Self { seconds, clients: 16, lines: 256, rate: 700, only: Vec::new(), devices: 0 }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Run {
+pub(super) enum Run {
     /// Fresh connections, X25519, closed loop.
     Fresh,
     /// Fresh connections, X25519MLKEM768, closed loop.
@@ -66,22 +73,29 @@ pub(super) async fn run(enroll: &Enroll) -> Outcome<Vec<Line>> {
     let mut lines = Vec::new();
     let mut next = enroll.devices;
     for run in runs {
-        let wanted = match run {
-            Run::Fresh | Run::Hybrid => enroll.seconds * FRESH_RATE_MAX,
-            Run::Open => enroll.seconds * enroll.rate,
-            Run::Kept => enroll.seconds * KEPT_RATE_MAX,
-        } as usize;
-        let line = match run {
-            Run::Kept => kept(&field, enroll, wanted).await?,
-            _ => {
-                let born = field::newborns(&field, next, wanted).await?;
-                next += wanted;
-                fresh(&field, enroll, run, born).await?
-            }
-        };
-        lines.push(line);
+        lines.push(one(&field, enroll, run, &mut next).await?);
     }
     Ok(lines)
+}
+
+/// One run; `next` is the number of the next device that is born for one.
+pub(super) async fn one(
+    field: &Field,
+    enroll: &Enroll,
+    run: Run,
+    next: &mut usize,
+) -> Outcome<Line> {
+    let wanted = match run {
+        Run::Fresh | Run::Hybrid => enroll.seconds * FRESH_RATE_MAX,
+        Run::Open => enroll.seconds * enroll.rate,
+        Run::Kept => enroll.seconds * KEPT_RATE_MAX,
+    } as usize;
+    if run == Run::Kept {
+        return kept(field, enroll, wanted).await;
+    }
+    let born = field::newborns(field, *next, wanted).await?;
+    *next += wanted;
+    fresh(field, enroll, run, born).await
 }
 
 async fn fresh(field: &Field, enroll: &Enroll, run: Run, born: Vec<Newborn>) -> Outcome<Line> {

@@ -3,10 +3,11 @@
 //!
 //! [`enroll`] measures fresh and kept-alive enrollment, [`birth`] a production run, [`start`] the
 //! start on an empty and on a full home, [`ledger`] the ledger alone, [`ocsp`] the responder beside
-//! those of others ([`peer`]). [`field`] prepares what a run needs before the clock
+//! those of others ([`peer`]), and [`all`] everything beside them. [`field`] prepares what a run needs before the clock
 //! starts: keys and requests are pre-made.
 
 mod account;
+mod all;
 mod asker;
 mod birth;
 mod enroll;
@@ -18,14 +19,15 @@ mod peer;
 mod start;
 mod subject;
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::session::Session;
 use crate::table::Table;
 use clap::Subcommand;
 use measure::Line;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
-/// Measures this machine: enrollment, births, starts, the ledger, OCSP.
+/// Measures this machine: enrollment, births, starts, the ledger, OCSP; and others' programs beside.
 ///
 /// A server is started in a temporary home, loaded from this process over loopback, and ended.
 /// Requests and keys are made before the clock starts; there is no TLS resumption; the ledger and
@@ -37,6 +39,7 @@ pub(crate) enum Bench {
     Start(start::Start),
     Ledger(ledger::Ledger),
     Ocsp(ocsp::Ocsp),
+    All(all::All),
 }
 
 #[derive(Serialize)]
@@ -77,15 +80,37 @@ impl Ratio {
     }
 }
 
-/// Runs a bench and prints its figures.
+/// Runs a bench and prints its figures. Whatever was started for it is ended with it, also where
+/// somebody ends it early.
 pub(crate) async fn run(bench: Bench, session: &Session) -> Outcome {
+    // The ledger's starts nothing, and does not look up before it is done.
+    if let Bench::Ledger(typed) = &bench {
+        return show(ledger::run(typed)?, Vec::new(), session);
+    }
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        done = measure(bench, session) => done,
+        _ = term.recv() => Err(Failure::new(ENDED)),
+        _ = int.recv() => Err(Failure::new(ENDED)),
+    }
+}
+
+const ENDED: &str = "ended early, and so was all that was started for it";
+
+async fn measure(bench: Bench, session: &Session) -> Outcome {
     let (lines, goals) = match bench {
         Bench::Enroll(enroll) => (enroll::run(&enroll).await?, Vec::new()),
         Bench::Birth(birth) => (birth::run(&birth).await?, Vec::new()),
         Bench::Start(start) => (start::run(&start).await?, Vec::new()),
         Bench::Ledger(typed) => (ledger::run(&typed)?, Vec::new()),
         Bench::Ocsp(ocsp) => ocsp::run(&ocsp).await?,
+        Bench::All(all) => return all::run(&all, session).await,
     };
+    show(lines, goals, session)
+}
+
+fn show(lines: Vec<Line>, goals: Vec<Ratio>, session: &Session) -> Outcome {
     let report = Report { machine: machine(), version: env!("CARGO_PKG_VERSION"), lines, goals };
     session.show(&report, |report, paint| {
         let mut table = Table::new(&[

