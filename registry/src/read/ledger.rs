@@ -94,7 +94,7 @@ impl Registry {
     }
 
     /// The number of the first entry that was decided at `at` or later; the size of the ledger
-    /// where there is none. Found by halving: where a clock went backwards it may be one near it.
+    /// where there is none. Found by halving: no entry is told to be older than the one before it.
     ///
     /// # Errors
     /// [`ReadError`].

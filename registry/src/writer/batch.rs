@@ -6,7 +6,7 @@ use super::{Job, Note};
 use crate::change::{Change, Clash, Cut, Draft};
 use crate::realm::{Realm, RealmKey};
 use crate::roll::{Roll, Turn};
-use crate::rows::{int, millis};
+use crate::rows::{int, millis, moment};
 use identity::SpkiHash;
 use identity::UnixTime;
 use identity::credential::Reason;
@@ -221,10 +221,11 @@ impl<'a> Batch<'a> {
             let edge = self.ledgers.get(&realm).ok_or(Clash::Missing)?;
             self.pending.ledgers.insert(realm, edge.clone());
         }
+        let index = self.size(realm);
+        let at = self.not_before_the_last(realm, index, draft.at)?;
         let edge = self.pending.ledgers.get_mut(&realm).ok_or(Clash::Missing)?;
-        let index = edge.size();
         let digest = ledger::digest(&draft.salt, &draft.payload);
-        let entry = ledger::Entry::new(index, draft.at, draft.class, digest).encode();
+        let entry = ledger::Entry::new(index, at, draft.class, digest).encode();
         let leaf = leaf_hash(&entry);
         let completed = edge.append(leaf);
         self.run(
@@ -233,7 +234,7 @@ impl<'a> Batch<'a> {
             (
                 realm.0,
                 int(index),
-                millis(draft.at),
+                millis(at),
                 entry,
                 leaf,
                 &draft.payload,
@@ -248,6 +249,20 @@ impl<'a> Batch<'a> {
             )?;
         }
         Ok(index)
+    }
+
+    /// When an entry was decided, as the ledger tells it: a clock that was set back does not turn
+    /// the order of entries around.
+    fn not_before_the_last(
+        &self,
+        realm: RealmKey,
+        index: u64,
+        at: UnixTime,
+    ) -> rusqlite::Result<UnixTime> {
+        let Some(last) = index.checked_sub(1) else { return Ok(at) };
+        let sql = "SELECT at FROM entry WHERE realm = ?1 AND number = ?2";
+        let last = self.first(sql, (realm.0, int(last)), |row| moment(row, 0))?;
+        Ok(last.map_or(at, |last| last.max(at)))
     }
 
     fn note(&self, note: &Note) -> Step {

@@ -1,6 +1,7 @@
 //! Entries and whoever writes them: notes, tiles, realms, operators, and the end.
 
 use crate::world::{REALM, World, born, credential, device, draft, now, realm};
+use identity::UnixTime;
 use identity::token::TokenId;
 use registry::{Change, Clash, CommitError, Operator, RealmKey, Role};
 
@@ -116,4 +117,25 @@ fn a_closed_registry_says_so_and_still_answers_questions() {
     world.registry.close();
     assert_eq!(world.commit(Change::Nothing), Err(CommitError::Closed));
     assert_eq!(world.device(1), device(1));
+}
+
+#[test]
+fn the_time_of_the_ledger_stands_still_where_the_clock_was_set_back() {
+    let world = World::new();
+    let at = |secs: i64| UnixTime::from_secs(now().secs().checked_add_signed(secs).unwrap());
+    let year = 365 * 86_400;
+    for moment in [year, year + 5, -year, 0, year + 7] {
+        let told = draft(at(moment));
+        world.registry.commit_wait(REALM, Change::Nothing, told).unwrap();
+    }
+
+    let rows = world.registry.entries(REALM, 1, 10).unwrap();
+
+    let told: Vec<UnixTime> = rows.iter().map(|row| row.at).collect();
+    assert_eq!(told, [year, year + 5, year + 5, year + 5, year + 7].map(at));
+    for row in &rows {
+        assert_eq!(ledger::Entry::decode(&row.entry).unwrap().hours, row.at.hours());
+    }
+    assert_eq!(world.registry.entry_since(REALM, at(year + 6)).unwrap(), 5);
+    world.audit();
 }
