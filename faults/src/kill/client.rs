@@ -163,6 +163,22 @@ impl Client {
         serde_json::from_str(&text).map_err(|_| Miss::Gone)
     }
 
+    /// Opens a line of a device and keeps it.
+    ///
+    /// # Errors
+    /// [`Miss::Gone`].
+    pub async fn line(&self, who: Option<&Identity>) -> Result<Line, Miss> {
+        let config = self.device.config(who).map_err(|_| Miss::Gone)?;
+        let dialed = timeout(ANSWER_MAX, self.device.dial(config)).await;
+        dialed.map_err(|_| Miss::Gone)?.map_err(|_| Miss::Gone)
+    }
+
+    /// Where a device dials, and everybody.
+    #[must_use]
+    pub const fn dialer(&self) -> &Dialer {
+        &self.device
+    }
+
     /// Whether the server says that it can serve.
     ///
     /// # Errors

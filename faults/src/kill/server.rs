@@ -35,18 +35,26 @@ impl Server {
     /// # Errors
     /// Where there is no such program.
     pub fn launch(binary: &Path, home: &Path) -> Result<Self, Failure> {
+        Self::launch_by(Command::new(binary), home)
+    }
+
+    /// As [`Server::launch`], by a command that becomes the server: with a limit, or with a clock.
+    ///
+    /// # Errors
+    /// Where there is no such program.
+    pub fn launch_by(mut command: Command, home: &Path) -> Result<Self, Failure> {
         let ports_file = home.join("run/ports.json");
         // A killed server leaves its own behind.
         let _absent_is_fine = fs::remove_file(&ports_file);
         let log = home.with_extension("log");
-        let child = Command::new(binary)
+        let child = command
             .args(["serve", "--any-port", "--home"])
             .arg(home)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&log)?)
             .spawn()
-            .map_err(|e| format!("`{}` does not start: {e}", binary.display()))?;
+            .map_err(|e| format!("{:?} does not start: {e}", command.get_program()))?;
         Ok(Self { child, log, ports_file })
     }
 
@@ -78,6 +86,28 @@ impl Server {
             operator: port("operator")?,
             public: port("public")?,
         })
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Memory that it has in the machine, in MiB.
+    #[must_use]
+    pub fn rss_mib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.unwrap_or_default();
+        let row = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = row.and_then(|row| row.split_whitespace().next()?.parse::<u64>().ok());
+        kib.unwrap_or_default() / 1024
+    }
+
+    /// What it logged so far.
+    #[must_use]
+    pub fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Kills it where it stands.
