@@ -6,4 +6,5 @@
 
 pub mod device;
 pub mod est;
+mod place;
 pub mod request;

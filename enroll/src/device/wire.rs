@@ -1,5 +1,6 @@
 //! Paths, and the report as JSON, with every bound.
 
+use crate::place;
 use identity::ask::Defect;
 use identity::{Identifiers, RealmName};
 use serde::{Deserialize, Serialize};
@@ -66,11 +67,7 @@ impl Place {
     /// Reads `/device/v1/{op}` and `/device/v1/{realm}/{op}`; `None` for any other path.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
-        let rest = path.strip_prefix(ROOT)?;
-        let (realm, name) = match rest.split_once('/') {
-            None => (RealmName::default_realm(), rest),
-            Some((realm, name)) => (RealmName::parse(realm)?, name),
-        };
+        let (realm, name) = place::read(ROOT, path)?;
         let all = [Operation::Report, Operation::Leave];
         let operation = all.into_iter().find(|op| op.as_str() == name)?;
         Some(Self { realm, operation })
@@ -79,12 +76,7 @@ impl Place {
     /// The path.
     #[must_use]
     pub fn path(&self) -> String {
-        let name = self.operation.as_str();
-        if self.realm == RealmName::default_realm() {
-            format!("{ROOT}{name}")
-        } else {
-            format!("{ROOT}{}/{name}", self.realm)
-        }
+        place::write(ROOT, &self.realm, self.operation.as_str())
     }
 }
 

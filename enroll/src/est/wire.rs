@@ -7,6 +7,7 @@ pub mod certs_only;
 pub mod csrattrs;
 pub mod multipart;
 
+use crate::place;
 use data_encoding::BASE64;
 use identity::ask::{Binding, Defect};
 use identity::csr::CSR_OCTETS_MAX;
@@ -107,25 +108,15 @@ impl Place {
     /// path.
     #[must_use]
     pub fn parse(path: &str) -> Option<Self> {
-        let rest = path.strip_prefix(ROOT)?;
-        let (realm, name) = match rest.split_once('/') {
-            None => (RealmName::default_realm(), rest),
-            Some((realm, name)) => (RealmName::parse(realm)?, name),
-        };
+        let (realm, name) = place::read(ROOT, path)?;
         let operation = Operation::ALL.into_iter().find(|op| op.as_str() == name)?;
         Some(Self { realm, operation })
     }
 
-    /// The path. The realm `default` is not named, so that clients without a notion of labels meet
-    /// the same path.
+    /// The path.
     #[must_use]
     pub fn path(&self) -> String {
-        let name = self.operation.as_str();
-        if self.realm == RealmName::default_realm() {
-            format!("{ROOT}{name}")
-        } else {
-            format!("{ROOT}{}/{name}", self.realm)
-        }
+        place::write(ROOT, &self.realm, self.operation.as_str())
     }
 }
 
