@@ -29,6 +29,8 @@ pub(crate) struct Show {}
 /// leaf still renews, for devices without a birth certificate. device_rate_per_hour: certificates
 /// that one device may ask for. clone: what is done where two parties hold one identity: alarm,
 /// hold-newcomer or quarantine. clone_quarantines_per_hour: beyond so many it is only an alarm.
+/// authority_overlap_s: how long an operations authority counts beside its successor.
+/// witness_quorum: how many witnesses of the ledger must have cosigned what is published.
 /// Times may be typed as 90s, 15m, 12h, 30d.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
