@@ -142,16 +142,17 @@ impl Keeper {
     }
 
     /// Leaves: the server revokes the leaf, and what was got is wiped. With `anyway`, it is wiped
-    /// also where the server was not reached.
+    /// also where the server was not reached. Says whether the server has revoked it.
     ///
     /// # Errors
     /// Where the server was not reached, or the disk does not take it.
-    pub fn leave(&mut self, anyway: bool) -> Result<(), Trouble> {
+    pub fn leave(&mut self, anyway: bool) -> Result<bool, Trouble> {
         let store = Store::lock(&self.config.state)?;
+        let mut is_revoked = false;
         if let Some(set) = store.current()? {
             let who = held(&set)?;
             match Talk::new(&self.config, &store, &mut self.clock, &self.clocks)?.leave(&who) {
-                Ok(()) => {}
+                Ok(()) => is_revoked = true,
                 // Who is refused has nothing left that could be revoked; a server without this
                 // request has no such word.
                 Err(Trouble::Refused { status: 401 | 403 | 404 | 405, .. }) => {}
@@ -161,7 +162,8 @@ impl Keeper {
         }
         let memo = Memo { left: true, pin: store.memo()?.pin, ..Memo::default() };
         store.put_memo(&memo)?;
-        store.wipe()
+        store.wipe()?;
+        Ok(is_revoked)
     }
 
     /// Takes back that the device has left.
@@ -176,7 +178,9 @@ impl Keeper {
 
     fn view(&self, store: &Locked) -> Result<View, Trouble> {
         let (memo, set) = (store.memo()?, store.current()?);
-        let hook_waits = memo.hook_until.is_some_and(|until| until > self.now().secs());
+        let hook_until = memo.hook_until.map(UnixTime::from_secs);
+        let hook_waits =
+            hook_until.is_some_and(|until| plan::is_waited_for(until, HOOK_RETRY_S, self.now()));
         let digest = self.digest();
         let held = set.as_ref().and_then(|set| {
             Some(Held {

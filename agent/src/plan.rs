@@ -1,6 +1,7 @@
 //! What the next step is, and when: decided from what is there and what time it is, and from
 //! nothing else.
 
+use enroll::est::client::RETRY_AFTER_MAX_S;
 use identity::UnixTime;
 
 /// A leaf is renewed at the latest at half its life. A fleet that was switched on together would
@@ -68,9 +69,11 @@ pub struct Held {
 
 impl Held {
     /// When the leaf is shown to the server again, at the latest.
-    fn check(&self) -> UnixTime {
+    fn check(&self, now: UnixTime) -> UnixTime {
         let early_s = CHECK_S / 4 * u64::from(self.life.spread) / 65_536;
-        self.answered.unwrap_or_default().plus_secs(CHECK_S - early_s)
+        // An answer that is still to come was noted under a clock that has been set back since.
+        let answered = self.answered.filter(|at| *at <= now).unwrap_or_default();
+        answered.plus_secs(CHECK_S - early_s)
     }
 }
 
@@ -92,8 +95,25 @@ pub struct Failed {
     pub times: u32,
     /// Whether the last renewal was turned away by a judgement of who we are.
     pub is_turned_away: bool,
-    /// Not before this moment.
+    /// Not before this moment, as it was noted; whether it is waited for is another question.
     pub until: Option<UnixTime>,
+}
+
+impl Failed {
+    /// Not before this moment; `None` where nothing is waited for any more.
+    #[must_use]
+    pub fn until(&self, now: UnixTime) -> Option<UnixTime> {
+        let longest_s = REFUSED_LONGEST_S.max(RETRY_AFTER_MAX_S);
+        self.until.filter(|until| is_waited_for(*until, longest_s + longest_s / 4, now))
+    }
+}
+
+/// Whether a wait of at most `longest_s` that was noted to end at `until` goes on. One that would be
+/// longer was noted under a clock that has been set back since, for instance by years, after a start
+/// without a network; nobody knows how much of it is left, so it is over.
+#[must_use]
+pub fn is_waited_for(until: UnixTime, longest_s: u64, now: UnixTime) -> bool {
+    now < until && until <= now.plus_secs(longest_s)
 }
 
 /// What is done next.
@@ -117,10 +137,10 @@ pub enum Step {
 #[must_use]
 pub fn next(view: &View, now: UnixTime) -> Step {
     let step = wanted(view, now);
-    match (step, view.failed.until) {
+    match (step, view.failed.until(now)) {
         // Programs are told whether the server answers or not.
         (Step::Announce | Step::Wait(_) | Step::Stuck, _) => step,
-        (_, Some(until)) if until > now => match view.held {
+        (_, Some(until)) => match view.held {
             Some(held) if held.has_worked && !held.is_announced => Step::Announce,
             _ => Step::Wait(until),
         },
@@ -149,7 +169,7 @@ fn wanted(view: &View, now: UnixTime) -> Step {
     if held.life.renewal() <= now {
         return Step::Renew;
     }
-    let check = held.check();
+    let check = held.check(now);
     if held.is_reported && check > now {
         Step::Wait(held.life.renewal().min(check))
     } else {
@@ -202,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_leaf_is_renewed_at_half_its_life_and_a_fleet_is_spread_over_the_tenth_before() {
-        assert_eq!(next(&view(), at(1)), Step::Wait(at(45)));
+        assert_eq!(next(&view(), at(44)), Step::Wait(at(45)));
         assert_eq!(next(&view(), at(45)), Step::Renew);
         let moments: Vec<_> = (0..=u16::MAX)
             .step_by(97)
@@ -256,6 +276,29 @@ mod tests {
         assert_eq!(next(&waiting, at(47)), Step::Renew);
         let untold = Held { is_announced: false, is_reported: false, ..held() };
         assert_eq!(next(&View { held: Some(untold), ..waiting }, at(46)), Step::Announce);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_wait_of_years() {
+        let noted = |until| View {
+            failed: Failed { times: 1, is_turned_away: false, until: Some(until) },
+            ..view()
+        };
+        let wrong = retry(1, false, None, 0, at(3650));
+        assert_eq!(next(&noted(wrong), at(46)), Step::Renew);
+        // The longest that a server may say, and no second more.
+        let longest = retry(9, true, Some(RETRY_AFTER_MAX_S), u16::MAX, at(46));
+        assert_eq!(next(&noted(longest), at(46)), Step::Wait(longest));
+        let end = at(46).plus_secs(RETRY_AFTER_MAX_S * 5 / 4);
+        assert_eq!(next(&noted(end), at(46)), Step::Wait(end));
+        assert_eq!(next(&noted(end.plus_secs(1)), at(46)), Step::Renew);
+
+        let answered = Held { answered: Some(at(3650)), ..held() };
+        assert_eq!(next(&View { held: Some(answered), ..view() }, at(9)), Step::Report);
+        assert!(!is_waited_for(at(9).plus_secs(901), 900, at(9)));
+        assert!(
+            is_waited_for(at(9).plus_secs(900), 900, at(9)) && !is_waited_for(at(9), 900, at(9))
+        );
     }
 
     #[test]

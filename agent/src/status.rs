@@ -143,7 +143,7 @@ impl Status {
             current: store.current_path().display().to_string(),
             server: memo.server.clone(),
             contact: moment(memo.contact),
-            next_try: moment(memo.until),
+            next_try: memo.failed().until(now).map(rfc3339),
             trouble: memo.trouble.clone(),
             failures: memo.failures,
             report_refused: memo.report_refused.clone(),

@@ -51,12 +51,22 @@ fn status(keeper: &Keeper, json: bool) -> Result<bool, Trouble> {
 }
 
 fn leave(keeper: &mut Keeper, args: &Args) -> Result<(), Trouble> {
-    keeper.leave(args.anyway)?;
+    let is_revoked = keeper.leave(args.anyway)?;
     if args.birth_too {
         store::wipe_secret(&keeper.config().birth_key)?;
     }
-    say("This device has left. Its certificate is revoked and its key is wiped.\n");
+    say(left(is_revoked));
     Ok(())
+}
+
+/// What becomes of a device that has left.
+const fn left(is_revoked: bool) -> &'static str {
+    if is_revoked {
+        "This device has left. Its certificate is revoked and its key is wiped.\n"
+    } else {
+        "This device has left: its key is wiped. No server has confirmed that its certificate is \
+         revoked: `muster device show` tells, and `muster device retire` ends it.\n"
+    }
 }
 
 /// Whoever has closed standard output does not want to hear it.

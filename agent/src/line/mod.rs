@@ -28,7 +28,7 @@ use trust::Judge;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long the other side may say nothing: longer than the server lets a slow disk take.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How long a handshake, and each answer, may take in all: whoever sends an octet now and then is
+/// How long a handshake, and each answer, a proxy's too, may take in all: whoever sends an octet now and then is
 /// never silent, and would keep the agent for months. A list of authorities crosses a line of
 /// 9,600 bit/s in half a minute.
 const ANSWER: Duration = Duration::from_secs(120);
@@ -102,12 +102,22 @@ fn split_port(text: &str, default: u16) -> Option<(String, u16)> {
 }
 
 /// A TCP connection that is given up at a moment, however little is missing.
+#[derive(Debug)]
 struct Timed {
     tcp: TcpStream,
     until: Instant,
 }
 
 impl Timed {
+    fn new(tcp: TcpStream) -> Self {
+        Self { tcp, until: Instant::now() + ANSWER }
+    }
+
+    /// Begins to wait for the next answer.
+    fn begin(&mut self) {
+        self.until = Instant::now() + ANSWER;
+    }
+
     fn left(&self) -> std::io::Result<Duration> {
         let left = self.until.saturating_duration_since(Instant::now());
         let over = || Error::new(ErrorKind::TimedOut, "it takes too long");
@@ -151,13 +161,14 @@ impl Line {
         judge: &Arc<Judge>,
         who: Option<&Credential>,
     ) -> Result<Self, Trouble> {
-        let tcp = match proxy.filter(|p| !p.is_spared(&place.host)) {
+        let mut timed = match proxy.filter(|p| !p.is_spared(&place.host)) {
             Some(proxy) => proxy.dial(place)?,
-            None => dial(&place.host, place.port, &place.addresses)?,
+            None => Timed::new(dial(&place.host, place.port, &place.addresses)?),
         };
         let session = ClientConnection::new(config(judge, who)?, place.name()?)
             .map_err(|e| Trouble::Own(format!("no TLS: {e}")))?;
-        let mut tls = StreamOwned::new(session, Timed { tcp, until: Instant::now() + ANSWER });
+        timed.begin();
+        let mut tls = StreamOwned::new(session, timed);
         while tls.conn.is_handshaking() {
             tls.conn.complete_io(&mut tls.sock).map_err(|e| handshake_failed(place, &e))?;
         }
@@ -178,7 +189,7 @@ impl Line {
     /// # Errors
     /// [`Trouble::NoAnswer`] where none came; a refusal is an answer.
     pub fn say(&mut self, say: &Outgoing) -> Result<Heard, Trouble> {
-        self.tls.sock.until = Instant::now() + ANSWER;
+        self.tls.sock.begin();
         http::say(&mut self.tls, &self.host, say)
             .map_err(|e| Trouble::NoAnswer(format!("`{}` did not answer: {e}", self.host)))
     }
@@ -258,7 +269,7 @@ mod tests {
         let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (mut far, _) = listener.accept().unwrap();
         far.write_all(b"ab").unwrap();
-        let mut timed = Timed { tcp, until: Instant::now() + ANSWER };
+        let mut timed = Timed::new(tcp);
         let mut octet = [0; 1];
         timed.read_exact(&mut octet).unwrap();
         timed.until = Instant::now();

@@ -1,12 +1,11 @@
 //! Through an HTTP proxy: `CONNECT` (RFC 9110 §9.3.6), with a name and a password where it wants
 //! them. What goes through is TLS to the server, so a proxy sees a name and no more.
 
-use super::{Place, dial, http, split_port};
+use super::{Place, Timed, dial, http, split_port};
 use crate::Trouble;
 use identity::text::base64;
 use std::fmt;
 use std::io::Write;
-use std::net::TcpStream;
 
 /// A proxy, and whom it is not for.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,10 +47,14 @@ impl Proxy {
         })
     }
 
-    pub(super) fn dial(&self, place: &Place) -> Result<TcpStream, Trouble> {
+    pub(super) fn dial(&self, place: &Place) -> Result<Timed, Trouble> {
+        self.pass(place, Timed::new(dial(&self.host, self.port, &[])?))
+    }
+
+    /// Has the proxy let us through to `place`.
+    fn pass(&self, place: &Place, mut tcp: Timed) -> Result<Timed, Trouble> {
         let failed =
             |e: std::io::Error| Trouble::NoAnswer(format!("the proxy `{}`: {e}", self.host));
-        let mut tcp = dial(&self.host, self.port, &[])?;
         let to = place.authority();
         let mut request = format!("CONNECT {to} HTTP/1.1\r\nHost: {to}\r\n");
         if let Some(login) = &self.login {
@@ -101,7 +104,22 @@ fn unescape(text: &str) -> Option<String> {
 mod tests {
     use super::*;
     use std::io::Read;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Instant;
+
+    #[test]
+    fn a_proxy_that_is_never_silent_and_never_done_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        far.write_all(b"HTTP/1.1 200 Go\r\n\r\n").unwrap();
+        let place = Place::parse("https://muster.example:8443").unwrap();
+        let proxy = Proxy::parse("http://gate:8080", "").unwrap();
+        // Its answer is there, and the moment until which it is waited for is over.
+        let timed = Timed { until: Instant::now(), ..Timed::new(tcp) };
+        let over = proxy.pass(&place, timed).map(drop).unwrap_err().to_string();
+        assert!(over.contains("too long"), "{over}");
+    }
 
     #[test]
     fn a_proxy_is_read_with_its_login_and_whom_it_spares() {

@@ -84,6 +84,12 @@ pub fn read_text(path: &Path) -> Result<Option<String>, Trouble> {
     text.map(Some).map_err(|_| Trouble::Own(format!("`{}` is not text", path.display())))
 }
 
+/// Takes away a set that has no name any more, or not yet: its key first.
+fn wipe_dir(path: &Path) -> Result<(), Trouble> {
+    disk::wipe(&path.join("key.pem"))?;
+    disk::remove_dir(path)
+}
+
 impl Store {
     /// The state at `root`, for looking.
     #[must_use]
@@ -198,8 +204,12 @@ impl Store {
 }
 
 impl Locked {
-    /// A crash may have left a whole set that nothing points to yet, and pieces without a name.
+    /// A crash may have left a whole set that nothing points to yet, pieces without a name, and what
+    /// a device that leaves had not wiped yet.
     fn recover(&self) -> Result<(), Trouble> {
+        if self.memo()?.left {
+            self.wipe()?;
+        }
         let newest = self.numbers()?.into_iter().max();
         if let Some(newest) = newest.filter(|n| self.current_number().is_none_or(|c| c < *n)) {
             self.point_to(newest)?;
@@ -208,7 +218,7 @@ impl Locked {
             fs::read_dir(self.sets()).map_err(|e| Trouble::file("read", &self.sets(), &e))?;
         for entry in found.filter_map(Result::ok) {
             if entry.file_name().to_string_lossy().ends_with(".new") {
-                disk::remove_dir(&entry.path())?;
+                wipe_dir(&entry.path())?;
             }
         }
         Ok(())
@@ -226,12 +236,15 @@ impl Locked {
         disk::replace(&self.root.join("pending.pem"), pem)
     }
 
-    /// Forgets the key of a request: it was refused for good, or was for another kind of request.
+    /// Forgets the key of a request that was refused for good, or of a device that leaves.
     ///
     /// # Errors
     /// Where the disk does not take it.
     pub fn drop_pending(&self) -> Result<(), Trouble> {
-        disk::wipe(&self.root.join("pending.pem"))
+        let path = self.root.join("pending.pem");
+        // A crash may have left one that has not got its name yet.
+        disk::wipe(&disk::beside(&path))?;
+        disk::wipe(&path)
     }
 
     /// Makes an answer durable and puts it to use. The set before stays.
@@ -279,10 +292,9 @@ impl Locked {
         let dir = self.sets().join(number.to_string());
         // Without its name it is no set any more, whatever a crash leaves of it.
         let gone = disk::beside(&dir);
-        disk::remove_dir(&gone)?;
+        wipe_dir(&gone)?;
         disk::rename(&dir, &gone)?;
-        disk::wipe(&gone.join("key.pem"))?;
-        disk::remove_dir(&gone)
+        wipe_dir(&gone)
     }
 
     /// Takes away every leaf and key that was got. What the device was born with is not here.

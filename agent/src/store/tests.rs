@@ -82,3 +82,34 @@ fn wiping_leaves_neither_key_nor_link() {
     assert!(!root.join("current").exists() && !root.join("pending.pem").exists());
     assert_eq!(locked.numbers().unwrap(), Vec::<u64>::new());
 }
+
+#[test]
+fn a_leave_that_a_crash_cut_short_is_brought_to_its_end_and_nothing_comes_back() {
+    let (dir, root) = store();
+    drop(Store::lock(&root).unwrap());
+    put(&root, 1);
+    let locked = Store::lock(&root).unwrap();
+    locked.put_pending(b"key").unwrap();
+    // The plug was pulled as soon as it was noted that the device has left.
+    locked.put_memo(&Memo { left: true, ..Memo::default() }).unwrap();
+    drop(locked);
+    put(&root, 2);
+    // What is overwritten is seen under another name of the same file.
+    let piece = root.join("sets/3.new");
+    disk::private_dir(&piece).unwrap();
+    disk::write_new(&piece.join("key.pem"), b"key").unwrap();
+    let seen = ["sets/1", "sets/2", "sets/3.new"].map(|set| {
+        let other = dir.path().join(set.replace('/', "-"));
+        fs::hard_link(root.join(set).join("key.pem"), &other).unwrap();
+        other
+    });
+
+    let locked = Store::lock(&root).unwrap();
+
+    assert!(!root.join("current").exists() && !root.join("pending.pem").exists());
+    assert!(fs::read_dir(root.join("sets")).unwrap().next().is_none());
+    assert!(locked.memo().unwrap().left);
+    for key in seen {
+        assert_eq!(fs::read(key).unwrap(), [0; 3], "a key is overwritten before it goes");
+    }
+}

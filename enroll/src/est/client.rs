@@ -80,7 +80,7 @@ pub enum Reply<T> {
 const LATER_DEFAULT_S: u64 = 300;
 /// The longest wait that we believe: who says more has a clock or a unit wrong, and a leaf would
 /// end meanwhile.
-const RETRY_AFTER_MAX_S: u64 = 7 * 86_400;
+pub const RETRY_AFTER_MAX_S: u64 = 7 * 86_400;
 /// A refusal is a sentence; more of it would be somebody's HTML.
 const SENTENCE_CHARS_MAX: usize = 500;
 

@@ -68,9 +68,9 @@ fn run(typed: &Typed) -> Result<(), Failure> {
 
 /// Every kind of change must have been made, or nothing was said about it.
 fn complete(recorded: &Recorded) -> Result<(), Failure> {
-    match kinds::KINDS.iter().find(|kind| !recorded.kinds.contains_key(kind)) {
+    match kinds::KINDS.iter().find(|(kind, _)| !recorded.kinds.contains_key(kind)) {
         None => Ok(()),
-        Some(kind) => Err(format!("{kind:?} never happened as it should").into()),
+        Some((kind, _)) => Err(format!("{kind:?} never happened as it should").into()),
     }
 }
 

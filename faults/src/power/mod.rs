@@ -102,7 +102,7 @@ pub fn record(place: &Path, mut dice: Dice, count: usize) -> Result<Recorded, Fa
         while done < count / 3 && (part < 2 || !carried_over(place)) {
             let jobs = if part == 2 {
                 series.burst(&registry, 48)?
-            } else if done > 40 && dice.once_in(5) {
+            } else if series.had_each() && dice.once_in(5) {
                 let size = 2 + dice.below(30);
                 series.burst(&registry, size)?
             } else {

@@ -1,24 +1,23 @@
 //! A history to be interrupted: every kind of change once, then any of them in any order.
 
+mod house;
+
 use super::kinds::Kind::*;
-use super::kinds::{Job, Kind, LIFE, SCRIPT, Task};
+use super::kinds::{Job, Kind, SCRIPT, Task, drawn, kinds_of};
 use super::made::{device, founded, id, issuer, key, moment, serial};
 use crate::Failure;
 use crate::dice::Dice;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use identity::authority::{Authority, AuthorityState, Role as AuthorityRole};
 use identity::credential::Requester;
-use identity::door::{Door, DoorKind, MakerRule, SerialPlace};
 use identity::key::{SoftwareKey, sha256};
 use identity::profile::Profile;
-use identity::token::{Token, TokenId};
+use identity::token::TokenId;
 use identity::{
-    Assurance, Certificate, Credential, CredentialKind, GroupName, Outside, Reason, SpkiHash,
-    Standing,
+    Certificate, Credential, CredentialKind, GroupName, Outside, Reason, SpkiHash, Standing,
 };
 use ledger::{Class, Payload};
-use registry::{Change, Draft, Fate, Operator, RealmKey, Registry, Role};
+use registry::{Change, Draft, Erasure, Fate, RealmKey, Registry, Report};
 use std::collections::BTreeSet;
 
 /// The realm in which most of it happens.
@@ -57,8 +56,14 @@ impl Series {
     /// Where it cannot be read.
     pub fn next(&mut self, registry: &Registry) -> Result<Job, Failure> {
         let script = SCRIPT.get(self.count as usize).copied();
-        let kind = script.unwrap_or_else(|| LIFE[self.dice.below(LIFE.len())]);
+        let kind = script.unwrap_or_else(|| drawn(&mut self.dice));
         self.job(kind, registry)
+    }
+
+    /// Whether each kind had its turn: a burst before that would take the place of some.
+    #[must_use]
+    pub const fn had_each(&self) -> bool {
+        self.count as usize >= SCRIPT.len()
     }
 
     /// Jobs that do not know of each other, so that they can wait for the writer together.
@@ -96,7 +101,10 @@ impl Series {
             return Ok(job);
         }
         let change = self.change(kind, registry)?;
-        Ok(self.wrap(kind, change))
+        match kinds_of(&change).contains(&kind) {
+            true => Ok(self.wrap(kind, change)),
+            false => Err(format!("{kind:?} tries {change:?}").into()),
+        }
     }
 
     fn wrap(&mut self, kind: Kind, change: Change) -> Job {
@@ -116,11 +124,9 @@ impl Series {
         let name = |what: &str| format!("{what}-{}", count % 4);
         Ok(match kind {
             Found => Change::Found(founded(REALM)),
-            AuthorityMade => Change::Authority(self.authority(AuthorityState::Active)?),
-            AuthorityRetiring => {
-                let id = self.authority(AuthorityState::Active)?.id;
-                let (was, state) = (None, AuthorityState::Retiring);
-                Change::AuthorityState { id, was, state, retires: None, barred: None }
+            AuthorityMade | AuthorityRetiring | AuthorityBarred | AuthorityAsked
+            | AuthorityDropped | AuthorityCertified | AuthorityWiped | Crossed => {
+                self.of_authority(kind)?
             }
             Born => self.born(),
             Reborn => self.reborn(registry, n)?,
@@ -131,12 +137,23 @@ impl Series {
             }
             Used => self.used(registry, n)?,
             Held => stood(registry, n, Standing::Suspended, Fate::Hold)?,
-            Unheld => stood(registry, n, Standing::Enrolled, Fate::Unhold)?,
+            Unheld => {
+                let aside = self.set_aside(registry)?.unwrap_or(n);
+                stood(registry, aside, Standing::Enrolled, Fate::Unhold)?
+            }
             Kept => stood(registry, n, Standing::Quarantined, Fate::Keep)?,
             Retired => {
                 let fate = Fate::Revoke(Reason::CessationOfOperation);
                 stood(registry, n, Standing::Retired, fate)?
             }
+            RevokedForNow => revoked(registry, n, Reason::CertificateHold)?,
+            Released => self.released(registry)?,
+            Erased => self.erased(registry)?,
+            Reported => self.reported(n),
+            Caught => Change::Caught { device: id(n), mark: format!("two hold {count}") },
+            SinkSet => Change::SinkSet(self.sink(name("sink"))),
+            // In the script the one that was set just before.
+            SinkRemoved => Change::SinkRemoved(format!("sink-{}", count.wrapping_sub(1) % 4)),
             Revoked => revoked(registry, n, Reason::Superseded)?,
             Compromised => revoked(registry, n, Reason::KeyCompromise)?,
             Grouped => self.grouped(registry, n)?,
@@ -162,10 +179,55 @@ impl Series {
             Batch => Change::Batch(vec![self.born(), self.born(), setting(Some("9".to_owned()))]),
             BatchThatClashes => {
                 let missing = Change::Marked { device: id(u64::MAX), mark: String::new() };
-                Change::Batch(vec![self.born(), missing])
+                let born = self.born();
+                // It goes with the other.
+                self.units -= 1;
+                Change::Batch(vec![born, missing])
             }
             Nothing | Noted | Unnoted => Change::Nothing,
         })
+    }
+
+    fn reported(&self, n: u64) -> Change {
+        let firmware = Some(format!("1.{}", self.count));
+        let identifiers = device(n).identifiers;
+        let report = Report { at: moment(self.count), firmware, identifiers };
+        Change::Reported { device: id(n), report }
+    }
+
+    /// The first certificate that is on hold by itself.
+    fn released(&self, registry: &Registry) -> Result<Change, Failure> {
+        let on_hold =
+            |c: &Credential| c.revoked.is_some_and(|r| r.reason == Reason::CertificateHold);
+        let mut serials = Vec::new();
+        for n in 0..self.units {
+            if serials.is_empty() && self.good(registry, n)? {
+                let held = registry.credentials_of(REALM, &id(n), 100)?;
+                serials.extend(held.into_iter().find(on_hold).map(|c| c.serial));
+            }
+        }
+        Ok(Change::Released { serials })
+    }
+
+    /// The first device that is retired, or the first of all, which is then left as it is: as the
+    /// host has it, only a retired one is erased.
+    fn erased(&self, registry: &Registry) -> Result<Change, Failure> {
+        let mut erased = Erasure {
+            device: id(0),
+            expected: u64::MAX,
+            entries: vec![self.count / 2],
+            tokens: self.tokens.first().cloned().into_iter().collect(),
+            digests: vec![sha256(&[b"erased", &self.count.to_be_bytes()])],
+        };
+        for n in 0..self.units {
+            let Some(device) = registry.device(REALM, &id(n))? else { continue };
+            let before = registry.erased_at(REALM, &device.id)?;
+            if device.standing == Standing::Retired && before.is_none() {
+                (erased.device, erased.expected) = (device.id, device.version);
+                break;
+            }
+        }
+        Ok(Change::Erased(erased))
     }
 
     /// A device that is there; one in good standing where the dice find one.
@@ -178,6 +240,17 @@ impl Series {
             }
         }
         Ok(n)
+    }
+
+    /// The first device that is not in good standing and can be again.
+    fn set_aside(&self, registry: &Registry) -> Result<Option<u64>, Failure> {
+        for n in 0..self.units {
+            let standing = registry.device(REALM, &id(n))?.map(|device| device.standing);
+            if standing.is_some_and(|s| !s.is_good() && s != Standing::Retired) {
+                return Ok(Some(n));
+            }
+        }
+        Ok(None)
     }
 
     fn good(&self, registry: &Registry, n: u64) -> Result<bool, Failure> {
@@ -255,63 +328,6 @@ impl Series {
             revoked: None,
             der: vec![0x30; self.octets],
         }
-    }
-
-    fn authority(&self, state: AuthorityState) -> Result<Authority, Failure> {
-        let certificate = self.root.clone();
-        let id = certificate.subject_key_id().ok_or("a root without a key identifier")?;
-        Ok(Authority { state, ..Authority::active(id, AuthorityRole::Root, certificate) })
-    }
-
-    fn new_token_id(&self) -> Result<TokenId, Failure> {
-        Ok(TokenId::parse(&format!("{:016}", self.count)).ok_or("no token")?)
-    }
-
-    fn token(&mut self) -> Result<Token, Failure> {
-        let id = self.new_token_id()?;
-        self.tokens.push(id.clone());
-        Ok(Token {
-            id,
-            digest: [3; 32],
-            uses_left: 3,
-            uses: 3,
-            made: moment(self.count),
-            ends: moment(self.count).plus_secs(100_000),
-            groups: groups(&mut self.dice),
-            serial: None,
-            revoked: None,
-            by: "kim".to_owned(),
-        })
-    }
-
-    fn door(&mut self, name: String) -> Door {
-        let rule = MakerRule {
-            anchors: vec![self.root.clone()],
-            place: SerialPlace::SubjectSerialNumber,
-            pattern: "*".to_owned(),
-            model: "pump".to_owned(),
-            allow: Some(["S1".to_owned(), "S2".to_owned()].into()),
-        };
-        Door {
-            name,
-            kind: DoorKind::Maker(Box::new(rule)),
-            open: self.dice.once_in(2),
-            groups: groups(&mut self.dice),
-            profile: "standard".to_owned(),
-            assurance: Assurance::Certified,
-            binding: false,
-            receipt: None,
-        }
-    }
-
-    fn operator(&self) -> Result<Operator, Failure> {
-        Ok(Operator {
-            name: "kim".to_owned(),
-            role: Role::Operator,
-            digest: [4; 32],
-            made: moment(self.count),
-            id: self.new_token_id()?,
-        })
     }
 }
 

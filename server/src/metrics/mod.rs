@@ -229,9 +229,8 @@ mod tests {
     #[test]
     fn the_listener_at_which_nobody_gets_in_is_named() {
         let metrics = Metrics::default();
-        metrics.listener("public");
+        let (_public, tally) = (metrics.listener("public"), metrics.listener("device"));
         assert!(metrics.stuck().is_empty());
-        let tally = metrics.listener("device");
         tally.stuck.store(true, Ordering::Relaxed);
         assert_eq!(metrics.stuck(), ["device"]);
         tally.stuck.store(false, Ordering::Relaxed);

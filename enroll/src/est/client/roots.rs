@@ -24,7 +24,7 @@ pub fn successor(
 ) -> Option<Certificate> {
     let mut found = next_root(pinned, shown, now)?;
     for _ in 1..SUCCESSORS_MAX {
-        match next_root(&found, shown, now).filter(|next| age(next) > age(&found)) {
+        match next_root(&found, shown, now) {
             Some(next) => found = next,
             None => break,
         }
@@ -33,7 +33,9 @@ pub fn successor(
 }
 
 /// Whom those who believe `anchors` may believe after a server that is believed has `told` its
-/// authorities: those that it still tells, and each further root to which one of them leads.
+/// authorities: those that it still tells, and each newer root to which one of them leads. OldWithNew
+/// leads back, and is not followed: a root that was replaced since it was stolen, or is barred, would
+/// be believed again.
 ///
 /// A root that is told no longer goes where a newer one stays. So whoever can pose as a server of
 /// the old root takes nobody's new root away.
@@ -71,25 +73,31 @@ fn lives(certificate: &Certificate, now: UnixTime) -> bool {
     certificate.not_before() <= now && now <= certificate.not_after()
 }
 
+/// The roots among those shown, as those of realms are: any number of authorities below them, which
+/// no other authority may have (`ca::authority`).
 fn roots(shown: &[Certificate], now: UnixTime) -> impl Iterator<Item = &Certificate> {
-    let is_root = |c: &&Certificate| c.authority().is_some() && c.signed_by(c).is_ok();
+    let is_root = |c: &&Certificate| c.authority() == Some(None) && c.signed_by(c).is_ok();
     shown.iter().filter(move |c| lives(c, now)).filter(is_root)
 }
 
-/// Whether one of those shown says, under the signature of `from`, that its key is that of `to`.
+/// Whether `to` follows `from`: it is newer and has its name, and one of those shown says of it,
+/// under the signature of `from`, that its key is a root's.
+///
+/// The name and the missing path length are what the other authorities that a root signs do not
+/// have: whoever stole one of their keys can sign a root with it, to which nothing leads.
 fn leads(from: &Certificate, to: &Certificate, shown: &[Certificate], now: UnixTime) -> bool {
     from.key() != to.key()
+        && from.subject() == to.subject()
+        && age(to) > age(from)
         && shown.iter().filter(|c| lives(c, now)).any(|cross| {
             cross.key() == to.key()
                 && cross.subject() == to.subject()
-                && cross.authority().is_some()
+                && cross.authority() == Some(None)
                 && cross.signed_by(from).is_ok()
         })
 }
 
 fn next_root(pinned: &Certificate, shown: &[Certificate], now: UnixTime) -> Option<Certificate> {
-    // A root that leads back to an older one is no successor.
-    let newer = |c: &&Certificate| age(c) > age(pinned);
-    let next = roots(shown, now).filter(newer).filter(|root| leads(pinned, root, shown, now));
+    let next = roots(shown, now).filter(|root| leads(pinned, root, shown, now));
     next.max_by_key(|c| age(c)).cloned()
 }

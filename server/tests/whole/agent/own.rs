@@ -84,7 +84,7 @@ async fn who_leaves_is_revoked_and_wiped_and_comes_back_only_when_somebody_says_
     unit.settle().await;
     let serial = unit.leaf().serial().unwrap().to_string();
 
-    unit.with_keeper(|keeper| keeper.leave(false)).await.unwrap();
+    assert!(unit.with_keeper(|keeper| keeper.leave(false)).await.unwrap(), "it is revoked");
 
     let shown = world.get(&format!("/api/v1/certificates/{serial}")).await;
     assert_eq!(shown["revoked"]["reason"], "cessationOfOperation", "{shown}");

@@ -10,7 +10,7 @@ use agent::plan::Step;
 use agent::store::Store;
 use const_oid::db::{rfc4519, rfc5280};
 use der::asn1::Ia5String;
-use enroll::est::client::followed;
+use enroll::est::client::{followed, successor};
 use enroll::est::wire::{CERTS_ONLY, certs_only, write_body};
 use hyper::Method;
 use identity::certificate::pem;
@@ -52,8 +52,18 @@ fn same(found: &[Certificate], wanted: &[&Certificate]) -> bool {
 }
 
 /// A self-made authority, signed by itself or by another.
-fn authority(name: &str, key: &Key, by: Option<&Shows>, (from, to): (u64, u64)) -> Certificate {
-    let constraints = BasicConstraints { ca: true, path_len_constraint: None };
+fn authority(name: &str, key: &Key, by: Option<&Shows>, days: (u64, u64)) -> Certificate {
+    with_path(None, name, (key, by), days)
+}
+
+/// The same, with so many authorities below it at most.
+fn with_path(
+    path_len_constraint: Option<u8>,
+    name: &str,
+    (key, by): (&Key, Option<&Shows>),
+    (from, to): (u64, u64),
+) -> Certificate {
+    let constraints = BasicConstraints { ca: true, path_len_constraint };
     let extensions = vec![extension(rfc5280::ID_CE_BASIC_CONSTRAINTS, true, &constraints)];
     let (from, to) = (UnixTime::from_secs(from), UnixTime::from_secs(to));
     Foreign { subject: &[(rfc4519::CN, name)], from, to, extensions }.signed(key, by)
@@ -235,7 +245,8 @@ async fn a_forged_root_that_the_old_one_did_not_sign_is_not_believed_whoever_tel
     let unit = Unit::born(&world, &device, "");
     unit.settle().await;
     let (old, before) = (world.root().clone(), unit.leaf());
-    let days = (world.now().secs() - DAY_S, world.now().secs() + 9 * DAY_S);
+    let days = (world.now().secs(), world.now().secs() + 9 * DAY_S);
+    assert!(old.not_before().secs() < days.0, "what is older than the root would not be followed");
     let (forged_key, middle_key) = (Key::new(), Key::new());
     let forged = authority("forged root", &forged_key, None, days);
     // It has the old one's name as its issuer, and not its signature.
@@ -245,7 +256,16 @@ async fn a_forged_root_that_the_old_one_did_not_sign_is_not_believed_whoever_tel
     let middle = authority("forged operations", &middle_key, Some(&signer), days);
     let middle = Shows::new(middle, &middle_key);
     let operations = world.stolen_authority("operations");
-    let told = [&old, &forged, &cross, middle.certificate(), operations.certificate()];
+    // Whoever stole an authority's key: the root has signed that key, and not as a root's.
+    let stolen = ["operations", "birth", "service"].map(|role| world.stolen_authority(role));
+    let own = stolen.each_ref().map(|by| {
+        let name = by.certificate().common_name().unwrap();
+        let own = authority(&name, &by.key, None, days);
+        assert_eq!(own.subject(), by.certificate().subject());
+        own
+    });
+    let mut told = vec![&old, &forged, &cross, middle.certificate()];
+    told.extend(stolen.iter().map(Shows::certificate).chain(&own));
     let (from, to) = (UnixTime::from_secs(days.0), UnixTime::from_secs(days.1));
     let subject = [(rfc4519::CN, "pump")];
 
@@ -277,6 +297,46 @@ async fn a_forged_root_that_the_old_one_did_not_sign_is_not_believed_whoever_tel
         fs::write(unit.path("muster-agent.toml"), text).unwrap();
     }
     world.end().await;
+}
+
+#[test]
+fn an_authority_below_leads_to_no_root_whatever_its_key_signs() {
+    let [root_key, key] = [Key::new(), Key::new()];
+    let root = Shows::new(authority("root", &root_key, None, (100, 900)), &root_key);
+    let old = root.certificate().clone();
+    let follows = |told: &[&Certificate]| {
+        let told: Vec<_> = told.iter().map(|c| (*c).clone()).collect();
+        let now = UnixTime::from_secs(400);
+        assert_eq!(
+            successor(&old, &told, now).is_some(),
+            followed(std::slice::from_ref(&old), &told, now).len() == 2,
+            "operators and devices believe the same"
+        );
+        successor(&old, &told, now).is_some()
+    };
+    let below = |path, name| with_path(path, name, (&key, Some(&root)), (200, 900));
+    let alone = |path, name| with_path(path, name, (&key, None), (200, 900));
+
+    assert!(follows(&[&old, &below(None, "root"), &alone(None, "root")]));
+    assert!(!follows(&[&old, &below(Some(0), "operations"), &alone(None, "operations")]));
+    assert!(!follows(&[&old, &below(Some(0), "root"), &alone(None, "root")]), "not as a root");
+    assert!(!follows(&[&old, &below(None, "root"), &alone(Some(0), "root")]), "no root itself");
+    assert!(!follows(&[&old, &below(None, "other"), &alone(None, "other")]), "another name");
+}
+
+#[test]
+fn an_older_root_is_not_believed_again_though_the_newer_one_leads_to_it() {
+    let [first, second] = [Key::new(), Key::new()];
+    let a = authority("root", &first, None, (100, 900));
+    let b = Shows::new(authority("root", &second, None, (200, 900)), &second);
+    let a_by_b = authority("root", &first, Some(&b), (200, 900));
+    let b = b.certificate();
+    let shown = [b, &a, &a_by_b].map(Clone::clone);
+    let now = UnixTime::from_secs(400);
+
+    assert!(same(&followed(std::slice::from_ref(b), &shown, now), &[b]));
+    assert!(same(&followed(&[b.clone(), a.clone()], &shown, now), &[b, &a]), "while it is told");
+    assert!(same(&followed(&[b.clone(), a.clone()], &shown[..1], now), &[b]), "and then no more");
 }
 
 #[test]
