@@ -27,6 +27,11 @@ pub struct Sink {
     pub secret: [u8; 32],
     /// When it was made.
     pub made: UnixTime,
+    /// The number of the first entry that it is told of.
+    pub begins: u64,
+    /// Which telling this is: another one begins anew at `begins`, and how far the one before came
+    /// is nobody's.
+    pub telling: [u8; 8],
 }
 
 impl fmt::Debug for Sink {

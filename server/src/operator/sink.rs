@@ -77,24 +77,17 @@ pub(crate) async fn set(
         let sentence = format!("there are {SINKS_MAX} sinks already: remove one first");
         return Err(Refused::Conflict(sentence));
     }
-    let from = request.from;
-    let secret = before.map_or_else(|| state.outside(|outside| outside.random()), |s| s.secret);
-    let sink = fit(called, request, secret, state.house.clock.now())?;
-    let begin = match (from, before) {
-        (None, Some(_)) => None,
-        (Some(from), _) => Some(from),
-        (None, None) => Some(state.house.registry.head(who.realm.key)?.size),
-    };
-    if let Some(begin) = begin {
-        let (registry, realm, name) =
-            (state.house.registry.clone(), who.realm.key, sink.name.clone());
-        apart(move || Ok(letters::set_next(&registry, realm, &name, begin)?)).await?;
-    }
+    let lasts = lasts(&state, &who, request.from, before)?;
+    let sink = fit(called, request, lasts, state.house.clock.now())?;
     let new = before.is_none() && sink.kind == SinkKind::Webhook;
     let secret = new.then(|| format!("whsec_{}", base64(&sink.secret)));
     let (change, payload) = (Change::SinkSet(sink.clone()), payload(&who, &sink));
     state.house.commit(who.realm.key, change, Class::Setting, payload).await?;
     apart(move || {
+        // What remains of them is nobody's: it only takes room.
+        if let Err(error) = letters::forget_before(&state.house.registry, who.realm.key, &sink) {
+            tracing::warn!(sink = sink.name, "its older tellings are still noted: {error}");
+        }
         let sink = seen(&state, &who.realm, &sink)?;
         Ok(axum::Json(SinkMade { sink, secret }))
     })
@@ -229,16 +222,42 @@ fn entry(state: &State, who: &Who, index: u64) -> Result<EntryRow, Refused> {
 fn seen(state: &State, realm: &RealmState, sink: &Sink) -> Result<SinkView, Refused> {
     let registry = &state.house.registry;
     let size = registry.head(realm.key)?.size;
-    let next = letters::next(registry, realm.key, &sink.name)?.unwrap_or_default();
+    let next = letters::next(registry, realm.key, sink)?;
     let dead = letters::dead(registry, realm.key, &sink.name)?.len() as u64;
     let trouble = state.house.sinks.trouble(realm.key, &sink.name);
     Ok(view::sink(sink, next, (size.saturating_sub(next), dead), trouble))
 }
 
+/// What a sink keeps while it is changed.
+struct Lasts {
+    secret: [u8; 32],
+    begins: u64,
+    telling: [u8; 8],
+}
+
+/// A number to begin with is another telling, in the row itself: what an older worker notes until
+/// it ends does not touch it.
+fn lasts(
+    state: &State,
+    who: &Who,
+    from: Option<u64>,
+    before: Option<&Sink>,
+) -> Result<Lasts, Refused> {
+    let secret = before.map_or_else(|| state.outside(|outside| outside.random()), |s| s.secret);
+    let begins = match (from, before) {
+        (None, Some(sink)) => {
+            return Ok(Lasts { secret, begins: sink.begins, telling: sink.telling });
+        }
+        (Some(from), _) => from,
+        (None, None) => state.house.registry.head(who.realm.key)?.size,
+    };
+    Ok(Lasts { secret, begins, telling: state.outside(|outside| outside.random()) })
+}
+
 fn fit(
     name: String,
     request: SinkRequest,
-    secret: [u8; 32],
+    lasts: Lasts,
     now: UnixTime,
 ) -> Result<Sink, Refused> {
     let malformed = |sentence: String| Err(Refused::Malformed(sentence));
@@ -268,8 +287,10 @@ fn fit(
         least: request.severity.map_or(Severity::Notice, view::severity_of),
         verbs: request.verbs,
         anchors: request.anchors,
-        secret,
+        secret: lasts.secret,
         made: now,
+        begins: lasts.begins,
+        telling: lasts.telling,
     };
     crate::tell::check(&sink).map_err(|why| Refused::Malformed(format!("`anchors`: {why}")))?;
     Ok(sink)

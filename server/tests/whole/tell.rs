@@ -181,6 +181,70 @@ async fn what_a_receiver_refuses_is_a_dead_letter_and_told_once_more_on_demand()
 }
 
 #[tokio::test]
+async fn a_receiver_that_exists_is_told_again_from_the_number_that_is_said() {
+    let mut world = World::new().await;
+    let mut receiver = Receiver::new().await;
+    let mut said = json!({"kind": "webhook", "url": receiver.url, "verbs": ["device."]});
+    world.put("/api/v1/sinks/lake", said.clone()).await;
+    let device = world.born("pump-7").await;
+    world.suspend(&device.id).await;
+    let (_, first) = receiver.next().await;
+
+    said["from"] = first["index"].clone();
+    let made = world.put("/api/v1/sinks/lake", said.clone()).await;
+    assert_eq!((&made["sink"]["next"], &made["secret"]), (&first["index"], &Value::Null));
+    assert_eq!(receiver.next().await.1, first);
+
+    // Without a number a changed sink goes on.
+    said["from"] = Value::Null;
+    said["severity"] = json!("info");
+    world.put("/api/v1/sinks/lake", said).await;
+    world.resume(&device.id).await;
+    let mut verb = receiver.next_verb().await;
+    if verb == "device.suspended" {
+        verb = receiver.next_verb().await;
+    }
+    assert_eq!(verb, "device.resumed");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_cannot_be_told_is_shown_as_ill_and_well_once_it_can() {
+    let mut world = World::new().await;
+    let mut receiver = Receiver::new().await;
+    let sink = registry::Sink {
+        name: "lake".to_owned(),
+        kind: registry::SinkKind::Webhook,
+        url: "none".to_owned(),
+        format: registry::SinkFormat::Json,
+        least: ledger::Severity::Info,
+        verbs: Vec::new(),
+        anchors: None,
+        secret: [0; 32],
+        made: world.now(),
+        begins: 0,
+        telling: [0; 8],
+    };
+    world.rule(registry::Change::SinkSet(sink), "sink.set").await;
+
+    let ill = async {
+        loop {
+            let shown = world.get("/api/v1/sinks/lake").await;
+            if let Some(trouble) = shown["trouble"].as_str() {
+                return Some(trouble.to_owned());
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(within(ill).await.contains("https://HOST"));
+
+    let said = json!({"kind": "webhook", "url": receiver.url, "severity": "info"});
+    world.put("/api/v1/sinks/lake", said).await;
+    assert_eq!(receiver.next().await.1["index"], 0);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_siem_gets_lines_over_tls_and_nobody_else_does() {
     let mut world = World::new().await;
     let (anchor, mut lines) = siem().await;
