@@ -40,6 +40,7 @@ fn write() -> Result<(), Box<dyn Error>> {
     keep("certs-only", &[pkcs7.clone(), certs_only::write(&[&leaves[0]])?])?;
     keep("csrattrs", &lists()?)?;
     keep("multipart", &[multiparts(&pkcs7)])?;
+    agent_seeds(&leaves, &pkcs7)?;
     keep("est-request", &csrs.iter().map(|csr| est_request(csr)).collect::<Vec<_>>())
 }
 
@@ -89,6 +90,68 @@ fn est_request(csr: &[u8]) -> Vec<u8> {
         "POST\n/.well-known/est/plant-7/serverkeygen\napplication/pkcs10\nBearer {id}.{secret}\n"
     );
     [head.as_bytes(), &wire::write_body(csr)].concat()
+}
+
+/// Answers as a device hears them: authorities, a leaf in chunks, a key, a refusal and a wait.
+fn agent_seeds(leaves: &[Certificate], pkcs7: &[u8]) -> Result<(), Box<dyn Error>> {
+    let answer = |head: &str, body: &[u8]| {
+        let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n", body.len());
+        [head.as_bytes(), body].concat()
+    };
+    let certs = format!("200 OK\r\nContent-Type: {}", wire::CERTS_ONLY);
+    let body = wire::write_body(pkcs7);
+    let chunked = [
+        format!("HTTP/1.1 {certs}\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n", body.len())
+            .as_bytes(),
+        &body,
+        b"\r\n0\r\n\r\n",
+    ]
+    .concat();
+    let attributes = format!("200 OK\r\nContent-Type: {}", wire::CSRATTRS);
+    let key = format!("200 OK\r\nContent-Type: {}", multipart::content_type());
+    let date = "Date: Sun, 06 Nov 1994 08:49:37 GMT";
+    let answers = [
+        answer(&format!("{certs}\r\n{date}"), &body),
+        chunked,
+        answer(&attributes, &wire::write_body(&CsrAttrs::of(&Profile::standard()).write()?)),
+        answer(&key, &multipart::write(&pkcs8(1), &certs_only::write(&[&leaves[0]])?)),
+        answer("403 Forbidden", b"this device is suspended\n"),
+        answer("202 Accepted\r\nRetry-After: 300", b""),
+        b"HTTP/1.1 100 Go\r\n\r\nHTTP/1.0 503 No\r\n\r\nlater".to_vec(),
+    ];
+    keep("agent-answer", &answers)?;
+    keep("agent-dns", &[dns_answer(33), dns_answer(12), dns_answer(1)])?;
+    let report = r#"{"firmware":"2.1.0","serial":"S1","mac":["00:11:22:33:44:55"]}"#;
+    let reports = ["/device/v1/report", "/device/v1/plant-7/report"];
+    keep("device-report", &reports.map(|path| format!("{path}\n{report}").into_bytes()))
+}
+
+/// An answer about the service: one record of this kind, whose name points back to the question.
+fn dns_answer(kind: u8) -> Vec<u8> {
+    let name = |labels: &[&str]| -> Vec<u8> {
+        let mut out: Vec<u8> = Vec::new();
+        for label in labels {
+            out.push(u8::try_from(label.len()).unwrap_or_default());
+            out.extend(label.as_bytes());
+        }
+        out.push(0);
+        out
+    };
+    let asked = name(&["_muster-est", "_tcp", "plant", "example"]);
+    let place = [&[0, 7, 0, 1, 0x20, 0xfb][..], &name(&["muster", "plant", "example"])].concat();
+    let data = match kind {
+        33 => place,
+        12 => [&[4][..], b"unit", &[0xc0, 12]].concat(),
+        _ => vec![192, 0, 2, 7],
+    };
+    let length = u8::try_from(data.len()).unwrap_or_default();
+    [
+        &[7, 7, 0x84, 0, 0, 1, 0, 1, 0, 0, 0, 0][..],
+        &asked,
+        &[0, kind, 0, 1, 0xc0, 12, 0, kind, 0, 1, 0, 0, 0, 60, 0, length],
+        &data,
+    ]
+    .concat()
 }
 
 fn ocsp_seeds() -> Result<(), Box<dyn Error>> {

@@ -4,8 +4,7 @@ use crate::certificate::Certificate;
 use crate::credential::Revocation;
 use crate::device::words;
 use crate::outside::UnixTime;
-use crate::text::hex;
-use std::fmt;
+use crate::text::shown_in_hex;
 
 /// The subject key identifier of an authority: 20 octets, the leftmost 160 bits of the SHA-256 of
 /// its key's bit string (RFC 7093 §2 method 1). Its lower-case hex is how addresses name an issuer.
@@ -26,17 +25,7 @@ impl KeyId {
     }
 }
 
-impl fmt::Display for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
-    }
-}
-
-impl fmt::Debug for KeyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+shown_in_hex!(KeyId);
 
 /// What an authority signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -4,8 +4,7 @@ use crate::authority::KeyId;
 use crate::device::{DeviceId, words};
 use crate::key::SpkiHash;
 use crate::outside::UnixTime;
-use crate::text::hex;
-use std::fmt;
+use crate::text::shown_in_hex;
 
 /// A certificate serial number of ours: 48-bit big-endian Unix milliseconds, then 80 random bits.
 /// The front keeps an index an append, the back is unpredictable (RFC 5280 §4.1.2.2 allows 20
@@ -36,17 +35,7 @@ impl Serial {
     }
 }
 
-impl fmt::Display for Serial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
-    }
-}
-
-impl fmt::Debug for Serial {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+shown_in_hex!(Serial);
 
 /// Which of the two kinds of certificate a device has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

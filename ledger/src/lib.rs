@@ -24,6 +24,8 @@ pub mod tree;
 pub mod verify;
 mod wire;
 pub mod witness;
+#[cfg(test)]
+mod world;
 
 pub use entry::{Class, Entry, digest};
 pub use event::{Event, Severity};

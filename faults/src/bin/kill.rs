@@ -5,7 +5,7 @@ use clap::Parser;
 use faults::Failure;
 use faults::dice::Dice;
 use faults::kill::founding::{self, FOUNDING_MAX, Stage};
-use faults::kill::{Round, Site};
+use faults::kill::{Done, Round, Site};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -44,10 +44,11 @@ async fn run(typed: &Typed) -> Result<(), Failure> {
     let mut dice = Dice::new(typed.seed);
     foundings(typed, &mut dice).await?;
     let mut site: Option<Site> = None;
-    let (mut acknowledged, mut retried, mut last) = (0, 0, None);
+    let mut told = Told::default();
+    let mut last = None;
     for round in 1..=typed.rounds {
         if site.as_ref().is_none_or(Site::is_worn) {
-            (acknowledged, retried) = add(acknowledged, retried, last.take());
+            told.add(last.take());
             site = Some(Site::new(&typed.binary, &mut dice)?);
         }
         let Some(mut on) = site.take() else { break };
@@ -72,19 +73,53 @@ async fn run(typed: &Typed) -> Result<(), Failure> {
             }
         }
     }
-    (acknowledged, retried) = add(acknowledged, retried, last);
+    told.add(last);
     done();
     println!(
-        "{} kills under load: {acknowledged} certificates handed over and all there, {retried} \
-         unanswered requests granted afterwards; all held, in {:.0} s",
+        "{} kills under load, {told}; all held, in {:.0} s",
         typed.rounds,
         began.elapsed().as_secs_f64()
     );
     Ok(())
 }
 
-fn add(acknowledged: usize, retried: usize, round: Option<Round>) -> (usize, usize) {
-    round.map_or((acknowledged, retried), |r| (acknowledged + r.acknowledged, retried + r.retried))
+/// What all homes had answered.
+#[derive(Default)]
+struct Told {
+    acknowledged: usize,
+    retried: usize,
+    done: Done,
+}
+
+impl Told {
+    /// Adds the last round of a home.
+    fn add(&mut self, last: Option<Round>) {
+        let Some(round) = last else { return };
+        self.acknowledged += round.acknowledged;
+        self.retried += round.retried;
+        let (all, more) = (&mut self.done, round.done);
+        all.revoked += more.revoked;
+        all.retired += more.retired;
+        all.erased += more.erased;
+        all.caught += more.caught;
+        all.flocks += more.flocks;
+        all.rolled += more.rolled;
+        all.heard += more.heard;
+    }
+}
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Done { revoked, retired, erased, caught, flocks, rolled, heard } = self.done;
+        write!(
+            f,
+            "all there: {} certificates handed over, {revoked} revoked, {retired} devices retired \
+             and {erased} erased, {caught} clones caught, {flocks} flocks moved, {rolled} \
+             authorities rolled over; lists and responder right of {heard}; {} unanswered requests \
+             granted afterwards",
+            self.acknowledged, self.retried
+        )
+    }
 }
 
 async fn foundings(typed: &Typed, dice: &mut Dice) -> Result<(), Failure> {

@@ -56,6 +56,15 @@ impl Operator {
         };
         Ok(Some(Self { root_pin: text("root_pin")?, token: text("token")?, root: text("root")? }))
     }
+
+    /// The root that this operator believes.
+    ///
+    /// # Errors
+    /// Where the file does not say.
+    pub fn root(&self) -> Result<Certificate, Failure> {
+        let root = Certificate::parse_pem(&self.root, 1).map_err(|d| d.sentence.to_string())?;
+        Ok(root.into_iter().next().ok_or("no root in operator.toml")?)
+    }
 }
 
 /// Reaches a running server.
@@ -74,11 +83,10 @@ impl Client {
     /// Where the home does not say how.
     pub fn new(home: &Path, ports: Ports) -> Result<Self, Failure> {
         let operator = Operator::read(home)?.ok_or("the home has no operator.toml")?;
-        let root = Certificate::parse_pem(&operator.root, 1).map_err(|d| d.sentence.to_string())?;
-        let root = root.first().ok_or("no root in operator.toml")?;
+        let root = operator.root()?;
         Ok(Self {
-            device: Dialer::new(ports.device, root, Exchange::X25519)?,
-            operator: Dialer::new(ports.operator, root, Exchange::X25519)?,
+            device: Dialer::new(ports.device, &root, Exchange::X25519)?,
+            operator: Dialer::new(ports.operator, &root, Exchange::X25519)?,
             bearer: format!("Bearer {}", operator.token),
             public: ports.public,
         })
@@ -104,14 +112,25 @@ impl Client {
         body: &Value,
         key: &str,
     ) -> Result<Value, Miss> {
+        let mut say = self.write("POST", at, body);
+        say.headers.push(("idempotency-key", key.to_owned()));
+        self.ask(desk, say).await
+    }
+
+    /// The operator says how something shall be.
+    ///
+    /// # Errors
+    /// [`Miss`].
+    pub async fn put(&self, desk: &mut Desk, at: &str, body: &Value) -> Result<Value, Miss> {
+        self.ask(desk, self.write("PUT", at.to_owned(), body)).await
+    }
+
+    fn write(&self, method: &'static str, path: String, body: &Value) -> Outgoing {
         let headers = vec![
             ("authorization", self.bearer.clone()),
             ("content-type", "application/json".to_owned()),
-            ("idempotency-key", key.to_owned()),
         ];
-        let say =
-            Outgoing { method: "POST", path: at, headers, body: body.to_string().into_bytes() };
-        self.ask(desk, say).await
+        Outgoing { method, path, headers, body: body.to_string().into_bytes() }
     }
 
     /// The operator reads something.
@@ -154,19 +173,31 @@ impl Client {
 
     /// The signed head of the ledger, as everybody gets it; `None` while there is none to be had.
     pub async fn checkpoint(&self) -> Option<Head> {
-        let mut tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, self.public)).await.ok()?;
-        let ask = "GET /ledger/default/checkpoint HTTP/1.1\r\nHost: localhost\r\n\
-                   Connection: close\r\n\r\n";
-        tcp.write_all(ask.as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        timeout(ANSWER_MAX, tcp.read_to_string(&mut answer)).await.ok()?.ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let body = self.public("/ledger/default/checkpoint", None).await?;
+        let body = String::from_utf8(body).ok()?;
         let (text, signatures) = body.rsplit_once("\n\n")?;
-        let whole = head.starts_with("HTTP/1.1 200") && signatures.ends_with('\n');
         let mut lines = text.lines().skip(1);
         let size = lines.next()?.parse().ok()?;
         let root = from_base64(lines.next()?.as_bytes())?.try_into().ok()?;
-        whole.then_some(Head { size, root })
+        signatures.ends_with('\n').then_some(Head { size, root })
+    }
+
+    /// What the public port says with status 200; an OCSP request is posted.
+    pub async fn public(&self, at: &str, ocsp: Option<&[u8]>) -> Option<Vec<u8>> {
+        let mut tcp = TcpStream::connect((Ipv4Addr::LOCALHOST, self.public)).await.ok()?;
+        let method = if ocsp.is_some() { "POST" } else { "GET" };
+        let body = ocsp.unwrap_or_default();
+        let ask = format!(
+            "{method} {at} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Content-Type: application/ocsp-request\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        tcp.write_all(&[ask.as_bytes(), body].concat()).await.ok()?;
+        let mut answer = Vec::new();
+        timeout(ANSWER_MAX, tcp.read_to_end(&mut answer)).await.ok()?.ok()?;
+        let split = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let body = answer.split_off(split + 4);
+        answer.starts_with(b"HTTP/1.1 200").then_some(body)
     }
 }
 

@@ -84,7 +84,7 @@ async fn lives(
     if book.acknowledged.is_empty() {
         return Err("a new home gives no certificate".into());
     }
-    check::check(home, &book, &workers?).map(drop)
+    check::check(home, &book, &workers?, dice).map(drop)
 }
 
 fn stage(home: &Path) -> Stage {

@@ -8,15 +8,20 @@
 pub mod check;
 pub mod client;
 pub mod founding;
+pub mod key;
 pub mod load;
 pub mod server;
 pub mod unit;
 
 use crate::Failure;
 use crate::dice::Dice;
+use api::path;
 use check::Found;
-use client::{Client, Miss};
-use load::{Book, Shared, WORKERS, Worker};
+use check::shown::Owed;
+use client::{Client, Desk, Miss};
+use identity::Standing;
+use load::{Book, Shared, Task, Worker};
+use serde_json::json;
 use server::Server;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +42,9 @@ pub struct Site {
     place: TempDir,
     book: Shared,
     workers: Vec<Worker>,
+    /// What everybody must hear after the next start.
+    owed: Owed,
+    heard: usize,
     kills: usize,
 }
 
@@ -51,6 +59,27 @@ pub struct Round {
     pub unanswered: usize,
     /// Unanswered requests that were granted afterwards, so far.
     pub retried: usize,
+    /// What was answered besides certificates, so far.
+    pub done: Done,
+}
+
+/// What was answered, and had to be there after each kill.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Done {
+    /// Certificates that were revoked for good.
+    pub revoked: usize,
+    /// Devices that were retired.
+    pub retired: usize,
+    /// Devices that were erased.
+    pub erased: usize,
+    /// Clones that were caught.
+    pub caught: usize,
+    /// Flocks that were moved to their end.
+    pub flocks: usize,
+    /// Authorities that were rolled over.
+    pub rolled: usize,
+    /// Certificates of which lists and responder told the truth after a start.
+    pub heard: usize,
 }
 
 impl Site {
@@ -59,12 +88,14 @@ impl Site {
     /// # Errors
     /// Where there is no room.
     pub fn new(binary: &Path, dice: &mut Dice) -> Result<Self, Failure> {
-        let workers = (0..WORKERS).map(|number| Worker::new(number, dice.split()));
+        let place = tempfile::Builder::new().prefix("muster-faults-").tempdir()?;
         Ok(Self {
             binary: binary.to_owned(),
-            place: tempfile::Builder::new().prefix("muster-faults-").tempdir()?,
+            workers: Worker::all(&place.path().join("home"), dice)?,
+            place,
             book: Shared::default(),
-            workers: workers.collect::<Result<_, _>>()?,
+            owed: Owed::default(),
+            heard: 0,
             kills: 0,
         })
     }
@@ -93,6 +124,10 @@ impl Site {
         }
         let mut server = Server::launch(&self.binary, &home)?;
         let client = Client::new(&home, server.ready().await?)?;
+        match self.kills {
+            0 => many_clones(&client).await?,
+            _ => self.heard += self.owed.hold(&client).await?,
+        }
         let workers = std::mem::take(&mut self.workers);
         let workers = load::retry(workers, &client, &self.book).await?;
         if let Err(Miss::Refused(status, why)) = client.ready().await {
@@ -107,18 +142,40 @@ impl Site {
         killed?;
         self.workers = worked?;
         self.kills += 1;
-        self.look(&home)
+        self.look(&home, dice)
     }
 
-    fn look(&self, home: &Path) -> Result<Round, Failure> {
+    fn look(&mut self, home: &Path, dice: &mut Dice) -> Result<Round, Failure> {
         let book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = check::check(home, &book, &self.workers)?;
+        let (found, owed) = check::check(home, &book, &self.workers, dice)?;
+        self.owed = owed;
         Ok(Round {
             found,
             acknowledged: book.acknowledged.len(),
-            unanswered: self.workers.iter().filter(|worker| worker.unit().waits()).count(),
+            unanswered: self.workers.iter().filter(|worker| worker.waits()).count(),
             retried: book.retried,
+            done: self.done(&book),
         })
+    }
+
+    fn done(&self, book: &Book) -> Done {
+        let mut done = Done { flocks: book.flocks.len(), heard: self.heard, ..Done::default() };
+        let at = self.workers.iter().filter_map(|worker| match worker.task() {
+            Task::Unit(unit) => Some(&**unit),
+            Task::Flock(_) | Task::Roll(_) => None,
+        });
+        for unit in book.done.iter().chain(at) {
+            done.revoked += unit.ended.len();
+            done.retired += usize::from(unit.standing == Standing::Retired);
+            done.erased += usize::from(unit.erased);
+            done.caught += unit.caught;
+        }
+        for worker in &self.workers {
+            if let Task::Roll(roller) = worker.task() {
+                done.rolled += roller.installed.len();
+            }
+        }
+        done
     }
 
     /// Leaves the home where it is, for somebody to look at.
@@ -126,6 +183,13 @@ impl Site {
     pub fn keep(self) -> PathBuf {
         self.place.keep()
     }
+}
+
+/// More devices are copied here within minutes than anywhere within an hour.
+async fn many_clones(client: &Client) -> Result<(), Failure> {
+    let setting = json!({ "key": "clone_quarantines_per_hour", "value": "10000" });
+    let set = client.put(&mut Desk::default(), path::SETTINGS, &setting).await;
+    set.map(drop).map_err(|miss| format!("a setting was refused: {miss:?}").into())
 }
 
 /// An empty book.

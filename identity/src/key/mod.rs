@@ -10,7 +10,7 @@ pub use software::SoftwareKey;
 use crate::ask::Defect;
 use crate::authority::KeyId;
 use crate::device::words;
-use crate::text::hex;
+use crate::text::shown_in_hex;
 use aws_lc_rs::{digest, signature};
 use const_oid::ObjectIdentifier;
 use const_oid::db::{rfc5912, rfc8410};
@@ -63,17 +63,7 @@ impl SpkiHash {
     }
 }
 
-impl fmt::Display for SpkiHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0))
-    }
-}
-
-impl fmt::Debug for SpkiHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+shown_in_hex!(SpkiHash);
 
 /// The kinds of key that may have a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -3,9 +3,58 @@
 use super::{Event, Severity};
 use crate::Class;
 
+/// The members of an event: a list of their own, or one that several events share.
+macro_rules! fields {
+    ([$($field:literal)*]) => {
+        &[$($field),*]
+    };
+    ($shared:ident) => {
+        $shared
+    };
+}
+
+/// A device stands otherwise than before.
+const STOOD: &[&str] = &["device", "was", "standing", "reason", "by", "from"];
+/// A known device was turned away.
+const DENIED: &[&str] = &["device", "rule", "reason", "door", "signal", "severity", "by", "from"];
+/// A leaf was issued.
+const LEAFED: &[&str] = &[
+    "device",
+    "serial",
+    "spki",
+    "generation",
+    "issuer",
+    "ends",
+    "certificate",
+    "binding",
+    "door",
+    "token",
+    "signal",
+    "severity",
+    "from",
+];
+/// A door, whole.
+const DOOR: &[&str] = &[
+    "door",
+    "kind",
+    "open",
+    "groups",
+    "profile",
+    "assurance",
+    "binding",
+    "receipt",
+    "anchors",
+    "place",
+    "pattern",
+    "model",
+    "allowed",
+    "by",
+    "from",
+];
+
 /// One line for each event: number, class, severity, verb, its members, what happened, what to do.
 macro_rules! events {
-    ($($id:literal $class:ident $severity:ident $verb:literal [$($field:literal)*]
+    ($($id:literal $class:ident $severity:ident $verb:literal $fields:tt
         $meaning:literal $(=> $todo:literal)?;)+) => {
         /// Every event, by class.
         pub const EVENTS: &[Event] = &[$(Event {
@@ -14,7 +63,7 @@ macro_rules! events {
             class: Class::$class,
             severity: Severity::$severity,
             meaning: $meaning,
-            fields: &[$($field),*],
+            fields: fields!($fields),
             todo: concat!($($todo)?),
         }),+];
     };
@@ -55,25 +104,25 @@ events! {
         "A birth certificate was issued.";
 
     401 Join Info "join.issued"
-        ["device" "serial" "spki" "generation" "issuer" "ends" "certificate" "binding" "door" "token" "signal" "severity" "from"]
+        LEAFED
         "A device joined, and received its first leaf or a new one by its birth certificate.";
 
     501 Renewal Info "renew.issued"
-        ["device" "serial" "spki" "generation" "issuer" "ends" "certificate" "binding" "door" "token" "signal" "severity" "from"]
+        LEAFED
         "A device renewed its leaf.";
 
-    601 Standing Warning "device.suspended" ["device" "was" "standing" "reason" "by" "from"]
+    601 Standing Warning "device.suspended" STOOD
         "An operator set a device aside: its leaves are on hold."
         => "Find out what is wrong with it, then `muster device resume` or `retire`.";
-    602 Standing Notice "device.resumed" ["device" "was" "standing" "reason" "by" "from"]
+    602 Standing Notice "device.resumed" STOOD
         "A suspension ended: the hold on the device's leaves is lifted.";
     603 Standing Warning "device.retired" ["device" "was" "standing" "reason" "tokens" "by" "from"]
         "A device was struck off for good: everything that it had is revoked."
         => "Nothing, where it was planned. `muster device erase` destroys what is personal.";
-    604 Standing Critical "device.quarantined" ["device" "was" "standing" "reason" "by" "from"]
+    604 Standing Critical "device.quarantined" STOOD
         "A device was set aside because its identity is in doubt: its leaves are on hold."
         => "Find out who else has its key. `muster device release` lets it in again, with a new key only.";
-    605 Standing Notice "device.released" ["device" "was" "standing" "reason" "by" "from"]
+    605 Standing Notice "device.released" STOOD
         "A quarantine ended: every leaf of the device is revoked, and it joins again with a new key.";
     606 Standing Notice "device.erased" ["device" "entries" "by" "from"]
         "What was known of a retired device is destroyed: identifiers, certificates, and payload and salt of its entries."
@@ -87,22 +136,22 @@ events! {
     704 Revocation Notice "device.left" ["device" "serials" "spki" "reason" "from"]
         "A device left by itself: its leaves are revoked, and it joins again only with what it joined with before.";
 
-    801 Refusal Warning "join.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
+    801 Refusal Warning "join.denied" DENIED
         "A known device was refused when it wanted to join."
         => "The rule says whose move is next: see `reason`.";
-    802 Refusal Warning "renew.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
+    802 Refusal Warning "renew.denied" DENIED
         "A known device was refused when it wanted to renew."
         => "The rule says whose move is next: see `reason`.";
-    803 Refusal Warning "request.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
+    803 Refusal Warning "request.denied" DENIED
         "A request of a known device was refused before it was clear what it wanted."
         => "The rule says whose move is next: see `reason`.";
-    804 Refusal Warning "birth.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
+    804 Refusal Warning "birth.denied" DENIED
         "A birth of a device that is already known was refused."
         => "A second birth for one serial number is rework (`--replace`) or a fraud: ask the line.";
-    806 Refusal Warning "report.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
+    806 Refusal Warning "report.denied" DENIED
         "What a device said of itself was refused, or it had no right to say it."
         => "Where the rule is `contradiction`, the identifiers are not those of its birth: see the mark in `muster device show`.";
-    807 Refusal Warning "leave.denied" ["device" "rule" "reason" "door" "signal" "severity" "by" "from"]
+    807 Refusal Warning "leave.denied" DENIED
         "A device that may not speak wanted to leave."
         => "Nothing: it is refused already.";
     805 Refusal Notice "strangers.refused" ["rule" "signal" "severity" "hour" "count" "last_from"]
@@ -114,13 +163,13 @@ events! {
         "A join token was revoked.";
 
     1001 Door Notice "door.set"
-        ["door" "kind" "open" "groups" "profile" "assurance" "binding" "receipt" "anchors" "place" "pattern" "model" "allowed" "by" "from"]
+        DOOR
         "A door was made or changed.";
     1002 Door Notice "door.opened"
-        ["door" "kind" "open" "groups" "profile" "assurance" "binding" "receipt" "anchors" "place" "pattern" "model" "allowed" "by" "from"]
+        DOOR
         "A door was opened.";
     1003 Door Notice "door.closed"
-        ["door" "kind" "open" "groups" "profile" "assurance" "binding" "receipt" "anchors" "place" "pattern" "model" "allowed" "by" "from"]
+        DOOR
         "A door was closed: nobody joins by it until it is opened again.";
     1004 Door Notice "door.removed" ["door" "by" "from"]
         "A door was removed.";

@@ -65,18 +65,9 @@ pub fn believe(text: &str, answer: &str, key: &VerifierKey) -> Option<(String, U
 mod tests {
     use super::*;
     use crate::note::{self, Checkpoint, open_whole, sign};
-    use identity::key::SoftwareKey;
+    use crate::world::{key, origin};
 
     const AT: UnixTime = UnixTime::from_secs(1_790_000_000);
-
-    fn key(seed: u8) -> SoftwareKey {
-        let front = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
-        SoftwareKey::from_pkcs8(&[&front[..], &[seed; 32]].concat()).unwrap()
-    }
-
-    fn origin() -> Origin {
-        Origin::new(&[0x5a; 16], 1)
-    }
 
     fn witness(name: &str, seed: u8) -> VerifierKey {
         VerifierKey::cosigner(&Origin::parse(name).unwrap(), key(seed).public()).unwrap()

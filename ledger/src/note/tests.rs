@@ -1,16 +1,7 @@
 use super::*;
+use crate::world::{key, origin};
 use identity::key::SoftwareKey;
 use proptest::prelude::*;
-
-/// An Ed25519 key from a seed: PKCS#8 version 1 (RFC 8410 §7).
-fn key(seed: u8) -> SoftwareKey {
-    let front = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
-    SoftwareKey::from_pkcs8(&[&front[..], &[seed; 32]].concat()).unwrap()
-}
-
-fn origin() -> Origin {
-    Origin::new(&[0x5a; 16], 1)
-}
 
 fn checkpoint() -> Checkpoint {
     Checkpoint { origin: origin(), size: 70_000, root: [3; 32] }

@@ -1,21 +1,12 @@
 use super::*;
 use crate::note::{Origin, cosign};
 use crate::tree::{Frontier, Hashes, inclusion};
+use crate::world::{key, origin};
 use crate::{Class, Subtree};
-use identity::key::SoftwareKey;
 use identity::{Signer, UnixTime};
 use proptest::prelude::*;
 
 const AT: UnixTime = UnixTime::from_secs(1_790_000_000);
-
-fn key(seed: u8) -> SoftwareKey {
-    let front = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
-    SoftwareKey::from_pkcs8(&[&front[..], &[seed; 32]].concat()).unwrap()
-}
-
-fn origin() -> Origin {
-    Origin::new(&[0x5a; 16], 1)
-}
 
 fn log() -> VerifierKey {
     VerifierKey::new(&origin(), key(1).public()).unwrap()

@@ -136,19 +136,10 @@ mod tests {
     use crate::note::sign;
     use crate::tree::{Frontier, Hashes, consistency};
     use crate::witness::client::{Heard, hear};
+    use crate::world::{key, origin};
     use crate::{Hash, witness::wire};
-    use identity::key::SoftwareKey;
 
     const AT: UnixTime = UnixTime::from_secs(1_790_000_000);
-
-    fn key(seed: u8) -> SoftwareKey {
-        let front = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
-        SoftwareKey::from_pkcs8(&[&front[..], &[seed; 32]].concat()).unwrap()
-    }
-
-    fn origin() -> Origin {
-        Origin::new(&[0x5a; 16], 1)
-    }
 
     fn keys() -> Vec<VerifierKey> {
         VerifierKey::new(&origin(), key(1).public()).into_iter().collect()

@@ -43,6 +43,9 @@ CREATE TABLE sink (
 ALTER TABLE device ADD COLUMN caught INTEGER;
 CREATE INDEX device_caught ON device (realm, caught) WHERE caught IS NOT NULL;
 
+-- When its standing changed last: which holds are those of a suspension.
+ALTER TABLE device ADD COLUMN stood INTEGER;
+
 -- The key of the ledger whose receipt a door demands.
 ALTER TABLE door ADD COLUMN receipt TEXT;
 

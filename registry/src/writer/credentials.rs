@@ -7,7 +7,7 @@ use crate::realm::RealmKey;
 use crate::roll::{Turn, Which};
 use crate::rows::{int, maybe_moment, millis, revocation, serial, torn, word};
 use identity::credential::{Credential, CredentialKind, Reason, Revocation, Serial};
-use identity::device::DeviceId;
+use identity::device::{DeviceId, Standing};
 use identity::{SpkiHash, UnixTime};
 use rusqlite::{Row, params};
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +38,14 @@ fn read_held(row: &Row<'_>) -> rusqlite::Result<Held> {
         spent: maybe_moment(row, 6)?,
         revoked: revocation(row, 7)?,
     })
+}
+
+impl Held {
+    /// Whether it was revoked or put on hold at this moment; of a device whose row does not know
+    /// the moment, each.
+    pub(super) fn fell_at(&self, moment: Option<UnixTime>) -> bool {
+        moment.is_none_or(|moment| self.revoked.is_some_and(|fell| fell.at == moment))
+    }
 }
 
 impl Batch<'_> {
@@ -177,6 +185,10 @@ impl Batch<'_> {
         let mut on_hold = Vec::new();
         for serial in serials {
             let named = self.one(scene.realm, serial)?.ok_or(Clash::Missing)?;
+            // Else a copied leaf of a device that was set aside meanwhile would be good again.
+            if !self.stands_good(scene.realm, &named.device)? {
+                return Err(Clash::DeviceVersion.into());
+            }
             let held = self.held(scene.realm, &named.device)?.into_iter().filter(|held| {
                 let leaf = held.kind == CredentialKind::Leaf && held.spki == named.spki;
                 (leaf || held.serial == named.serial) && held.is_on_hold()
@@ -190,6 +202,15 @@ impl Batch<'_> {
             self.unhold(scene, held)?;
         }
         Ok(())
+    }
+
+    fn stands_good(&self, realm: RealmKey, device: &DeviceId) -> rusqlite::Result<bool> {
+        let standing = self.first(
+            "SELECT standing FROM device WHERE realm = ?1 AND id = ?2",
+            (realm.0, device.octets()),
+            |row| word(row, 0, "device", Standing::parse),
+        )?;
+        Ok(standing.is_none_or(Standing::is_good))
     }
 
     /// Revokes one, or puts it on hold, where that is not weaker than what is so already. A final

@@ -6,7 +6,7 @@ use crate::change::{Clash, Cut, Fate};
 use crate::realm::RealmKey;
 use crate::roll::Turn;
 use crate::rows::text::{pack, pack_pairs};
-use crate::rows::{groups, int, millis, pack_groups, uint};
+use crate::rows::{groups, int, maybe_moment, millis, pack_groups, uint};
 use identity::credential::{Credential, CredentialKind, Reason, Serial};
 use identity::device::{Device, DeviceId, GroupName, Identifiers, Standing};
 use identity::token::TokenId;
@@ -29,6 +29,7 @@ pub(super) struct Before {
     model: String,
     serial: String,
     groups: BTreeSet<GroupName>,
+    stood: Option<UnixTime>,
 }
 
 impl Before {
@@ -115,8 +116,9 @@ impl Batch<'_> {
     ) -> Step {
         let before = self.check_version(scene.realm, device, expected)?;
         self.run(
-            "UPDATE device SET standing = ?3, version = ?4 WHERE realm = ?1 AND id = ?2",
-            (scene.realm.0, device.octets(), to.as_str(), int(expected + 1)),
+            "UPDATE device SET standing = ?3, version = ?4, stood = ?5 \
+             WHERE realm = ?1 AND id = ?2",
+            (scene.realm.0, device.octets(), to.as_str(), int(expected + 1), millis(scene.at)),
         )?;
         let generation = before.generation;
         let realm = scene.realm;
@@ -130,8 +132,11 @@ impl Batch<'_> {
                 Fate::Revoke(reason) if leaf || to == Standing::Retired => {
                     self.revoke(scene, credential, reason)?;
                 }
-                // A birth certificate is put on hold by hand only, and comes off it by hand.
-                Fate::Unhold if leaf => self.unhold(scene, credential)?,
+                // What was put on hold by hand, as birth certificates only are, or as a newcomer,
+                // comes off it by hand.
+                Fate::Unhold if leaf && credential.fell_at(before.stood) => {
+                    self.unhold(scene, credential)?;
+                }
                 Fate::Hold | Fate::Unhold | Fate::Revoke(_) => {}
             }
         }
@@ -172,7 +177,7 @@ impl Batch<'_> {
         device: &DeviceId,
     ) -> rusqlite::Result<Option<Before>> {
         self.first(
-            "SELECT version, generation, maker, model, serial, group_names FROM device \
+            "SELECT version, generation, maker, model, serial, group_names, stood FROM device \
              WHERE realm = ?1 AND id = ?2",
             (realm.0, device.octets()),
             |row| {
@@ -183,6 +188,7 @@ impl Batch<'_> {
                     model: row.get(3)?,
                     serial: row.get(4)?,
                     groups: groups(row, 5, "device")?,
+                    stood: maybe_moment(row, 6)?,
                 })
             },
         )

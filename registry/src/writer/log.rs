@@ -63,11 +63,11 @@ impl Log {
         if extent.written < self.full {
             self.at = self.full;
         } else if extent.written >= self.at {
+            self.at = extent.written + self.full / REST;
             if extent.written - extent.carried > self.full / REST {
                 carrier.begin();
             } else {
                 let _next_time = carry(db);
-                self.at = extent.written + self.full / REST;
             }
         }
     }

@@ -32,6 +32,32 @@ fn suspension_holds_the_leaves_and_resuming_lifts_the_hold() {
 }
 
 #[test]
+fn resuming_lifts_what_the_suspension_held_and_nothing_that_was_held_before() {
+    let world = World::new();
+    world.birth(1);
+    let (by_hand, other) = (world.enroll(1, 1), world.enroll(1, 2));
+    let later = |change, secs| {
+        world.registry.commit_wait(REALM, change, draft(now().plus_secs(secs))).unwrap();
+    };
+    let stood =
+        |expected, to, credentials| Change::Stood { device: id(1), expected, to, credentials };
+    let reason = Reason::CertificateHold;
+    later(Change::Revoked { serials: vec![by_hand.serial], reason }, 5);
+    later(stood(3, Standing::Suspended, Fate::Hold), 10);
+    assert!(world.seen(&by_hand.spki).revoked && world.seen(&other.spki).revoked);
+
+    // Nobody takes a hold off by hand either while the device is set aside.
+    let serials = vec![by_hand.serial];
+    assert_eq!(world.clash(Change::Released { serials: serials.clone() }), Clash::DeviceVersion);
+    later(stood(4, Standing::Enrolled, Fate::Unhold), 20);
+
+    assert!(world.seen(&by_hand.spki).revoked && !world.seen(&other.spki).revoked);
+    later(Change::Released { serials }, 30);
+    assert!(!world.seen(&by_hand.spki).revoked);
+    world.audit();
+}
+
+#[test]
 fn whoever_makes_crls_hears_of_a_hold_and_of_its_end_and_of_nothing_else() {
     let world = World::new();
     let (told, heard) = std::sync::mpsc::channel();

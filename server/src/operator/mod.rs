@@ -225,8 +225,11 @@ impl State {
         class: Class,
         payload: Payload,
     ) -> Result<(), Refused> {
-        self.house.commit(who.realm.key, change, class, payload).await?;
-        Ok(self.house.reload(who.realm.name())?)
+        let committed = self.house.commit(who.realm.key, change, class, payload).await;
+        // Also what clashed is a reason to read: a change before this one may not have been read.
+        let read = self.house.reload(who.realm.name());
+        committed?;
+        Ok(read?)
     }
 }
 

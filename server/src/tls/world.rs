@@ -1,6 +1,7 @@
 //! A test's own PKI, and a client that believes everything.
 
 use super::service::{Service, names};
+use crate::caller::Anybody;
 use crate::clock;
 use crate::home::config::{Config, ServeOptions, Settings};
 use crate::keys::NewKey;
@@ -8,15 +9,9 @@ use ca::authority::{self, Order};
 use ca::{Addresses, Issuer};
 use identity::authority::Role;
 use identity::{Certificate, Csr, KeyKind, RealmName};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::aws_lc_rs;
-use rustls::crypto::{
-    CryptoProvider, SupportedKxGroup, verify_tls12_signature, verify_tls13_signature,
-};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
-};
+use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ClientConfig, SupportedProtocolVersion};
 use std::sync::Arc;
 
 /// A root and a service authority of `kind`.
@@ -62,55 +57,16 @@ impl Client {
     pub(crate) fn config_above(&self, above: &[&[u8]]) -> ClientConfig {
         let provider =
             CryptoProvider { kx_groups: vec![self.group], ..aws_lc_rs::default_provider() };
-        let config = ClientConfig::builder_with_provider(Arc::new(provider))
+        let provider = Arc::new(provider);
+        let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&[self.version])
             .unwrap()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Believes));
+            .with_custom_certificate_verifier(Arc::new(Anybody(provider)));
         let Some((certificate, key)) = &self.shows else { return config.with_no_client_auth() };
         let shown = [&[certificate.der()], above].concat();
         let chain = shown.iter().map(|der| CertificateDer::from(der.to_vec())).collect();
         let key = PrivatePkcs8KeyDer::from(key.dangerous_pkcs8().to_vec());
         config.with_client_auth_cert(chain, PrivateKeyDer::from(key)).unwrap()
-    }
-}
-
-#[derive(Debug)]
-struct Believes;
-
-impl ServerCertVerifier for Believes {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
-        verify_tls12_signature(message, cert, dss, &algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
-        verify_tls13_signature(message, cert, dss, &algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
     }
 }

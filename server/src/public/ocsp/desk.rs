@@ -221,6 +221,7 @@ impl Circle {
 fn answers(authority: &Authority) -> bool {
     matches!(authority.role, Role::Birth | Role::Operations)
         && authority.state != AuthorityState::Barred
+        && authority.wiped.is_none()
 }
 
 impl Member {

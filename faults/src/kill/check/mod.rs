@@ -1,14 +1,20 @@
 //! What a killed server left behind, held against what it had promised.
 
-use super::load::{Book, Worker};
+pub mod shown;
+mod standing;
+
+use super::load::flock::Flock;
+use super::load::roll::Roller;
+use super::load::{Book, Task, Worker};
 use super::unit::Unit;
 use crate::Failure;
 use crate::audit;
+use crate::dice::Dice;
 use crate::disk::vfs;
 use crate::power::reference::scratch;
 use identity::key::sha256;
 use identity::token::TokenId;
-use identity::{Credential, CredentialKind, Serial, SpkiHash, Standing};
+use identity::{Credential, DeviceId, Serial, SpkiHash};
 use ledger::{Payload, Row, Value, Verifier};
 use registry::{RealmKey, Registry};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -32,23 +38,42 @@ pub struct Found {
 ///
 /// # Errors
 /// What does not hold.
-pub fn check(home: &Path, book: &Book, workers: &[Worker]) -> Result<Found, Failure> {
+pub fn check(
+    home: &Path,
+    book: &Book,
+    workers: &[Worker],
+    dice: &mut Dice,
+) -> Result<(Found, shown::Owed), Failure> {
     let place = scratch()?;
     vfs::lay(place.path(), &vfs::lift(home)?)?;
     let registry = audit::open_sound(&place.path().join("muster.db"))?;
     let credentials = audit::credentials(&registry, REALM)?;
     let told = ledger(&registry, book)?;
-    same_serials(&credentials, &told)?;
-    acknowledged(&credentials, book)?;
-    once(&credentials, book, workers)?;
-    standings(&registry, book, workers)?;
-    whole(&registry, &credentials)?;
+    let erased = erased(&registry)?;
+    // Of what was erased, numbers and dates are left.
+    let (gone, left): (Vec<_>, Vec<_>) =
+        credentials.iter().cloned().partition(|c| erased.contains(&c.device));
+    same_serials(&left, &told)?;
+    acknowledged(&left, &gone, book)?;
+    once(&left, book, workers)?;
+    standing::look(&registry, &credentials, (book, workers))?;
     tokens(&registry, book, &told)?;
-    Ok(Found {
+    let found = Found {
         devices: audit::devices(&registry, REALM)?.len(),
         certificates: credentials.len(),
         entries: registry.head(REALM)?.size,
-    })
+    };
+    Ok((found, shown::Owed::note(&registry, &credentials, dice)?))
+}
+
+fn erased(registry: &Registry) -> Result<BTreeSet<DeviceId>, Failure> {
+    let mut erased = BTreeSet::new();
+    for device in audit::devices(registry, REALM)? {
+        if registry.erased_at(REALM, &device.id)?.is_some() {
+            erased.insert(device.id);
+        }
+    }
+    Ok(erased)
 }
 
 /// What the ledger tells of certificates and tokens.
@@ -69,14 +94,14 @@ fn ledger(registry: &Registry, book: &Book) -> Result<Told, Failure> {
             break;
         }
         for row in rows {
-            let payload = row.payload.as_deref().unwrap_or_default();
-            let fed = Row { entry: &row.entry, payload: Some(payload), salt: row.salt.as_ref() };
+            let payload = row.payload.as_deref();
+            let fed = Row { entry: &row.entry, payload, salt: row.salt.as_ref() };
             verifier.feed(&fed, &()).map_err(|e| e.to_string())?;
             let head = verifier.head();
             if heads.get(&head.size).is_some_and(|root| *root != head.root) {
                 return Err(format!("the head over {} entries is another now", head.size).into());
             }
-            told.read(payload)?;
+            payload.map_or(Ok(()), |payload| told.read(payload))?;
         }
     }
     if verifier.head() != registry.head(REALM)? {
@@ -119,12 +144,18 @@ fn same_serials(credentials: &[Credential], told: &Told) -> Result<(), Failure> 
     }
 }
 
-fn acknowledged(credentials: &[Credential], book: &Book) -> Result<(), Failure> {
+fn acknowledged(
+    credentials: &[Credential],
+    gone: &[Credential],
+    book: &Book,
+) -> Result<(), Failure> {
+    let gone: BTreeSet<Serial> = gone.iter().map(|c| c.serial).collect();
     let stored: HashMap<Serial, [u8; 32]> =
         credentials.iter().map(|c| (c.serial, sha256(&[&c.der]))).collect();
     for promised in &book.acknowledged {
         let serial = promised.serial;
         match stored.get(&serial) {
+            None if gone.contains(&serial) => {}
             None => return Err(format!("certificate {serial} was handed over and is lost").into()),
             Some(print) if *print != promised.fingerprint => {
                 return Err(format!("certificate {serial} is another than was handed over").into());
@@ -146,36 +177,14 @@ fn once(credentials: &[Credential], book: &Book, workers: &[Worker]) -> Result<(
     for unit in units(book, workers) {
         kept.extend(unit.kept.iter().map(|key| *key.octets()));
     }
-    let only = book.acknowledged.iter().filter_map(|a| a.only_of);
+    // Only of those that are left: an erased one is not asked for again.
+    let left: BTreeSet<Serial> = credentials.iter().map(|c| c.serial).collect();
+    let only = book.acknowledged.iter().filter(|a| left.contains(&a.serial));
+    let only = only.filter_map(|a| a.only_of);
     match only.filter(|key| !kept.contains(key.octets())).find(|key| of_key.get(key) != Some(&1)) {
         None => Ok(()),
         Some(key) => Err(format!("key {key} has {:?} certificates", of_key.get(&key)).into()),
     }
-}
-
-fn standings(registry: &Registry, book: &Book, workers: &[Worker]) -> Result<(), Failure> {
-    for unit in units(book, workers).filter(|unit| !unit.unsure()) {
-        let Some(id) = unit.device() else { continue };
-        let device = registry.device(REALM, &id)?;
-        let device = device.ok_or_else(|| format!("device {id} is lost"))?;
-        if (device.standing == Standing::Suspended) != unit.suspended {
-            let (serial, standing) = (&unit.serial, device.standing);
-            return Err(format!("{serial} is {standing}, which is not what was answered").into());
-        }
-    }
-    Ok(())
-}
-
-/// No device is half: one that joined has a leaf, one that did not has none.
-fn whole(registry: &Registry, credentials: &[Credential]) -> Result<(), Failure> {
-    let leaved: BTreeSet<_> =
-        credentials.iter().filter(|c| c.kind == CredentialKind::Leaf).map(|c| c.device).collect();
-    for device in audit::devices(registry, REALM)? {
-        if device.enrolled.is_some() != leaved.contains(&device.id) {
-            return Err(format!("device {} is half", device.id).into());
-        }
-    }
-    Ok(())
 }
 
 fn tokens(registry: &Registry, book: &Book, told: &Told) -> Result<(), Failure> {
@@ -193,5 +202,24 @@ fn tokens(registry: &Registry, book: &Book, told: &Told) -> Result<(), Failure> 
 }
 
 fn units<'a>(book: &'a Book, workers: &'a [Worker]) -> impl Iterator<Item = &'a Unit> {
-    book.done.iter().chain(workers.iter().map(Worker::unit))
+    let at = workers.iter().filter_map(|worker| match worker.task() {
+        Task::Unit(unit) => Some(&**unit),
+        Task::Flock(_) | Task::Roll(_) => None,
+    });
+    book.done.iter().chain(at)
+}
+
+fn flocks<'a>(book: &'a Book, workers: &'a [Worker]) -> impl Iterator<Item = &'a Flock> {
+    let at = workers.iter().filter_map(|worker| match worker.task() {
+        Task::Flock(flock) => Some(flock),
+        Task::Unit(_) | Task::Roll(_) => None,
+    });
+    book.flocks.iter().chain(at)
+}
+
+fn rollers(workers: &[Worker]) -> impl Iterator<Item = &Roller> {
+    workers.iter().filter_map(|worker| match worker.task() {
+        Task::Roll(roller) => Some(roller),
+        Task::Unit(_) | Task::Flock(_) => None,
+    })
 }
