@@ -7,13 +7,12 @@ use super::refuse::Refused;
 use super::said::name;
 use super::who::{Admin, Viewer, Who};
 use super::{Answer, State, apart, shown, view};
-use crate::house::RealmState;
 use crate::tell::{Target, letters, try_once};
 use api::{DeadLetter, Page, SinkDropped, SinkMade, SinkRequest, SinkTold, SinkView};
 use identity::UnixTime;
 use identity::text::{base64, rfc3339};
 use ledger::{Class, Severity, Value};
-use registry::{Change, EntryRow, Sink, SinkFormat, SinkKind};
+use registry::{Change, EntryRow, Role, Sink, SinkFormat, SinkKind};
 
 /// Sinks of a realm: each is a worker and a connection.
 const SINKS_MAX: usize = 16;
@@ -39,7 +38,7 @@ pub(crate) async fn list(
     apart(move || {
         let sinks = state.house.registry.sinks(who.realm.key)?;
         let page = window(&sinks, &asked, |s| s.name.clone(), Clone::clone)?;
-        let items = page.items.iter().map(|s| seen(&state, &who.realm, s));
+        let items = page.items.iter().map(|s| seen(&state, &who, s));
         let items = items.collect::<Result<_, _>>()?;
         Ok(axum::Json(Page { items, next: page.next }))
     })
@@ -56,7 +55,7 @@ pub(crate) async fn show(
     Named(name): Named<String>,
 ) -> Answer<SinkView> {
     let sink = found(&state, &who, name)?;
-    apart(move || seen(&state, &who.realm, &sink).map(axum::Json)).await
+    apart(move || seen(&state, &who, &sink).map(axum::Json)).await
 }
 
 /// Makes a sink, or changes it to be exactly this. A new one's secret is in this answer and nowhere
@@ -88,7 +87,7 @@ pub(crate) async fn set(
         if let Err(error) = letters::forget_before(&state.house.registry, who.realm.key, &sink) {
             tracing::warn!(sink = sink.name, "its older tellings are still noted: {error}");
         }
-        let sink = seen(&state, &who.realm, &sink)?;
+        let sink = seen(&state, &who, &sink)?;
         Ok(axum::Json(SinkMade { sink, secret }))
     })
     .await
@@ -104,7 +103,7 @@ pub(crate) async fn remove(
     Named(name): Named<String>,
 ) -> Answer<SinkView> {
     let sink = found(&state, &who, name)?;
-    let shown = seen(&state, &who.realm, &sink)?;
+    let shown = seen(&state, &who, &sink)?;
     let payload = who.payload("sink.removed").with("sink", sink.name.as_str());
     let change = Change::SinkRemoved(sink.name.clone());
     state.house.commit(who.realm.key, change, Class::Setting, payload).await?;
@@ -219,13 +218,18 @@ fn entry(state: &State, who: &Who, index: u64) -> Result<EntryRow, Refused> {
     rows.into_iter().find(|row| row.index == index).ok_or_else(missing)
 }
 
-fn seen(state: &State, realm: &RealmState, sink: &Sink) -> Result<SinkView, Refused> {
-    let registry = &state.house.registry;
+fn seen(state: &State, who: &Who, sink: &Sink) -> Result<SinkView, Refused> {
+    let (registry, realm) = (&state.house.registry, &who.realm);
     let size = registry.head(realm.key)?.size;
     let next = letters::next(registry, realm.key, sink)?;
     let dead = letters::dead(registry, realm.key, &sink.name)?.len() as u64;
     let trouble = state.house.sinks.trouble(realm.key, &sink.name);
-    Ok(view::sink(sink, next, (size.saturating_sub(next), dead), trouble))
+    Ok(view::sink(
+        (sink, who.role == Role::Admin),
+        next,
+        (size.saturating_sub(next), dead),
+        trouble,
+    ))
 }
 
 /// What a sink keeps while it is changed.
@@ -254,12 +258,7 @@ fn lasts(
     Ok(Lasts { secret, begins, telling: state.outside(|outside| outside.random()) })
 }
 
-fn fit(
-    name: String,
-    request: SinkRequest,
-    lasts: Lasts,
-    now: UnixTime,
-) -> Result<Sink, Refused> {
+fn fit(name: String, request: SinkRequest, lasts: Lasts, now: UnixTime) -> Result<Sink, Refused> {
     let malformed = |sentence: String| Err(Refused::Malformed(sentence));
     let kind = view::sink_kind_of(request.kind);
     if request.url.len() > URL_CHARS_MAX {
@@ -300,7 +299,8 @@ fn payload(who: &Who, sink: &Sink) -> ledger::Payload {
     who.payload("sink.set")
         .with("sink", sink.name.as_str())
         .with("kind", sink.kind.as_str())
-        .with("url", sink.url.as_str())
+        .with("url", sink.origin())
+        .with("url_digest", sink.url_digest())
         .with("format", sink.format.as_str())
         .with("severity", sink.least.as_str())
         .with("verbs", sink.verbs.iter().map(String::as_str).collect::<Value>())

@@ -70,11 +70,7 @@ pub fn set_next(
 ///
 /// # Errors
 /// [`CommitError`].
-pub fn forget_before(
-    registry: &Registry,
-    realm: RealmKey,
-    sink: &Sink,
-) -> Result<(), CommitError> {
+pub fn forget_before(registry: &Registry, realm: RealmKey, sink: &Sink) -> Result<(), CommitError> {
     clear(registry, realm, &told(&sink.name), |telling| telling != sink.telling)
 }
 

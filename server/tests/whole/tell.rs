@@ -169,7 +169,8 @@ async fn what_a_receiver_refuses_is_a_dead_letter_and_told_once_more_on_demand()
     assert_eq!(receiver.next_verb().await, "device.resumed");
     let dead = world.get("/api/v1/sinks/pager/dead").await;
     assert_eq!(dead["items"][0]["attempts"], 3);
-    assert!(dead["items"][0]["why"].as_str().unwrap().contains("as I was told"));
+    // It is spoken to in the clear, on this machine: its words are not for the admin.
+    assert_eq!(dead["items"][0]["why"], "400 Bad Request");
 
     receiver.will_answer(&[500]);
     let told = world.post("/api/v1/sinks/pager/retry", json!({})).await;
@@ -293,6 +294,25 @@ async fn only_an_admin_says_who_is_told_and_nobody_is_told_in_the_clear() {
     world.delete("/api/v1/sinks/x").await;
     let heard = world.ask_as(&admin, Method::GET, "/api/v1/sinks/x", None).await;
     assert_eq!(heard.status(), 404);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_an_address_holds_behind_its_host_is_for_admins_only() {
+    let mut world = World::new().await;
+    let url = "https://127.0.0.1:9/services/T0KEN?key=T0KEN";
+    let said = json!({"kind": "webhook", "url": url});
+    world.put("/api/v1/sinks/x", said).await;
+    let made = world.post("/api/v1/operators", json!({"name": "vi", "role": "viewer"})).await;
+    let token = made["token"].as_str().unwrap().to_owned();
+
+    for path in ["/api/v1/sinks", "/api/v1/sinks/x", "/api/v1/entries"] {
+        let seen = world.ask_as(&token, Method::GET, path, None).await;
+        assert_eq!(seen.status(), 200);
+        assert!(seen.text().contains("\"https://127.0.0.1:9\""), "{path}: {}", seen.text());
+        assert!(!seen.text().contains("T0KEN"), "{path}: {}", seen.text());
+    }
+    assert_eq!(world.get("/api/v1/sinks/x").await["url"], url);
     world.end().await;
 }
 
