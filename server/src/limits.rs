@@ -112,8 +112,9 @@ pub const CHAIN_MAX: usize = 7;
 /// that a start in between is no news to anybody.
 pub const SERVER_CERTIFICATE_LEFT_S: u64 = 30 * 86_400;
 
-/// How often the age of the server certificate is looked at.
-pub const SERVER_CERTIFICATE_LOOK: Duration = Duration::from_secs(3600);
+/// How often the dates of the server certificate are looked at. One that was issued while the clock
+/// was wrong lets nobody in, until it is seen.
+pub const SERVER_CERTIFICATE_LOOK: Duration = Duration::from_secs(60);
 
 /// `muster.toml`, key files, passphrases: a file that is larger is another file.
 pub const FILE_OCTETS_MAX: u64 = 256 * 1024;

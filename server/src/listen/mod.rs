@@ -29,7 +29,7 @@ use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket};
@@ -106,6 +106,9 @@ pub struct Tally {
     pub evicted: AtomicU64,
     /// Connections that were cut: their device was struck off, or their key ended.
     pub cut: AtomicU64,
+    /// Whether the last connection that came could not be accepted: mostly for want of a file
+    /// descriptor.
+    pub stuck: AtomicBool,
 }
 
 /// Told of each completed handshake, before the first request of its connection is read.
@@ -250,6 +253,10 @@ where
             () = stop.asked() => break,
             accepted = accept(&listener, &places, &gate.strangers) => accepted,
         };
+        // Who went away before being accepted is no trouble of ours.
+        let left = |e: &io::Error| e.kind() == io::ErrorKind::ConnectionAborted;
+        let stuck = accepted.as_ref().is_err_and(|e| !left(e));
+        gate.tally.stuck.store(stuck, Ordering::Relaxed);
         match accepted {
             Ok((stream, peer, place)) => {
                 let carried = carry::carry(stream, peer, gate.clone(), answer.clone());

@@ -15,6 +15,7 @@ use crate::listen::Tally;
 use page::written;
 use series::{Counters, Gauges, Histogram};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -85,6 +86,13 @@ impl Metrics {
     pub fn listener(&self, listener: &'static str) -> Arc<Tally> {
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(listeners.entry(listener).or_default())
+    }
+
+    /// The listeners at which nobody new gets in.
+    pub fn stuck(&self) -> Vec<&'static str> {
+        let listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        let stuck = |tally: &Tally| tally.stuck.load(Ordering::Relaxed);
+        listeners.iter().filter(|(_, tally)| stuck(tally)).map(|(name, _)| *name).collect()
     }
 
     /// A commit was durable after `took`.
@@ -195,7 +203,6 @@ impl Metrics {
 mod tests {
     use super::series::SERIES_MAX;
     use super::*;
-    use std::sync::atomic::Ordering;
 
     fn page(metrics: &Metrics, realm: &str) -> String {
         let mut page = Page::default();
@@ -217,6 +224,17 @@ mod tests {
         let joins = r#"muster_enrollments_total{realm="default",op="join",result="issued"} 2"#;
         assert!(text.contains(joins), "{text}");
         assert!(text.contains(r#"muster_connections{listener="device"} 1"#), "{text}");
+    }
+
+    #[test]
+    fn the_listener_at_which_nobody_gets_in_is_named() {
+        let metrics = Metrics::default();
+        let (_public, tally) = (metrics.listener("public"), metrics.listener("device"));
+        assert!(metrics.stuck().is_empty());
+        tally.stuck.store(true, Ordering::Relaxed);
+        assert_eq!(metrics.stuck(), ["device"]);
+        tally.stuck.store(false, Ordering::Relaxed);
+        assert!(metrics.stuck().is_empty());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use identity::authority::{Authority, AuthorityState, Role};
+use identity::text::rfc3339;
 use identity::{GroupName, UnixTime};
 use registry::{Overdue, RealmKey};
 use std::collections::HashMap;
@@ -26,6 +27,8 @@ const READINESS_KEPT: Duration = Duration::from_secs(1);
 /// How long the overdue leaves are remembered: counting looks at every device, half a second for
 /// a million, and scrapers come every few seconds.
 const OVERDUE_KEPT_S: u64 = 60;
+/// A clock that is further behind the ledger than this was set back, and not just kept in step.
+const CLOCK_BACK_S: u64 = 300;
 /// Series of overdue leaves; the rest is one series, since models and groups are free text.
 const OVERDUE_SERIES_MAX: usize = 500;
 /// The unit of times in `/proc` (`USER_HZ`): 100 on every Linux that Rust has a target for.
@@ -76,7 +79,7 @@ async fn readiness(state: &State) -> Result<Ready, Refused> {
         let realms = asked.house.realms();
         let mut checks =
             vec![registry(&asked, &realms), signs(&realms, true), signs(&realms, false)];
-        checks.push(successors(&asked, &realms));
+        checks.extend([successors(&asked, &realms), clock(&asked, &realms), doors(&asked)]);
         checks.extend(asked.checks.iter().flat_map(|c| c()));
         Ok(Ready { ok: checks.iter().all(|c| c.ok), checks })
     })
@@ -97,6 +100,42 @@ fn registry(state: &State, realms: &[std::sync::Arc<RealmState>]) -> Check {
     };
     let ok = found.is_ok();
     Check { name: "registry".to_owned(), ok, detail: found.unwrap_or_else(|why| why) }
+}
+
+/// A clock that was set back is seen by what was written before: certificates are then not good
+/// yet, and the ledger's time stands still. Nobody who is well is turned away for it.
+fn clock(state: &State, realms: &[std::sync::Arc<RealmState>]) -> Check {
+    let now = state.house.clock.now();
+    let registry = &state.house.registry;
+    let newest = realms.iter().filter_map(|realm| {
+        let last = registry.head(realm.key).ok()?.size.checked_sub(1)?;
+        registry.entries(realm.key, last, 1).ok()?.first().map(|row| row.at)
+    });
+    let newest = newest.max().filter(|newest| newest.secs_since(now) > CLOCK_BACK_S);
+    let detail = match newest {
+        None => "the clock is not behind the ledger".to_owned(),
+        Some(newest) => format!(
+            "warning: the clock says {}, and the ledger's newest entry is of {}: set the clock; \
+             what was issued since then is not good yet",
+            rfc3339(now),
+            rfc3339(newest)
+        ),
+    };
+    Check { name: "clock".to_owned(), ok: true, detail }
+}
+
+/// Whether those who come are let in.
+fn doors(state: &State) -> Check {
+    let stuck = state.house.metrics.stuck();
+    let detail = match stuck.is_empty() {
+        true => "every listener accepts connections".to_owned(),
+        false => format!(
+            "no connection can be accepted at {}, mostly for want of file descriptors: raise the \
+             limit (`LimitNOFILE`); it is tried again by itself",
+            stuck.join(", ")
+        ),
+    };
+    Check { name: "connections".to_owned(), ok: stuck.is_empty(), detail }
 }
 
 fn signs(realms: &[std::sync::Arc<RealmState>], birth: bool) -> Check {
@@ -222,7 +261,7 @@ fn successors(state: &State, realms: &[std::sync::Arc<RealmState>]) -> Check {
             "warning: the {0} authority {1} ends {2}: give it a successor, `muster ca roll {0}`",
             a.role,
             a.id,
-            identity::text::rfc3339(a.certificate.not_after())
+            rfc3339(a.certificate.not_after())
         ),
     };
     Check { name: "authorities".to_owned(), ok: true, detail }

@@ -39,10 +39,11 @@ impl From<HomeError> for ServedError {
     }
 }
 
-/// A chain with its key, and when it ends.
+/// A chain with its key, and from when until when it is good.
 #[derive(Debug)]
 struct Current {
     certified: Arc<CertifiedKey>,
+    not_before: UnixTime,
     not_after: UnixTime,
 }
 
@@ -78,6 +79,12 @@ impl Served {
     pub fn exchange_own(&self, certificate: &Path, key: &Path) -> Result<(), ServedError> {
         self.put(read_own(certificate, key)?);
         Ok(())
+    }
+
+    /// When what is served begins.
+    #[must_use]
+    pub fn not_before(&self) -> UnixTime {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).not_before
     }
 
     /// When what is served ends.
@@ -128,5 +135,6 @@ fn current(chain: &[Certificate], key: &PrivateKeyDer<'_>) -> Result<Current, Se
     let ders = chain.iter().map(|c| CertificateDer::from(c.der().to_vec())).collect();
     let certified = CertifiedKey::new(ders, signing);
     certified.keys_match().map_err(unfit)?;
-    Ok(Current { certified: Arc::new(certified), not_after: leaf.not_after() })
+    let (not_before, not_after) = (leaf.not_before(), leaf.not_after());
+    Ok(Current { certified: Arc::new(certified), not_before, not_after })
 }

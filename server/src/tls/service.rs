@@ -101,12 +101,14 @@ impl Service {
         Served::new(&chain, &key).map(Arc::new)
     }
 
-    /// Exchanges the certificate where a third of its life is left; says whether it did.
+    /// Exchanges the certificate where a third of its life is left, or where it is not good yet: the
+    /// clock was ahead when it was issued, and nobody comes in by it. Says whether it did.
     ///
     /// # Errors
     /// Where the authority's key did not sign; the last certificate is served on.
     pub fn renew(&self, served: &Served, now: UnixTime) -> Result<bool, ServedError> {
-        if served.not_after().secs_since(now) > SERVER_CERTIFICATE_LEFT_S {
+        let left = served.not_after().secs_since(now);
+        if served.not_before() <= now && left > SERVER_CERTIFICATE_LEFT_S {
             return Ok(false);
         }
         let (chain, key) = self.issue()?;

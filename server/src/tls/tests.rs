@@ -141,6 +141,15 @@ fn a_certificate_is_renewed_when_a_third_of_its_life_is_left() {
 }
 
 #[test]
+fn a_certificate_that_is_not_good_yet_is_exchanged_when_the_clock_is_right_again() {
+    let service = service(KeyKind::P256);
+    let served = service.serve().unwrap();
+    let begins = served.not_before();
+    assert!(!service.renew(&served, begins).unwrap());
+    assert!(service.renew(&served, begins.minus_secs(86_400)).unwrap());
+}
+
+#[test]
 fn a_certificate_of_ones_own_serves_operators_and_must_fit_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let (certificate, key) = stranger(KeyKind::P256);

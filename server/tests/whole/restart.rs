@@ -46,15 +46,20 @@ async fn after_a_restart_everything_stands_as_it_stood() {
     world.end().await;
 }
 
+/// What `/readyz` says of one of its checks.
+async fn readiness(world: &mut World, name: &str) -> (u16, Value) {
+    let heard = world.ask_as(&world.admin(), Method::GET, "/readyz", None).await;
+    let said = heard.json();
+    let checks = said["checks"].as_array().unwrap();
+    (heard.status(), checks.iter().find(|check| check["name"] == name).unwrap().clone())
+}
+
 /// What `/readyz` says of the whole database, once it was looked at.
 async fn integrity(world: &mut World) -> (u16, Value) {
     loop {
-        let heard = world.ask_as(&world.admin(), Method::GET, "/readyz", None).await;
-        let said = heard.json();
-        let checks = said["checks"].as_array().unwrap();
-        let check = checks.iter().find(|check| check["name"] == "integrity").unwrap();
+        let (status, check) = readiness(world, "integrity").await;
         if !check["detail"].as_str().unwrap().contains("under way") {
-            return (heard.status(), check.clone());
+            return (status, check);
         }
         tokio::task::yield_now().await;
     }
@@ -118,6 +123,32 @@ async fn a_second_process_on_the_same_home_is_refused() {
     let Err(refused) = world.second_start().await else { panic!("two servers have one home") };
     assert!(refused.to_string().contains("another"), "{refused}");
     world.enrolled("pump-7").await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_start_with_a_clock_behind_the_ledger_is_warned_of_and_turns_nobody_away_who_is_well() {
+    let mut world = World::new().await;
+    let (device, shows) = world.enrolled("pump-7").await;
+    let (status, check) = readiness(&mut world, "clock").await;
+    assert_eq!((status, &check["ok"]), (200, &json!(true)));
+    assert_eq!(check["detail"], "the clock is not behind the ledger");
+    let (_, check) = readiness(&mut world, "connections").await;
+    assert_eq!(check["detail"], "every listener accepts connections");
+
+    // Two days on, something is decided; then the clock is right again.
+    world.later(2 * DAY_S);
+    world.suspend(&device.id).await;
+    world.resume(&device.id).await;
+    world.earlier(2 * DAY_S);
+    world.restart().await;
+
+    let (status, check) = readiness(&mut world, "clock").await;
+    let detail = check["detail"].as_str().unwrap();
+    assert_eq!((status, &check["ok"]), (200, &json!(true)));
+    assert!(detail.starts_with("warning: the clock says"), "{detail}");
+    let key = Key::new();
+    world.renew(&shows, &key).await.leaf(&key);
     world.end().await;
 }
 
