@@ -62,8 +62,11 @@ pub struct SinkView {
     pub name: String,
     /// How it is reached.
     pub kind: SinkKind,
-    /// Where.
+    /// Where: the whole address for an admin, and scheme, host and port for everybody else, since
+    /// path and query may hold what lets a sender in.
     pub url: String,
+    /// The first 32 hexadecimal digits of the SHA-256 of the whole address.
+    pub url_digest: String,
     /// How an entry is written.
     pub format: SinkFormat,
     /// The mildest events that it is told of.

@@ -1,6 +1,8 @@
 //! Sinks: who is told of entries as they come, beside the ledger's own readers.
 
 use identity::UnixTime;
+use identity::key::sha256;
+use identity::text::hex;
 use ledger::Severity;
 use std::fmt;
 
@@ -27,11 +29,36 @@ pub struct Sink {
     pub secret: [u8; 32],
     /// When it was made.
     pub made: UnixTime,
+    /// The number of the first entry that it is told of.
+    pub begins: u64,
+    /// Which telling this is: another one begins anew at `begins`, and how far the one before came
+    /// is nobody's.
+    pub telling: [u8; 8],
+}
+
+impl Sink {
+    /// Scheme, host and port of its address: services put what lets a sender in into path and
+    /// query.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        let from = self.url.find("://").map_or(0, |at| at + 3);
+        let rest = self.url.get(from..).unwrap_or_default();
+        let to = rest.find(['/', '?', '#']).map_or(self.url.len(), |at| from + at);
+        self.url.get(..to).unwrap_or_default()
+    }
+
+    /// The first half of the digits of the SHA-256 of its whole address: a change shows.
+    #[must_use]
+    pub fn url_digest(&self) -> String {
+        let mut digits = hex(&sha256(&[self.url.as_bytes()]));
+        digits.truncate(32);
+        digits
+    }
 }
 
 impl fmt::Debug for Sink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sink({}, {})", self.name, self.url)
+        write!(f, "Sink({}, {})", self.name, self.origin())
     }
 }
 

@@ -186,7 +186,7 @@ events! {
 
     1301 Setting Notice "setting.set" ["key" "group" "value" "by" "from"]
         "A setting of the realm or of a group was changed.";
-    1302 Setting Notice "sink.set" ["sink" "kind" "url" "format" "severity" "verbs" "anchored" "by" "from"]
+    1302 Setting Notice "sink.set" ["sink" "kind" "url" "url_digest" "format" "severity" "verbs" "anchored" "by" "from"]
         "A receiver of events was made or changed."
         => "Find out who reads your events now, if nobody told you.";
     1303 Setting Notice "sink.removed" ["sink" "by" "from"]
@@ -301,7 +301,8 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("token", "the public half of the join token"),
     ("tokens", "the public halves of the join tokens that ended with it"),
     ("until", "until when an older authority counts, in seconds since 1970"),
-    ("url", "where the receiver or the witness is"),
+    ("url", "where the witness is; of a receiver, scheme, host and port"),
+    ("url_digest", "32 hexadecimal digits of the SHA-256 of the receiver's whole address"),
     ("usages", "the extended key usages of the profile"),
     ("uses", "how often the token may be used"),
     ("value", "the value from now on"),

@@ -303,7 +303,7 @@ pub(crate) fn operator(row: &Row<'_>) -> Result<Operator> {
 }
 
 pub(crate) const SINK_COLUMNS: &str =
-    "name, kind, url, format, severity, verbs, anchors, secret, made";
+    "name, kind, url, format, severity, verbs, anchors, secret, made, begins, telling";
 
 pub(crate) fn sink(row: &Row<'_>) -> Result<Sink> {
     Ok(Sink {
@@ -316,5 +316,7 @@ pub(crate) fn sink(row: &Row<'_>) -> Result<Sink> {
         anchors: row.get(6)?,
         secret: row.get(7)?,
         made: moment(row, 8)?,
+        begins: uint(row, 9)?,
+        telling: row.get(10)?,
     })
 }

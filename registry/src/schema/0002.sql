@@ -33,6 +33,8 @@ CREATE TABLE sink (
     anchors TEXT,
     secret BLOB NOT NULL,
     made INTEGER NOT NULL,
+    begins INTEGER NOT NULL,
+    telling BLOB NOT NULL,
     PRIMARY KEY (realm, name)
 ) WITHOUT ROWID;
 

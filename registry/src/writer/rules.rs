@@ -164,10 +164,12 @@ impl Batch<'_> {
     pub(super) fn set_sink(&self, scene: Scene, sink: &Sink) -> Step {
         self.run(
             "INSERT INTO sink (realm, name, kind, url, format, severity, verbs, anchors, secret, \
-             made) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             made, begins, telling) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
              ON CONFLICT (realm, name) DO UPDATE SET kind = excluded.kind, url = excluded.url, \
              format = excluded.format, severity = excluded.severity, verbs = excluded.verbs, \
-             anchors = excluded.anchors, secret = excluded.secret, made = excluded.made",
+             anchors = excluded.anchors, secret = excluded.secret, made = excluded.made, \
+             begins = excluded.begins, telling = excluded.telling",
             params![
                 scene.realm.0,
                 sink.name,
@@ -179,6 +181,8 @@ impl Batch<'_> {
                 sink.anchors,
                 sink.secret,
                 millis(sink.made),
+                int(sink.begins),
+                sink.telling,
             ],
         )?;
         Ok(())

@@ -110,5 +110,6 @@ fn remains(at: UnixTime) -> Vec<String> {
         "its UUID, its standing, the numbers and dates of its certificates and the entries' \
          digests stay, and a keyed digest of its serial number"
             .to_owned(),
+        "the SHA-256 of its public keys stays, so that none of them comes in again".to_owned(),
     ]
 }

@@ -195,7 +195,7 @@ fn fleet(state: &State, realm: &RealmState, page: &mut Page) -> Result<(), Refus
     page.row("muster_ledger_entries", &[("realm", name)], size as f64);
     page.family("muster_sink_behind_entries", "gauge", "Entries that a receiver has yet to hear.");
     for sink in registry.sinks(realm.key)? {
-        let next = letters::next(registry, realm.key, &sink.name)?.unwrap_or_default();
+        let next = letters::next(registry, realm.key, &sink)?;
         let labels = [("realm", name), ("sink", sink.name.as_str())];
         let behind = size.saturating_sub(next);
         page.row("muster_sink_behind_entries", &labels, behind as f64);

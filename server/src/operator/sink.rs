@@ -7,13 +7,12 @@ use super::refuse::Refused;
 use super::said::name;
 use super::who::{Admin, Viewer, Who};
 use super::{Answer, State, apart, shown, view};
-use crate::house::RealmState;
 use crate::tell::{Target, letters, try_once};
 use api::{DeadLetter, Page, SinkDropped, SinkMade, SinkRequest, SinkTold, SinkView};
 use identity::UnixTime;
 use identity::text::{base64, rfc3339};
 use ledger::{Class, Severity, Value};
-use registry::{Change, EntryRow, Sink, SinkFormat, SinkKind};
+use registry::{Change, EntryRow, Role, Sink, SinkFormat, SinkKind};
 
 /// Sinks of a realm: each is a worker and a connection.
 const SINKS_MAX: usize = 16;
@@ -39,7 +38,7 @@ pub(crate) async fn list(
     apart(move || {
         let sinks = state.house.registry.sinks(who.realm.key)?;
         let page = window(&sinks, &asked, |s| s.name.clone(), Clone::clone)?;
-        let items = page.items.iter().map(|s| seen(&state, &who.realm, s));
+        let items = page.items.iter().map(|s| seen(&state, &who, s));
         let items = items.collect::<Result<_, _>>()?;
         Ok(axum::Json(Page { items, next: page.next }))
     })
@@ -56,7 +55,7 @@ pub(crate) async fn show(
     Named(name): Named<String>,
 ) -> Answer<SinkView> {
     let sink = found(&state, &who, name)?;
-    apart(move || seen(&state, &who.realm, &sink).map(axum::Json)).await
+    apart(move || seen(&state, &who, &sink).map(axum::Json)).await
 }
 
 /// Makes a sink, or changes it to be exactly this. A new one's secret is in this answer and nowhere
@@ -77,25 +76,18 @@ pub(crate) async fn set(
         let sentence = format!("there are {SINKS_MAX} sinks already: remove one first");
         return Err(Refused::Conflict(sentence));
     }
-    let from = request.from;
-    let secret = before.map_or_else(|| state.outside(|outside| outside.random()), |s| s.secret);
-    let sink = fit(called, request, secret, state.house.clock.now())?;
-    let begin = match (from, before) {
-        (None, Some(_)) => None,
-        (Some(from), _) => Some(from),
-        (None, None) => Some(state.house.registry.head(who.realm.key)?.size),
-    };
-    if let Some(begin) = begin {
-        let (registry, realm, name) =
-            (state.house.registry.clone(), who.realm.key, sink.name.clone());
-        apart(move || Ok(letters::set_next(&registry, realm, &name, begin)?)).await?;
-    }
+    let lasts = lasts(&state, &who, request.from, before)?;
+    let sink = fit(called, request, lasts, state.house.clock.now())?;
     let new = before.is_none() && sink.kind == SinkKind::Webhook;
     let secret = new.then(|| format!("whsec_{}", base64(&sink.secret)));
     let (change, payload) = (Change::SinkSet(sink.clone()), payload(&who, &sink));
     state.house.commit(who.realm.key, change, Class::Setting, payload).await?;
     apart(move || {
-        let sink = seen(&state, &who.realm, &sink)?;
+        // What remains of them is nobody's: it only takes room.
+        if let Err(error) = letters::forget_before(&state.house.registry, who.realm.key, &sink) {
+            tracing::warn!(sink = sink.name, "its older tellings are still noted: {error}");
+        }
+        let sink = seen(&state, &who, &sink)?;
         Ok(axum::Json(SinkMade { sink, secret }))
     })
     .await
@@ -111,7 +103,7 @@ pub(crate) async fn remove(
     Named(name): Named<String>,
 ) -> Answer<SinkView> {
     let sink = found(&state, &who, name)?;
-    let shown = seen(&state, &who.realm, &sink)?;
+    let shown = seen(&state, &who, &sink)?;
     let payload = who.payload("sink.removed").with("sink", sink.name.as_str());
     let change = Change::SinkRemoved(sink.name.clone());
     state.house.commit(who.realm.key, change, Class::Setting, payload).await?;
@@ -226,21 +218,47 @@ fn entry(state: &State, who: &Who, index: u64) -> Result<EntryRow, Refused> {
     rows.into_iter().find(|row| row.index == index).ok_or_else(missing)
 }
 
-fn seen(state: &State, realm: &RealmState, sink: &Sink) -> Result<SinkView, Refused> {
-    let registry = &state.house.registry;
+fn seen(state: &State, who: &Who, sink: &Sink) -> Result<SinkView, Refused> {
+    let (registry, realm) = (&state.house.registry, &who.realm);
     let size = registry.head(realm.key)?.size;
-    let next = letters::next(registry, realm.key, &sink.name)?.unwrap_or_default();
+    let next = letters::next(registry, realm.key, sink)?;
     let dead = letters::dead(registry, realm.key, &sink.name)?.len() as u64;
     let trouble = state.house.sinks.trouble(realm.key, &sink.name);
-    Ok(view::sink(sink, next, (size.saturating_sub(next), dead), trouble))
+    Ok(view::sink(
+        (sink, who.role == Role::Admin),
+        next,
+        (size.saturating_sub(next), dead),
+        trouble,
+    ))
 }
 
-fn fit(
-    name: String,
-    request: SinkRequest,
+/// What a sink keeps while it is changed.
+struct Lasts {
     secret: [u8; 32],
-    now: UnixTime,
-) -> Result<Sink, Refused> {
+    begins: u64,
+    telling: [u8; 8],
+}
+
+/// A number to begin with is another telling, in the row itself: what an older worker notes until
+/// it ends does not touch it.
+fn lasts(
+    state: &State,
+    who: &Who,
+    from: Option<u64>,
+    before: Option<&Sink>,
+) -> Result<Lasts, Refused> {
+    let secret = before.map_or_else(|| state.outside(|outside| outside.random()), |s| s.secret);
+    let begins = match (from, before) {
+        (None, Some(sink)) => {
+            return Ok(Lasts { secret, begins: sink.begins, telling: sink.telling });
+        }
+        (Some(from), _) => from,
+        (None, None) => state.house.registry.head(who.realm.key)?.size,
+    };
+    Ok(Lasts { secret, begins, telling: state.outside(|outside| outside.random()) })
+}
+
+fn fit(name: String, request: SinkRequest, lasts: Lasts, now: UnixTime) -> Result<Sink, Refused> {
     let malformed = |sentence: String| Err(Refused::Malformed(sentence));
     let kind = view::sink_kind_of(request.kind);
     if request.url.len() > URL_CHARS_MAX {
@@ -268,8 +286,10 @@ fn fit(
         least: request.severity.map_or(Severity::Notice, view::severity_of),
         verbs: request.verbs,
         anchors: request.anchors,
-        secret,
+        secret: lasts.secret,
         made: now,
+        begins: lasts.begins,
+        telling: lasts.telling,
     };
     crate::tell::check(&sink).map_err(|why| Refused::Malformed(format!("`anchors`: {why}")))?;
     Ok(sink)
@@ -279,7 +299,8 @@ fn payload(who: &Who, sink: &Sink) -> ledger::Payload {
     who.payload("sink.set")
         .with("sink", sink.name.as_str())
         .with("kind", sink.kind.as_str())
-        .with("url", sink.url.as_str())
+        .with("url", sink.origin())
+        .with("url_digest", sink.url_digest())
         .with("format", sink.format.as_str())
         .with("severity", sink.least.as_str())
         .with("verbs", sink.verbs.iter().map(String::as_str).collect::<Value>())

@@ -282,10 +282,10 @@ pub(crate) fn setting(row: &(String, Option<identity::GroupName>, String)) -> Se
     }
 }
 
-/// A sink, with how far it was told, how many entries it is behind and did not take, and what went
-/// wrong last.
+/// A sink, with its whole address or not, how far it was told, how many entries it is behind and
+/// did not take, and what went wrong last.
 pub(crate) fn sink(
-    sink: &registry::Sink,
+    (sink, whole): (&registry::Sink, bool),
     next: u64,
     (behind, dead): (u64, u64),
     trouble: Option<String>,
@@ -293,7 +293,8 @@ pub(crate) fn sink(
     SinkView {
         name: sink.name.clone(),
         kind: sink_kind(sink.kind),
-        url: sink.url.clone(),
+        url: if whole { sink.url.clone() } else { sink.origin().to_owned() },
+        url_digest: sink.url_digest(),
         format: sink_format(sink.format),
         severity: severity(sink.least),
         verbs: sink.verbs.clone(),

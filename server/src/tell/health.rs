@@ -24,6 +24,13 @@ impl Sinks {
         ill.insert((realm, sink.to_owned()), why.to_owned());
     }
 
+    /// What told the sink ended by itself; what it said before stays.
+    pub(super) fn ended(&self, realm: RealmKey, sink: &str) {
+        let mut ill = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let why = || "telling it failed within the server, and is begun again".to_owned();
+        ill.entry((realm, sink.to_owned())).or_insert_with(why);
+    }
+
     /// What went wrong last; `None` while it goes well.
     #[must_use]
     pub fn trouble(&self, realm: RealmKey, sink: &str) -> Option<String> {

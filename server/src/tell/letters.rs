@@ -2,10 +2,11 @@
 //! the dead letters, which are numbers too, since the ledger has the entries themselves.
 
 use identity::UnixTime;
-use registry::{CommitError, ReadError, RealmKey, Registry};
+use registry::{CommitError, ReadError, RealmKey, Registry, Sink};
 use serde::{Deserialize, Serialize};
 
-/// Where the number of the next entry is kept.
+/// Where the number of the next entry is kept: a space for each sink, and in it a note for each
+/// telling, so that a worker that is not over yet does not note over where another one begins.
 const NEXT: &str = "sink-next";
 /// Where dead letters are kept: a space for each sink.
 const DEAD: &str = "sink-dead";
@@ -37,13 +38,18 @@ fn space(sink: &str) -> String {
     format!("{DEAD}/{sink}")
 }
 
-/// The number of the next entry that a sink is told; `None` before its first.
+fn told(sink: &str) -> String {
+    format!("{NEXT}/{sink}")
+}
+
+/// The number of the next entry that a sink is told.
 ///
 /// # Errors
 /// [`ReadError`].
-pub fn next(registry: &Registry, realm: RealmKey, sink: &str) -> Result<Option<u64>, ReadError> {
-    let noted = registry.noted(realm, NEXT, sink.as_bytes())?;
-    Ok(noted.and_then(|octets| octets.try_into().ok()).map(u64::from_be_bytes))
+pub fn next(registry: &Registry, realm: RealmKey, sink: &Sink) -> Result<u64, ReadError> {
+    let noted = registry.noted(realm, &told(&sink.name), &sink.telling)?;
+    let noted = noted.and_then(|octets| octets.try_into().ok()).map(u64::from_be_bytes);
+    Ok(noted.unwrap_or(sink.begins))
 }
 
 /// Notes the number of the next entry. Blocks until it is durable.
@@ -53,11 +59,19 @@ pub fn next(registry: &Registry, realm: RealmKey, sink: &str) -> Result<Option<u
 pub fn set_next(
     registry: &Registry,
     realm: RealmKey,
-    sink: &str,
+    sink: &Sink,
     number: u64,
 ) -> Result<(), CommitError> {
     let octets = number.to_be_bytes().to_vec();
-    registry.note_wait(realm, NEXT, sink.as_bytes(), Some(octets))
+    registry.note_wait(realm, &told(&sink.name), &sink.telling, Some(octets))
+}
+
+/// Forgets how far the tellings before this one came. Blocks until it is durable.
+///
+/// # Errors
+/// [`CommitError`].
+pub fn forget_before(registry: &Registry, realm: RealmKey, sink: &Sink) -> Result<(), CommitError> {
+    clear(registry, realm, &told(&sink.name), |telling| telling != sink.telling)
 }
 
 /// The dead letters of a sink, by the number of their entry.
@@ -96,8 +110,16 @@ pub fn set_dead(
 /// # Errors
 /// [`CommitError`].
 pub fn forget(registry: &Registry, realm: RealmKey, sink: &str) -> Result<(), CommitError> {
-    registry.note_wait(realm, NEXT, sink.as_bytes(), None)?;
-    let space = space(sink);
-    let numbers = registry.noted_all(realm, &space).unwrap_or_default();
-    numbers.keys().try_for_each(|number| registry.note_wait(realm, &space, number, None))
+    clear(registry, realm, &told(sink), |_| true)?;
+    clear(registry, realm, &space(sink), |_| true)
+}
+
+fn clear(
+    registry: &Registry,
+    realm: RealmKey,
+    space: &str,
+    goes: impl Fn(&[u8]) -> bool,
+) -> Result<(), CommitError> {
+    let keys = registry.noted_all(realm, space).unwrap_or_default().into_keys();
+    keys.filter(|key| goes(key)).try_for_each(|key| registry.note_wait(realm, space, &key, None))
 }

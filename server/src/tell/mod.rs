@@ -45,11 +45,16 @@ pub async fn keep(house: Arc<House>) {
         seen.borrow_and_update();
         let wanted = wanted(&house);
         working.retain(|key, (sink, worker)| {
-            let stays = wanted.get(key).is_some_and(|(_, now)| now == sink);
-            if !stays {
+            let same = wanted.get(key).is_some_and(|(_, now)| now == sink);
+            let over = worker.is_finished();
+            if same && over {
+                // It is begun again below: this look is its retry.
+                house.sinks.ended(key.0, &key.1);
+            }
+            if !same {
                 worker.abort();
             }
-            stays
+            same && !over
         });
         for (key, (realm, sink)) in wanted {
             if working.contains_key(&key) {

@@ -114,7 +114,8 @@ impl Reach {
             Some(Line::Webhook(line)) => {
                 let request = request(&self.sink, &self.target, &self.realm, entry, text)?;
                 line.ready().await.map_err(Trouble::again)?;
-                answered(line.send_request(request).await.map_err(Trouble::again)?).await
+                let answer = line.send_request(request).await.map_err(Trouble::again)?;
+                answered(answer, self.target.tls).await
             }
             Some(Line::Syslog(line)) => {
                 let octets = framed(entry, &text, &self.sender);
@@ -229,8 +230,12 @@ fn signature(secret: &[u8; 32], id: &str, now: u64, body: &str) -> String {
 }
 
 /// What the receiver says: 2xx has it; 408, 409, 425, 429 and 5xx may have it later (RFC 9110);
-/// everything else refuses it.
-async fn answered(answer: hyper::Response<hyper::body::Incoming>) -> Result<(), Trouble> {
+/// everything else refuses it. Its words are quoted where it proved who it is: a plain one is a port
+/// of this machine, whose services are not the admin's to read through us.
+async fn answered(
+    answer: hyper::Response<hyper::body::Incoming>,
+    proven: bool,
+) -> Result<(), Trouble> {
     let status = answer.status();
     let after = answer.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok());
     let after = after.and_then(|v| v.parse::<u64>().ok()).map(|s| s.min(RETRY_AFTER_MAX_S));
@@ -238,7 +243,8 @@ async fn answered(answer: hyper::Response<hyper::body::Incoming>) -> Result<(), 
     if status.is_success() {
         return Ok(());
     }
-    let said = body.map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned());
+    let said =
+        body.ok().filter(|_| proven).map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned());
     let said = said.unwrap_or_default();
     let plain = said.chars().map(|c| if c.is_control() { ' ' } else { c });
     let said: String = plain.take(SAID_CHARS_MAX).collect();

@@ -26,7 +26,7 @@ const REFUSALS_MAX: u32 = 3;
 /// An entry that does not arrive for so long is given up; those behind it wait meanwhile.
 const GIVE_UP: Duration = Duration::from_secs(86_400);
 
-/// Tells `sink` all that comes. Ends with its task.
+/// Tells `sink` all that comes. Ends with its task, or at once where the sink cannot be told.
 pub(super) async fn run(
     house: Arc<House>,
     realm: Arc<RealmState>,
@@ -37,11 +37,12 @@ pub(super) async fn run(
         Ok(reach) => reach,
         Err(why) => {
             tracing::error!(sink = sink.name, "this receiver cannot be told: {why}");
+            house.sinks.ill(realm.key, &sink.name, &why);
             return;
         }
     };
     let work = Work { house, realm, sink };
-    let mut next = work.begin();
+    let mut next = work.begin().await;
     let (mut noted, mut noted_at) = (next, Instant::now());
     loop {
         tide.borrow_and_update();
@@ -101,11 +102,24 @@ struct Work {
 }
 
 impl Work {
-    /// Where it goes on. A sink is made with a number, so one without has lost it: then everything
-    /// comes once more rather than not at all.
-    fn begin(&self) -> u64 {
-        let noted = letters::next(&self.house.registry, self.realm.key, &self.sink.name);
-        noted.ok().flatten().unwrap_or_default()
+    /// Where it goes on. A number that cannot be read is not a lost one: it is read again, since
+    /// without it everything would be told once more.
+    async fn begin(&self) -> u64 {
+        loop {
+            let (registry, realm) = (self.house.registry.clone(), self.realm.key);
+            let sink = self.sink.clone();
+            let read = tokio::task::spawn_blocking(move || letters::next(&registry, realm, &sink));
+            match read.await {
+                Ok(Ok(next)) => return next,
+                Ok(Err(error)) => {
+                    let why = format!("how far it was told cannot be read: {error}");
+                    tracing::error!(sink = self.sink.name, "{why}");
+                    self.house.sinks.ill(realm, &self.sink.name, &why);
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(REST).await;
+        }
     }
 
     async fn read(&self, next: u64) -> Vec<EntryRow> {
@@ -123,9 +137,9 @@ impl Work {
 
     async fn note(&self, next: u64) {
         let (registry, realm) = (self.house.registry.clone(), self.realm.key);
-        let name = self.sink.name.clone();
+        let sink = self.sink.clone();
         let noted =
-            tokio::task::spawn_blocking(move || letters::set_next(&registry, realm, &name, next));
+            tokio::task::spawn_blocking(move || letters::set_next(&registry, realm, &sink, next));
         if let Ok(Err(error)) = noted.await {
             // It is told again after a restart, as was promised.
             tracing::warn!(sink = self.sink.name, "how far it was told is not durable: {error}");
@@ -223,6 +237,8 @@ mod tests {
             anchors: None,
             secret: [0; 32],
             made: UnixTime::default(),
+            begins: 0,
+            telling: [0; 8],
         };
         assert!(wants(&sink, &entry("device.suspended")));
         assert!(!wants(&sink, &entry("join.issued")));

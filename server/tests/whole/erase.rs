@@ -41,6 +41,7 @@ async fn an_erased_device_is_gone_from_the_files_and_its_proof_is_not() {
 
     assert_eq!((&done["already"], &done["device"]), (&json!(false), &json!(id)));
     assert!(done["remains"][0].as_str().unwrap().contains("back-ups"), "{done}");
+    assert!(done["remains"][4].as_str().unwrap().contains("public keys"), "{done}");
     for gone in [SERIAL, "northern-7", "00:11:22:33:44:55"] {
         assert!(!holds(&world, gone), "`{gone}` is still in a file");
     }

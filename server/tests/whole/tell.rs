@@ -169,7 +169,8 @@ async fn what_a_receiver_refuses_is_a_dead_letter_and_told_once_more_on_demand()
     assert_eq!(receiver.next_verb().await, "device.resumed");
     let dead = world.get("/api/v1/sinks/pager/dead").await;
     assert_eq!(dead["items"][0]["attempts"], 3);
-    assert!(dead["items"][0]["why"].as_str().unwrap().contains("as I was told"));
+    // It is spoken to in the clear, on this machine: its words are not for the admin.
+    assert_eq!(dead["items"][0]["why"], "400 Bad Request");
 
     receiver.will_answer(&[500]);
     let told = world.post("/api/v1/sinks/pager/retry", json!({})).await;
@@ -177,6 +178,70 @@ async fn what_a_receiver_refuses_is_a_dead_letter_and_told_once_more_on_demand()
     let told = world.post("/api/v1/sinks/pager/retry", json!({})).await;
     assert_eq!((&told["delivered"], &told["left"]), (&json!(1), &json!(0)));
     assert_eq!(world.get("/api/v1/sinks/pager/dead").await["items"], json!([]));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_exists_is_told_again_from_the_number_that_is_said() {
+    let mut world = World::new().await;
+    let mut receiver = Receiver::new().await;
+    let mut said = json!({"kind": "webhook", "url": receiver.url, "verbs": ["device."]});
+    world.put("/api/v1/sinks/lake", said.clone()).await;
+    let device = world.born("pump-7").await;
+    world.suspend(&device.id).await;
+    let (_, first) = receiver.next().await;
+
+    said["from"] = first["index"].clone();
+    let made = world.put("/api/v1/sinks/lake", said.clone()).await;
+    assert_eq!((&made["sink"]["next"], &made["secret"]), (&first["index"], &Value::Null));
+    assert_eq!(receiver.next().await.1, first);
+
+    // Without a number a changed sink goes on.
+    said["from"] = Value::Null;
+    said["severity"] = json!("info");
+    world.put("/api/v1/sinks/lake", said).await;
+    world.resume(&device.id).await;
+    let mut verb = receiver.next_verb().await;
+    if verb == "device.suspended" {
+        verb = receiver.next_verb().await;
+    }
+    assert_eq!(verb, "device.resumed");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_cannot_be_told_is_shown_as_ill_and_well_once_it_can() {
+    let mut world = World::new().await;
+    let mut receiver = Receiver::new().await;
+    let sink = registry::Sink {
+        name: "lake".to_owned(),
+        kind: registry::SinkKind::Webhook,
+        url: "none".to_owned(),
+        format: registry::SinkFormat::Json,
+        least: ledger::Severity::Info,
+        verbs: Vec::new(),
+        anchors: None,
+        secret: [0; 32],
+        made: world.now(),
+        begins: 0,
+        telling: [0; 8],
+    };
+    world.rule(registry::Change::SinkSet(sink), "sink.set").await;
+
+    let ill = async {
+        loop {
+            let shown = world.get("/api/v1/sinks/lake").await;
+            if let Some(trouble) = shown["trouble"].as_str() {
+                return Some(trouble.to_owned());
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(within(ill).await.contains("https://HOST"));
+
+    let said = json!({"kind": "webhook", "url": receiver.url, "severity": "info"});
+    world.put("/api/v1/sinks/lake", said).await;
+    assert_eq!(receiver.next().await.1["index"], 0);
     world.end().await;
 }
 
@@ -229,6 +294,25 @@ async fn only_an_admin_says_who_is_told_and_nobody_is_told_in_the_clear() {
     world.delete("/api/v1/sinks/x").await;
     let heard = world.ask_as(&admin, Method::GET, "/api/v1/sinks/x", None).await;
     assert_eq!(heard.status(), 404);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_an_address_holds_behind_its_host_is_for_admins_only() {
+    let mut world = World::new().await;
+    let url = "https://127.0.0.1:9/services/T0KEN?key=T0KEN";
+    let said = json!({"kind": "webhook", "url": url});
+    world.put("/api/v1/sinks/x", said).await;
+    let made = world.post("/api/v1/operators", json!({"name": "vi", "role": "viewer"})).await;
+    let token = made["token"].as_str().unwrap().to_owned();
+
+    for path in ["/api/v1/sinks", "/api/v1/sinks/x", "/api/v1/entries"] {
+        let seen = world.ask_as(&token, Method::GET, path, None).await;
+        assert_eq!(seen.status(), 200);
+        assert!(seen.text().contains("\"https://127.0.0.1:9\""), "{path}: {}", seen.text());
+        assert!(!seen.text().contains("T0KEN"), "{path}: {}", seen.text());
+    }
+    assert_eq!(world.get("/api/v1/sinks/x").await["url"], url);
     world.end().await;
 }
 

@@ -6,7 +6,7 @@ use super::line::{Caller, Heard};
 use super::pki::Maker;
 use hyper::Method;
 use identity::token::{ShownToken, TokenId, TokenSecret};
-use ledger::Payload;
+use ledger::{Event, Payload};
 use registry::RealmKey;
 use serde_json::{Value, json};
 
@@ -144,8 +144,8 @@ impl World {
     /// Commits a change of what the realm wants, past the operators' interface.
     pub(crate) async fn rule(&self, change: registry::Change, verb: &str) {
         let (house, key) = (self.running().house(), RealmKey(self.realm_key()));
-        let payload = Payload::new(verb);
-        house.commit(key, change, ledger::Class::Door, payload).await.unwrap();
+        let (payload, class) = (Payload::new(verb), Event::of(verb).unwrap().class);
+        house.commit(key, change, class, payload).await.unwrap();
         house.reload(&default_realm()).unwrap();
     }
 }

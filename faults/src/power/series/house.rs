@@ -53,6 +53,8 @@ impl Series {
             anchors: None,
             secret: [6; 32],
             made: moment(self.count),
+            begins: 0,
+            telling: [7; 8],
         }
     }
 
