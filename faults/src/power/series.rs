@@ -132,7 +132,7 @@ impl Series {
             Reborn => self.reborn(registry, n)?,
             Leafed => self.leafed(registry, n, None)?,
             LeafedByToken => {
-                let token = self.tokens.get(self.dice.below(self.tokens.len())).cloned();
+                let token = self.some_token();
                 self.leafed(registry, n, token)?
             }
             Used => self.used(registry, n)?,
@@ -160,9 +160,8 @@ impl Series {
             Marked => Change::Marked { device: id(n), mark: format!("mark {count}") },
             TokenMade => Change::TokenMade(self.token()?),
             TokenRevoked => {
-                let at = self.dice.below(self.tokens.len());
-                let token = self.tokens.get(at).cloned().map_or_else(|| self.new_token_id(), Ok)?;
-                Change::TokenRevoked { id: token, at: moment(count) }
+                let id = self.some_token().map_or_else(|| self.new_token_id(), Ok)?;
+                Change::TokenRevoked { id, at: moment(count) }
             }
             DoorSet => Change::DoorSet(self.door(name("door"))),
             DoorRemoved => {
@@ -177,15 +176,21 @@ impl Series {
             OperatorSet => Change::OperatorSet(self.operator()?),
             OperatorRemoved => Change::OperatorRemoved("kim".to_owned()),
             Batch => Change::Batch(vec![self.born(), self.born(), setting(Some("9".to_owned()))]),
-            BatchThatClashes => {
-                let missing = Change::Marked { device: id(u64::MAX), mark: String::new() };
-                let born = self.born();
-                // It goes with the other.
-                self.units -= 1;
-                Change::Batch(vec![born, missing])
-            }
+            BatchThatClashes => self.batch_that_clashes(),
             Nothing | Noted | Unnoted => Change::Nothing,
         })
+    }
+
+    fn some_token(&mut self) -> Option<TokenId> {
+        self.tokens.get(self.dice.below(self.tokens.len())).cloned()
+    }
+
+    fn batch_that_clashes(&mut self) -> Change {
+        let missing = Change::Marked { device: id(u64::MAX), mark: String::new() };
+        let born = self.born();
+        // It goes with the other.
+        self.units -= 1;
+        Change::Batch(vec![born, missing])
     }
 
     fn reported(&self, n: u64) -> Change {

@@ -11,11 +11,13 @@
 //! HOME/run/              lock, ports.json
 //! ```
 
+mod cidr;
 pub mod config;
 pub mod file;
 pub mod operator;
 pub mod ports;
 
+pub use cidr::Cidr;
 pub use config::{Config, ServeOptions, Settings};
 pub use operator::OperatorFile;
 pub use ports::Ports;

@@ -19,7 +19,7 @@ pub use connection::{Connection, TlsVersion};
 pub use sessions::Sessions;
 pub use strangers::{Strangers, network};
 
-use crate::home::config::Cidr;
+use crate::home::Cidr;
 use crate::limits;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};

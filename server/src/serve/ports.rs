@@ -113,13 +113,7 @@ pub(super) fn open(
     let shown = own.as_ref().map_or(&served, |own| &own.served);
     let operators = gate("operator", Limits::OPERATOR, Some(tls::operator(shown.clone())?));
     let router = interface(desk);
-    let answer = move |connection: Arc<Connection>,
-                       mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(Peer { addr: connection.peer });
-        request.extensions_mut().insert(connection);
-        let mut router = router.clone();
-        async move { router.call(request).await.unwrap_or_else(|never| match never {}) }
-    };
+    let answer = move |connection, request| routed(router.clone(), connection, request);
     serving.spawn(listen::serve(listener, operators, answer));
 
     let (listener, everybody) = listen::bind(&settings.public)?;
@@ -133,6 +127,17 @@ pub(super) fn open(
         link: None,
     };
     Ok(Opened { ports, proxies, service, served, own })
+}
+
+/// The answer of the interface, which sees who asks over which connection.
+async fn routed(
+    mut router: axum::Router,
+    connection: Arc<Connection>,
+    mut request: hyper::Request<hyper::body::Incoming>,
+) -> axum::response::Response {
+    request.extensions_mut().insert(Peer { addr: connection.peer });
+    request.extensions_mut().insert(connection);
+    router.call(request).await.unwrap_or_else(|never| match never {})
 }
 
 /// The operators' interface, with what this home adds to it.

@@ -16,7 +16,8 @@ impl World {
         self.admin.clone()
     }
 
-    pub(super) async fn operate(
+    /// Asks as the operator whose token this is.
+    pub(crate) async fn ask_as(
         &mut self,
         token: &str,
         method: Method,
@@ -53,17 +54,6 @@ impl World {
         heard
     }
 
-    /// Asks as another operator than the first.
-    pub(crate) async fn ask_as(
-        &mut self,
-        token: &str,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> Heard {
-        self.operate(token, method, path, body).await
-    }
-
     pub(crate) async fn get(&mut self, path: &str) -> Value {
         self.done(Method::GET, path, None).await
     }
@@ -81,7 +71,7 @@ impl World {
     }
 
     async fn done(&mut self, method: Method, path: &str, body: Option<Value>) -> Value {
-        let heard = self.operate(&self.admin(), method, path, body).await;
+        let heard = self.ask_as(&self.admin(), method, path, body).await;
         assert!(matches!(heard.status(), 200 | 201), "{path}: {} {}", heard.status(), heard.text());
         heard.json()
     }

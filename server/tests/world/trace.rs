@@ -128,7 +128,7 @@ impl World {
 
     /// What Prometheus reads.
     pub(crate) async fn metrics(&mut self) -> String {
-        self.operate(&self.admin(), Method::GET, "/metrics", None).await.text().to_owned()
+        self.ask_as(&self.admin(), Method::GET, "/metrics", None).await.text().to_owned()
     }
 
     /// How often a rule said no, as Prometheus reads it.

@@ -245,26 +245,7 @@ impl Unit {
                 Ok(None)
             }
             Asked::Leaf { key, csr, want, fresh } => {
-                if let (Want::Join, Some(leaf)) = (want, &self.leaf) {
-                    // A leaf that nobody used is revoked at once, and a copy of it proves nothing.
-                    let contact = est::cacerts(&RealmName::default_realm());
-                    client.say(Some(&leaf.identity()), contact).await?;
-                }
-                let say =
-                    est::enroll(&RealmName::default_realm(), *want, csr, self.shown().as_ref());
-                let who = match want {
-                    Want::Join => self.birth.as_ref(),
-                    Want::Renew => self.leaf.as_ref(),
-                };
-                let heard = client.say(who.map(Held::identity).as_ref(), say).await?;
-                let certificate = client::leaf(&heard)?;
-                let acknowledged = acknowledged(&certificate, fresh.then(|| key.hash()))?;
-                let before = self.leaf.replace(Held { key: key.clone(), certificate });
-                if *want == Want::Join {
-                    self.standing = Standing::Enrolled;
-                    self.copy = before;
-                }
-                Ok(Some(acknowledged))
+                self.be_leafed((key, csr), (*want, *fresh), client).await.map(Some)
             }
             Asked::Stand { wanted, to, once } => {
                 let at = path::fill(asked::address(*wanted), &[&self.name()]);
@@ -297,6 +278,34 @@ impl Unit {
                 Ok(None)
             }
         }
+    }
+
+    /// A leaf, by what the unit was born with or by the leaf that it has.
+    async fn be_leafed(
+        &mut self,
+        (key, csr): (&Arc<Key>, &[u8]),
+        (want, fresh): (Want, bool),
+        client: &Client,
+    ) -> Result<Acknowledged, Miss> {
+        if let (Want::Join, Some(leaf)) = (want, &self.leaf) {
+            // A leaf that nobody used is revoked at once, and a copy of it proves nothing.
+            let contact = est::cacerts(&RealmName::default_realm());
+            client.say(Some(&leaf.identity()), contact).await?;
+        }
+        let say = est::enroll(&RealmName::default_realm(), want, csr, self.shown().as_ref());
+        let who = match want {
+            Want::Join => self.birth.as_ref(),
+            Want::Renew => self.leaf.as_ref(),
+        };
+        let heard = client.say(who.map(Held::identity).as_ref(), say).await?;
+        let certificate = client::leaf(&heard)?;
+        let acknowledged = acknowledged(&certificate, fresh.then(|| key.hash()))?;
+        let before = self.leaf.replace(Held { key: key.clone(), certificate });
+        if want == Want::Join {
+            self.standing = Standing::Enrolled;
+            self.copy = before;
+        }
+        Ok(acknowledged)
     }
 
     fn name(&self) -> String {

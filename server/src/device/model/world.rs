@@ -3,6 +3,8 @@
 //! handshakes. Time is invented. Beside it stands [`Truth`], which knows the law and nothing of how
 //! the house keeps it.
 
+mod law;
+
 use super::super::contact::{self, Handshake};
 use super::super::desk;
 use crate::births::{Station, Unit};
@@ -17,6 +19,7 @@ use identity::{
     Ask, Certificate, Credential, CredentialKind, Csr, Device, DeviceId, Identifiers, RealmName,
     RuleId, Signer, SpkiHash, Standing, UnixTime,
 };
+use law::Truth;
 use ledger::{Class, Payload};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -63,13 +66,6 @@ struct Sent {
     to: usize,
     leaf: Shows,
     joined: bool,
-}
-
-/// A leaf as the law sees it.
-struct Truth {
-    spki: SpkiHash,
-    joined: bool,
-    used: Option<UnixTime>,
 }
 
 pub(super) struct Fleet {
@@ -169,52 +165,6 @@ impl Fleet {
         }
         let caught = good && self.is_quarantined();
         assert_eq!(caught, second, "the house says {caught}, the law {second}");
-    }
-
-    /// The first use of a leaf; one that was revoked, or whose key has a newer leaf in use, is used
-    /// no more.
-    fn learn_use(&mut self, shows: &Shows, at: UnixTime) {
-        let key = shows.spki();
-        let Some(place) = self.truth.iter().position(|(c, _)| shows.is(c)) else { return };
-        let revoked = self.is_certificate_revoked(&shows.certificate);
-        let newer = self.truth.iter().skip(place + 1);
-        if revoked || newer.clone().any(|(_, leaf)| leaf.spki == key && leaf.used.is_some()) {
-            return;
-        }
-        let (_, leaf) = &mut self.truth[place];
-        leaf.used = leaf.used.or(Some(at));
-    }
-
-    /// The law: every leaf of the key that counts was spent when the handshake began.
-    fn is_spent(&self, key: &SpkiHash, began: UnixTime) -> bool {
-        let of_key = self.truth.iter().enumerate().filter(|(_, (_, leaf))| leaf.spki == *key);
-        let ends: Vec<Option<UnixTime>> = of_key
-            .filter(|(_, (c, _))| !self.is_certificate_revoked(c))
-            .map(|(generation, _)| self.end_of(generation))
-            .collect();
-        !ends.is_empty() && ends.iter().all(|end| end.is_some_and(|end| end <= began))
-    }
-
-    /// When a generation ended: at the first use of a later join, or the overlap after that of a
-    /// later renewal.
-    fn end_of(&self, generation: usize) -> Option<UnixTime> {
-        let later = self.truth.get(generation + 1..).unwrap_or_default();
-        let ends = later.iter().filter_map(|(_, leaf)| {
-            let used = leaf.used?;
-            Some(if leaf.joined { used } else { used.plus_secs(OVERLAP_S) })
-        });
-        ends.min()
-    }
-
-    fn is_certificate_revoked(&self, certificate: &Certificate) -> bool {
-        let serial = certificate.serial().unwrap();
-        let row = self.house.registry.credential(self.realm.key, &serial).unwrap().unwrap();
-        row.revoked.is_some()
-    }
-
-    fn is_revoked(&self, key: &SpkiHash) -> bool {
-        let of_key = self.house.registry.credentials_by_key(self.realm.key, key).unwrap();
-        of_key.iter().all(|c| c.revoked.is_some())
     }
 
     /// A handshake, and then a wish for a leaf with `key`.
