@@ -50,6 +50,29 @@ words! {
     }
 }
 
+words! {
+    /// What a certificate is good for, at the moment of the answer.
+    CertificateState {
+        /// A birth certificate, which is shown at each join.
+        Good = "good",
+        /// A leaf that no handshake completed with yet.
+        Unused = "unused",
+        /// A leaf in use.
+        Used = "used",
+        /// A leaf whose successor is in use, and that is good until `spent`.
+        Overlap = "overlap",
+        /// A leaf whose successor is in use, and whose overlap is over: whoever shows it is a
+        /// second holder of the identity.
+        Spent = "spent",
+        /// Past its end.
+        Ended = "ended",
+        /// On hold, which can be lifted.
+        Held = "held",
+        /// Revoked for good.
+        Revoked = "revoked",
+    }
+}
+
 /// A certificate that a device was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CertificateView {
@@ -71,7 +94,9 @@ pub struct CertificateView {
     pub not_after: String,
     /// When a handshake with it first completed.
     pub used: Option<String>,
-    /// From when on it is spent, its successor being in use.
+    /// What it is good for now.
+    pub state: CertificateState,
+    /// From when on it is spent, its successor being in use; until then the overlap lasts.
     pub spent: Option<String>,
     /// Whether, when and why it was revoked or put on hold.
     pub revoked: Option<RevocationView>,

@@ -26,9 +26,9 @@ mod word;
 pub use birth::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResults};
 pub use certificate::{
     AuthorityCsr, AuthorityInstall, AuthorityRequest, AuthorityRevocation, AuthorityRole,
-    AuthorityState, AuthorityStateRequest, AuthorityView, CertificateKind, CertificateView,
-    CrlInstall, KeyKind, Reason, ReleaseResult, RevocationRequest, RevocationResult,
-    RevocationView, RootRoll, RootsView,
+    AuthorityState, AuthorityStateRequest, AuthorityView, CertificateKind, CertificateState,
+    CertificateView, CrlInstall, KeyKind, Reason, ReleaseResult, RevocationRequest,
+    RevocationResult, RevocationView, RootRoll, RootsView,
 };
 pub use device::{
     Assurance, CloneView, ContactView, DeviceView, EraseResult, GroupView, HolderView, ReportView,

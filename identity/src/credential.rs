@@ -106,6 +106,27 @@ pub struct Revocation {
     pub reason: Reason,
 }
 
+/// What a certificate is good for at a moment, as everybody is told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CredentialState {
+    /// A birth certificate: it is shown at each join, and no use of it ends another.
+    Good,
+    /// A leaf that no handshake completed with yet.
+    Unused,
+    /// A leaf in use.
+    Used,
+    /// A leaf whose successor is in use, and that is good until the overlap ends.
+    Overlap,
+    /// A leaf whose successor is in use: whoever shows it is a second holder.
+    Spent,
+    /// Past its `notAfter`.
+    Ended,
+    /// On hold.
+    Held,
+    /// Revoked for good.
+    Revoked,
+}
+
 /// A certificate that we issued to a device, as the registry knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
@@ -144,10 +165,26 @@ pub struct Credential {
 }
 
 impl Credential {
+    /// What it is good for at `now`.
+    #[must_use]
+    pub fn state(&self, now: UnixTime) -> CredentialState {
+        match (self.revoked, self.spent) {
+            (Some(_), _) if self.is_ended() => CredentialState::Revoked,
+            (Some(_), _) => CredentialState::Held,
+            (None, Some(spent)) if spent <= now => CredentialState::Spent,
+            (None, _) if self.not_after < now => CredentialState::Ended,
+            (None, Some(_)) => CredentialState::Overlap,
+            (None, None) if self.kind == CredentialKind::Birth => CredentialState::Good,
+            (None, None) if self.used.is_some() => CredentialState::Used,
+            (None, None) => CredentialState::Unused,
+        }
+    }
+
     /// Whether it is neither revoked, nor on hold, nor spent, nor at its end at `now`.
     #[must_use]
     pub fn is_live(&self, now: UnixTime) -> bool {
-        self.revoked.is_none() && self.spent.is_none_or(|s| now < s) && now <= self.not_after
+        use CredentialState::{Ended, Held, Revoked, Spent};
+        !matches!(self.state(now), Spent | Ended | Held | Revoked)
     }
 
     /// Whether it was revoked for good, which a hold is not.

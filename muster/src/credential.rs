@@ -114,15 +114,20 @@ impl OperatorFile {
         Ok(Self { url, root, server_root, token: Zeroizing::new(token), realm })
     }
 
-    /// The same server and root with another's token.
-    pub(crate) fn with_token(&self, token: &str) -> Self {
-        Self {
-            url: self.url.clone(),
+    /// The same root with another's token, and with the server's address as that one reaches it.
+    pub(crate) fn for_holder(&self, url: Option<&str>, token: &str) -> Outcome<Self> {
+        let url = url.unwrap_or(&self.url);
+        if crate::rest::place(url).is_none() {
+            return Err(Failure::new(format!("`{url}` is no address of a server"))
+                .next("say `--url https://NAME:9443`"));
+        }
+        Ok(Self {
+            url: url.to_owned(),
             realm: self.realm.clone(),
             root: self.root.clone(),
             server_root: self.server_root.clone(),
             token: Zeroizing::new(token.to_owned()),
-        }
+        })
     }
 
     /// Writes it into a file that does not exist yet and that only its owner may read.

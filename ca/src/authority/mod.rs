@@ -227,6 +227,24 @@ pub enum ServerName {
 }
 
 impl ServerName {
+    /// The names of servers that a certificate has, in its order.
+    #[must_use]
+    pub fn all_of(certificate: &Certificate) -> Vec<Self> {
+        certificate.alternative_names().iter().filter_map(Self::read).collect()
+    }
+
+    fn read(name: &GeneralName) -> Option<Self> {
+        match name {
+            GeneralName::DnsName(dns) => Some(Self::Dns(dns.as_str().to_ascii_lowercase())),
+            GeneralName::IpAddress(octets) => {
+                let v4 = <[u8; 4]>::try_from(octets.as_bytes()).map(IpAddr::from);
+                let v6 = || <[u8; 16]>::try_from(octets.as_bytes()).map(IpAddr::from);
+                v4.or_else(|_| v6()).ok().map(Self::Ip)
+            }
+            _ => None,
+        }
+    }
+
     fn general(&self) -> der::Result<GeneralName> {
         Ok(match self {
             Self::Dns(name) => GeneralName::DnsName(Ia5String::new(name)?),

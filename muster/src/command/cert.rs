@@ -10,7 +10,7 @@ use api::path::{
     CERTIFICATE, CERTIFICATE_RELEASE, CERTIFICATE_REVOKE, CERTIFICATES, DEVICE_CERTIFICATES, fill,
 };
 use api::{
-    CertificateKind, CertificateView, Reason, ReleaseResult, RevocationRequest, RevocationResult,
+    CertificateState, CertificateView, Reason, ReleaseResult, RevocationRequest, RevocationResult,
 };
 use clap::{Args, Subcommand};
 
@@ -132,14 +132,12 @@ pub(super) fn table(rows: &[CertificateView], paint: Paint) -> String {
     table.print(paint)
 }
 
+/// Its state as the server says it; with the reason or the date that a person asks for next.
 fn state(row: &CertificateView) -> String {
-    match (&row.revoked, &row.spent, &row.used) {
-        (Some(revoked), _, _) => revoked.reason.to_string(),
-        (None, Some(_), _) => "spent".to_owned(),
-        (None, None, Some(_)) => "used".to_owned(),
-        // A birth certificate is shown at each join, and no use of it ends another.
-        (None, None, None) if row.kind == CertificateKind::Birth => "good".to_owned(),
-        (None, None, None) => "unused".to_owned(),
+    match (row.state, &row.revoked, &row.spent) {
+        (_, Some(revoked), _) => revoked.reason.to_string(),
+        (CertificateState::Overlap, None, Some(spent)) => format!("overlap until {spent}"),
+        (state, None, _) => state.to_string(),
     }
 }
 
@@ -156,10 +154,44 @@ fn sheet(row: &CertificateView, paint: Paint) -> String {
             ("spki", Some(row.spki.clone())),
             ("issued", Some(row.issued.clone())),
             ("ends", Some(row.not_after.clone())),
+            ("state", Some(state(row))),
             ("first used", row.used.clone()),
-            ("spent", row.spent.clone()),
+            ("spent from", row.spent.clone()),
             ("revoked", revoked),
         ],
     );
     format!("{all}\n\n{}", row.pem.as_deref().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use api::{CertificateKind, RevocationView};
+
+    #[test]
+    fn a_person_reads_until_when_a_predecessor_is_good_and_why_one_was_revoked() {
+        let (issued, ends) = ("2026-05-01T08:00:00Z", "2026-05-31T08:00:00Z");
+        let mut row = CertificateView {
+            serial: "00".repeat(16),
+            kind: CertificateKind::Leaf,
+            device: String::new(),
+            issuer: String::new(),
+            generation: 1,
+            spki: String::new(),
+            issued: issued.to_owned(),
+            not_after: ends.to_owned(),
+            used: Some(issued.to_owned()),
+            state: CertificateState::Overlap,
+            spent: Some("2026-05-03T08:00:00Z".to_owned()),
+            revoked: None,
+            pem: None,
+        };
+        assert_eq!(state(&row), "overlap until 2026-05-03T08:00:00Z");
+        row.state = CertificateState::Spent;
+        assert_eq!(state(&row), "spent");
+        row.state = CertificateState::Held;
+        row.revoked =
+            Some(RevocationView { at: issued.to_owned(), reason: Reason::CertificateHold });
+        assert_eq!(state(&row), "certificateHold");
+    }
 }

@@ -30,6 +30,7 @@ pub(crate) enum Operator {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   muster operator add line-3 --role station --out line-3.toml
+  muster operator add ada --role admin --url https://muster.example:9443 --out ada.toml
   muster birth --as line-3.toml --batch run.jsonl --out born")]
 pub(crate) struct Add {
     /// Its name: 1 to 64 of letters, digits and `-_.@`; stands in the ledger.
@@ -40,6 +41,9 @@ pub(crate) struct Add {
     /// Where to write the credential file.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Where its holder reaches the server, `https://NAME:9443` [default: as in this credential].
+    #[arg(long, value_name = "URL", requires = "out")]
+    url: Option<String>,
 }
 
 /// List the credentials, without their secrets.
@@ -120,10 +124,12 @@ async fn add(typed: Add, mine: &OperatorFile, rest: &Rest, session: &Session) ->
         return Err(Failure::new(format!("`{}` exists", out.display()))
             .next("name a new file, or remove that one"));
     }
+    // Before there is a token that nobody could write down.
+    mine.for_holder(typed.url.as_deref(), "")?;
     let request = OperatorRequest { name: typed.name, role: typed.role };
     let made: OperatorMade = rest.post(OPERATORS, &request).await?;
     let Some(out) = typed.out else { return session.show(&made, once) };
-    mine.with_token(&made.token).write_new(&out)?;
+    mine.for_holder(typed.url.as_deref(), &made.token)?.write_new(&out)?;
     let said = serde_json::json!({
         "name": made.name, "role": made.role, "id": made.id, "file": out.display().to_string(),
     });

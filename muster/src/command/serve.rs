@@ -152,12 +152,13 @@ fn guide(running: &server::Running, home: &std::path::Path) -> String {
     let (news, ports) = (running.news(), running.ports());
     let port = |p: Option<u16>| p.map_or_else(|| "-".to_owned(), |p| p.to_string());
     let home = home.display();
+    let near = || format!("https://localhost:{}", port(ports.operator));
     let mut out = format!(
         "muster {} serves {home}\n  devices    https://localhost:{}/.well-known/est\n  \
-         operators  https://localhost:{}/api/v1\n  everybody  http://localhost:{}/\n",
+         operators  {}/api/v1\n  everybody  http://localhost:{}/\n",
         env!("CARGO_PKG_VERSION"),
         port(ports.device),
-        port(ports.operator),
+        news.operator_url.clone().unwrap_or_else(near),
         port(ports.public),
     );
     if news.public_url.is_none() {

@@ -23,6 +23,15 @@ use tokio_rustls::TlsConnector;
 /// A connection and its handshake: three round trips around the world take one second.
 const DIAL_WAIT: Duration = Duration::from_secs(10);
 
+/// Host and port of `https://HOST[:PORT]`, where it is that.
+pub(crate) fn place(url: &str) -> Option<(String, u16)> {
+    let uri: Uri = url.parse().ok().filter(|uri: &Uri| uri.scheme_str() == Some("https"))?;
+    let host = uri.host()?.trim_matches(['[', ']']).to_owned();
+    ServerName::try_from(host.as_str()).ok()?;
+    let port = uri.port_u16().unwrap_or(9443);
+    Some((host, port))
+}
+
 /// Where to, and whom to believe there.
 pub(super) struct Dialer {
     tls: TlsConnector,
@@ -36,22 +45,13 @@ pub(super) struct Dialer {
 impl Dialer {
     /// Reads `https://HOST[:PORT]`.
     pub(super) fn new(url: &str, root: &Certificate) -> Outcome<Self> {
-        let refused = || {
+        let (host, port) = place(url).ok_or_else(|| {
             Failure::new(format!("`{url}` in the operator credential is no `https://HOST:PORT`"))
                 .next("correct its `url`")
-        };
-        let uri: Uri = url.parse().map_err(|_| refused())?;
-        let host = uri.host().map(|h| h.trim_matches(['[', ']']).to_owned());
-        let host = host.filter(|_| uri.scheme_str() == Some("https")).ok_or_else(refused)?;
-        let name = ServerName::try_from(host.clone()).map_err(|_| refused())?;
+        })?;
+        let name = ServerName::try_from(host.clone()).map_err(Failure::new)?;
         let tls = TlsConnector::from(Arc::new(config(root)?));
-        Ok(Self {
-            tls,
-            host,
-            port: uri.port_u16().unwrap_or(9443),
-            name,
-            reached: AtomicBool::new(false),
-        })
+        Ok(Self { tls, host, port, name, reached: AtomicBool::new(false) })
     }
 
     /// The host as it stands in an address.

@@ -15,6 +15,7 @@ use crate::credential::OperatorFile;
 use crate::failure::{Failure, Outcome};
 use answer::Answer;
 use bytes::Bytes;
+pub(crate) use dial::place;
 use dial::{Dialer, Lane};
 use http_body_util::Full;
 use hyper::header::{HeaderValue, IF_MATCH};

@@ -229,3 +229,44 @@ async fn nobody_listening_is_told_at_once() {
     let refused = Rest::new(&file).unwrap().get::<()>("/x").await.unwrap_err();
     assert!(refused.what().contains("cannot reach"), "{}", refused.what());
 }
+
+#[tokio::test]
+async fn the_credential_in_the_home_reaches_a_server_that_listens_on_one_address_only() {
+    let home = tempfile::tempdir().unwrap();
+    let places = ["device", "operator", "public"].map(|port| format!("{port} = \"127.0.0.2:0\"\n"));
+    std::fs::write(home.path().join("muster.toml"), format!("[listen]\n{}", places.concat()))
+        .unwrap();
+    let options = server::ServeOptions { home: home.path().to_owned(), ..Default::default() };
+    let running = server::start(options).await.unwrap();
+
+    let file = OperatorFile::find(None, home.path()).unwrap();
+    assert!(file.url.starts_with("https://127.0.0.2:"), "{}", file.url);
+    let realm: api::RealmView = Rest::new(&file).unwrap().get(api::path::REALM).await.unwrap();
+    assert_eq!(realm.name, file.realm);
+
+    let devices = format!("https://127.0.0.2:{}", running.ports().device.unwrap());
+    let elsewhere = Rest::new(&OperatorFile { url: devices, ..file }).unwrap();
+    let refused = elsewhere.get::<api::RealmView>(api::path::REALM).await.unwrap_err();
+    assert!(refused.what().contains("is not the server"), "devices are not told that address");
+    running.stop().await;
+}
+
+#[test]
+fn a_new_credential_may_name_the_server_as_its_holder_reaches_it() {
+    let made = "[0-9].[0-9]";
+    let pki = pki();
+    let mine = OperatorFile {
+        url: "https://localhost:9443".to_owned(),
+        root: pki.root,
+        server_root: None,
+        token: Zeroizing::new("id.secret".to_owned()),
+        realm: "default".to_owned(),
+    };
+    let as_mine = mine.for_holder(None, made).unwrap();
+    assert_eq!((as_mine.url.as_str(), as_mine.token.as_str()), ("https://localhost:9443", made));
+    let named = mine.for_holder(Some("https://muster.example:9443"), made).unwrap();
+    assert_eq!(named.url, "https://muster.example:9443");
+    for wrong in ["http://muster.example", "muster.example", "https://a\"b"] {
+        assert!(mine.for_holder(Some(wrong), made).is_err(), "{wrong}");
+    }
+}

@@ -4,7 +4,7 @@ use super::FoundError;
 use crate::clock;
 use crate::home::config::Settings;
 use crate::home::file::{self, Mode};
-use crate::home::{Home, HomeError, OperatorFile};
+use crate::home::{Home, HomeError, OperatorFile, near};
 use crate::keys::{KeyStore, KeyTrouble, NewKey, root};
 use ca::Addresses;
 use ca::authority::{self, Order};
@@ -20,6 +20,7 @@ use identity::{
 use ledger::{Class, Origin, Payload};
 use registry::{Change, Draft, Operator, Options, Realm, RealmKey, Registry};
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 /// The root's CRL is made by hand, so it is good for a year.
@@ -141,9 +142,11 @@ fn first_operator(
     root: &Certificate,
 ) -> Result<Operator, HomeError> {
     let (id, secret) = clock::outside(token::mint);
-    let port = settings.operator.first().map_or(9443, std::net::SocketAddr::port);
+    let place = settings.operator.first().copied();
+    // The start that follows says it again, as it then really is.
+    let place = place.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 9443)));
     let file = OperatorFile {
-        url: format!("https://localhost:{port}"),
+        url: near::url(&near::name(place), place.port()),
         root_pin: root.spki_hash().to_string(),
         root: root.pem(),
         server_root: None,

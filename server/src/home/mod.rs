@@ -14,6 +14,7 @@
 mod cidr;
 pub mod config;
 pub mod file;
+pub mod near;
 pub mod operator;
 pub mod ports;
 

@@ -25,7 +25,8 @@ pub(crate) async fn list(
     let after = cursor(asked.after.as_deref(), serial)?;
     apart(move || {
         let rows = state.house.registry.credentials(who.realm.key, after, limit)?;
-        let view = |c: &Credential| view::certificate(c, false);
+        let now = state.house.clock.now();
+        let view = |c: &Credential| view::certificate(c, now, false);
         Ok(axum::Json(page(rows, limit, |c| c.serial.to_string(), view)))
     })
     .await
@@ -42,7 +43,7 @@ pub(crate) async fn show(
     Named(name): Named<String>,
 ) -> Answer<CertificateView> {
     let credential = newest(&state, &who, &name)?;
-    Ok(axum::Json(view::certificate(&credential, true)))
+    Ok(axum::Json(view::certificate(&credential, state.house.clock.now(), true)))
 }
 
 /// Revokes a certificate and every leaf of the same key, for `certificateHold` until it is released.
@@ -70,9 +71,7 @@ pub(crate) async fn revoke(
     }
     let after = self::of_key(&state, &who, &credential)?;
     let revoked = after.iter().filter(|c| c.revoked.is_some());
-    Ok(axum::Json(RevocationResult {
-        revoked: revoked.map(|c| view::certificate(c, false)).collect(),
-    }))
+    Ok(axum::Json(RevocationResult { revoked: views(&state, revoked) }))
 }
 
 /// Takes a certificate off hold, and every leaf of the same key.
@@ -109,9 +108,12 @@ pub(crate) async fn release(
     let released = back.iter().map(|c| c.serial).collect::<Vec<_>>();
     let after = self::of_key(&state, &who, &credential)?;
     let released = after.iter().filter(|c| released.contains(&c.serial));
-    Ok(axum::Json(ReleaseResult {
-        released: released.map(|c| view::certificate(c, false)).collect(),
-    }))
+    Ok(axum::Json(ReleaseResult { released: views(&state, released) }))
+}
+
+fn views<'c>(state: &State, some: impl Iterator<Item = &'c Credential>) -> Vec<CertificateView> {
+    let now = state.house.clock.now();
+    some.map(|c| view::certificate(c, now, false)).collect()
 }
 
 /// Whether a certificate falls, now and for this reason, with the one that was named. A compromised

@@ -94,7 +94,7 @@ impl Question {
             return Ok(selector.holds(device));
         }
         let newest = state.house.registry.credentials_of(who.realm.key, &device.id, 3)?;
-        Ok(selector.holds(&WithLeaves::new(device, &leaves_of(newest))))
+        Ok(selector.holds(&WithLeaves::new(device, &leaves_of(newest), state.house.clock.now())))
     }
 }
 
@@ -105,9 +105,10 @@ pub(super) fn selector(text: &str) -> Result<Selector, Refused> {
 
 fn find(state: &State, who: &Who, wanted: Wanted) -> Result<Page<DeviceView>, Refused> {
     let (devices, next) = select(state, who, Question::read(wanted)?)?;
+    let now = state.house.clock.now();
     let view = |device: &Device| {
         let newest = state.house.registry.credentials_of(who.realm.key, &device.id, 3)?;
-        Ok(view::device(device, &leaves_of(newest), false))
+        Ok(view::device(device, &leaves_of(newest), now, false))
     };
     let items = devices.iter().map(view).collect::<Result<_, Refused>>()?;
     Ok(Page { items, next: next.map(|id| id.to_string()) })
@@ -169,7 +170,8 @@ pub(crate) async fn certificates(
 ) -> Answer<Page<CertificateView>> {
     let device = resolve(&state, &who, &name)?;
     let rows = state.house.registry.credentials_of(who.realm.key, &device.id, CERTIFICATES_MAX)?;
-    let items = rows.iter().map(|c| view::certificate(c, false)).collect();
+    let now = state.house.clock.now();
+    let items = rows.iter().map(|c| view::certificate(c, now, false)).collect();
     Ok(axum::Json(Page { items, next: None }))
 }
 
@@ -194,7 +196,7 @@ pub(crate) fn resolve(state: &State, who: &Who, name: &str) -> Result<Device, Re
 
 pub(super) fn shown(state: &State, who: &Who, device: &Device) -> Result<Response, Refused> {
     let leaves = state.house.registry.credentials_of(who.realm.key, &device.id, 3)?;
-    let mut view = view::device(device, &leaves_of(leaves), true);
+    let mut view = view::device(device, &leaves_of(leaves), state.house.clock.now(), true);
     view.clone =
         state.house.registry.caught(who.realm.key, &device.id)?.as_ref().and_then(view::clone);
     let reported = state.house.registry.report(who.realm.key, &device.id)?;

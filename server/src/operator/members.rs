@@ -2,7 +2,7 @@
 
 use super::view;
 use identity::selector::{Members, Value};
-use identity::{Credential, Device};
+use identity::{Credential, Device, UnixTime};
 use std::borrow::Cow;
 
 /// A device and its newest leaves, newest first.
@@ -14,8 +14,8 @@ pub(super) struct WithLeaves<'d> {
 }
 
 impl<'d> WithLeaves<'d> {
-    pub(super) fn new(device: &'d Device, leaves: &[Credential]) -> Self {
-        let shown = view::device(device, leaves, false);
+    pub(super) fn new(device: &'d Device, leaves: &[Credential], now: UnixTime) -> Self {
+        let shown = view::device(device, leaves, now, false);
         // A certificate's view is made of texts and numbers, which JSON always holds.
         let leaf = shown.leaf.and_then(|leaf| serde_json::to_value(leaf).ok()).unwrap_or_default();
         Self { device, weak_detection: shown.weak_detection, leaf }

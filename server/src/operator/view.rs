@@ -66,6 +66,20 @@ mirror!(role, role_of: registry::Role => Role {
     Viewer = Viewer, Station = Station, Operator = Operator, Admin = Admin,
 });
 
+const fn state(word: identity::CredentialState) -> CertificateState {
+    use identity::CredentialState as Inner;
+    match word {
+        Inner::Good => CertificateState::Good,
+        Inner::Unused => CertificateState::Unused,
+        Inner::Used => CertificateState::Used,
+        Inner::Overlap => CertificateState::Overlap,
+        Inner::Spent => CertificateState::Spent,
+        Inner::Ended => CertificateState::Ended,
+        Inner::Held => CertificateState::Held,
+        Inner::Revoked => CertificateState::Revoked,
+    }
+}
+
 const fn kind(word: identity::CredentialKind) -> CertificateKind {
     match word {
         identity::CredentialKind::Birth => CertificateKind::Birth,
@@ -73,8 +87,13 @@ const fn kind(word: identity::CredentialKind) -> CertificateKind {
     }
 }
 
-/// A device with its newest leaves, the newest first.
-pub(crate) fn device(device: &Device, leaves: &[Credential], pem: bool) -> DeviceView {
+/// A device with its newest leaves, the newest first; with `pem`, the leaf's too.
+pub(crate) fn device(
+    device: &Device,
+    leaves: &[Credential],
+    now: UnixTime,
+    pem: bool,
+) -> DeviceView {
     let said = &device.identifiers;
     let keys: Vec<_> = leaves.iter().map(|l| l.spki).collect();
     DeviceView {
@@ -94,7 +113,7 @@ pub(crate) fn device(device: &Device, leaves: &[Credential], pem: bool) -> Devic
         generation: device.generation,
         mark: device.mark.clone(),
         version: device.version,
-        leaf: leaves.first().map(|l| certificate(l, pem)),
+        leaf: leaves.first().map(|l| certificate(l, now, pem)),
         reported: None,
         weak_detection: matches!(keys.as_slice(), [newest, before, ..] if newest == before),
         clone: None,
@@ -149,7 +168,7 @@ fn holder(said: &Map) -> Option<HolderView> {
     })
 }
 
-pub(crate) fn certificate(credential: &Credential, pem: bool) -> CertificateView {
+pub(crate) fn certificate(credential: &Credential, now: UnixTime, pem: bool) -> CertificateView {
     CertificateView {
         serial: credential.serial.to_string(),
         kind: kind(credential.kind),
@@ -160,6 +179,7 @@ pub(crate) fn certificate(credential: &Credential, pem: bool) -> CertificateView
         issued: rfc3339(credential.issued),
         not_after: rfc3339(credential.not_after),
         used: credential.used.map(rfc3339),
+        state: state(credential.state(now)),
         spent: credential.spent.map(rfc3339),
         revoked: credential
             .revoked

@@ -100,6 +100,9 @@ pub struct News {
     pub plain_keys: Vec<String>,
     /// The address that stands in certificates; `None` where none does.
     pub public_url: Option<String>,
+    /// Where the verbs of this machine find the operator port; `None` where it has an owner's
+    /// certificate that names no server.
+    pub operator_url: Option<String>,
 }
 
 /// Files of a certificate and its key; `None` are those that were read before.
@@ -162,13 +165,14 @@ pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, St
     crate::crl::publish_all(&house, &view).await;
     crate::checkpoint::sign_all(&house, &view).await;
     let ports = opened.ports;
-    point_operator(&home, ports.operator)?;
+    point_operator(&home, opened.operator_url.as_deref())?;
     ports.write(&home)?;
     let news = News {
         founded: founded.is_some(),
         left_behind: home.left_behind(),
         plain_keys: furnished.plain_keys,
         public_url: settings.public_url.clone(),
+        operator_url: opened.operator_url.take(),
     };
     Ok(Running {
         home,
@@ -186,11 +190,11 @@ pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, St
     })
 }
 
-/// The operator file of the home follows the port; one that was moved elsewhere is its owner's
-/// business.
-fn point_operator(home: &Home, port: Option<u16>) -> Result<(), HomeError> {
-    let Some(port) = port else { return Ok(()) };
-    match crate::home::OperatorFile::point(&home.operator(), &format!("https://localhost:{port}")) {
+/// The operator file of the home follows where the port is; one that was moved elsewhere is its
+/// owner's business.
+fn point_operator(home: &Home, url: Option<&str>) -> Result<(), HomeError> {
+    let Some(url) = url else { return Ok(()) };
+    match crate::home::OperatorFile::point(&home.operator(), url) {
         Err(error) if error.is_absent() => Ok(()),
         other => other,
     }

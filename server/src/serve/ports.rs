@@ -3,14 +3,16 @@
 use super::StartError;
 use super::health::Health;
 use super::workshop::HomeWorkshop;
-use crate::home::{Ports, Settings};
+use crate::home::{Ports, Settings, near};
 use crate::house::House;
 use crate::listen::{self, Connection, Gate, Limits, Met, Proxies, Sessions, Stop, Strangers};
 use crate::operator::{Fittings, Peer};
 use crate::public::{self, PublicView};
 use crate::tls::{self, Served, Service};
 use ca::Issuer;
+use ca::authority::ServerName;
 use identity::{Certificate, RealmName};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::task::JoinSet;
@@ -29,10 +31,14 @@ pub(super) struct Opened {
     pub(super) ports: Ports,
     /// Who may speak for others, at all ports.
     pub(super) proxies: Proxies,
-    service: Arc<Service>,
-    served: Arc<Served>,
+    /// Where the verbs of this machine find the operator port, under a name that it proves.
+    pub(super) operator_url: Option<String>,
+    ours: Vec<Ours>,
     own: Option<Own>,
 }
+
+/// A certificate that the service authority makes, and what is served of it now.
+pub(super) type Ours = (Arc<Service>, Arc<Served>);
 
 /// A certificate of the operator's, and the files that it came from.
 pub(super) struct Own {
@@ -65,10 +71,12 @@ impl Opened {
         self.own.take()
     }
 
-    /// Renews the server certificate while the server runs.
+    /// Renews the server certificates while the server runs.
     pub(super) fn keep_fresh(&self, stop: &Stop, beside: &mut JoinSet<()>) {
-        let (service, served, stop) = (self.service.clone(), self.served.clone(), stop.clone());
-        beside.spawn(async move { service.keep_fresh(&served, stop).await });
+        for (service, served) in &self.ours {
+            let (service, served, stop) = (service.clone(), served.clone(), stop.clone());
+            beside.spawn(async move { service.keep_fresh(&served, stop).await });
+        }
     }
 }
 
@@ -79,11 +87,7 @@ pub(super) fn open(
     serving: &mut JoinSet<()>,
 ) -> Result<Opened, StartError> {
     let house = &desk.house;
-    let (issuer, bridges) = service_issuer(house)?;
-    let names = tls::service::names(settings);
-    let service = Arc::new(Service::bridged(issuer, bridges, names));
-    let served = service.serve()?;
-    desk.workshop.serves(service.clone(), served.clone());
+    let (service, served) = ours(house, tls::service::names(settings))?;
     let descriptors = listen::descriptors();
     let proxies = Proxies::new(settings.proxies.clone());
     let gate = |name, limits: Limits, tls| Gate {
@@ -109,9 +113,12 @@ pub(super) fn open(
     serving.spawn(listen::serve(listener, devices, answer));
 
     let (listener, operator) = listen::bind(&settings.operator)?;
-    let own = settings.operator_tls.as_ref().map(Own::read).transpose()?;
-    let shown = own.as_ref().map_or(&served, |own| &own.served);
-    let operators = gate("operator", Limits::OPERATOR, Some(tls::operator(shown.clone())?));
+    let front = Front::at(listener.local_addr()?, house, settings)?;
+    let shown = front.shows().unwrap_or(&served).clone();
+    let Front { own, ours, url: operator_url } = front;
+    let ours: Vec<_> = std::iter::once((service, served)).chain(ours).collect();
+    desk.workshop.serves(ours.clone());
+    let operators = gate("operator", Limits::OPERATOR, Some(tls::operator(shown)?));
     let router = interface(desk);
     let answer = move |connection, request| routed(router.clone(), connection, request);
     serving.spawn(listen::serve(listener, operators, answer));
@@ -126,7 +133,46 @@ pub(super) fn open(
         public: Some(everybody),
         link: None,
     };
-    Ok(Opened { ports, proxies, service, served, own })
+    Ok(Opened { ports, proxies, operator_url, ours, own })
+}
+
+/// What the operator port shows where that is not what devices see, and how it is found.
+struct Front {
+    own: Option<Own>,
+    ours: Option<Ours>,
+    url: Option<String>,
+}
+
+impl Front {
+    /// An address that operators alone reach is named in a certificate of their port alone.
+    fn at(place: SocketAddr, house: &House, settings: &Settings) -> Result<Self, StartError> {
+        let (name, port) = (near::name(place), place.port());
+        if let Some(files) = &settings.operator_tls {
+            let own = Own::read(files)?;
+            let name = near::among(name, &own.served.names());
+            return Ok(Self { url: name.map(|n| near::url(&n, port)), own: Some(own), ours: None });
+        }
+        let url = Some(near::url(&name, port));
+        let mut names = tls::service::names(settings);
+        if names.contains(&name) {
+            return Ok(Self { own: None, ours: None, url });
+        }
+        names.push(name);
+        Ok(Self { own: None, ours: Some(ours(house, names)?), url })
+    }
+
+    fn shows(&self) -> Option<&Arc<Served>> {
+        let ours = self.ours.as_ref().map(|(_, served)| served);
+        self.own.as_ref().map(|own| &own.served).or(ours)
+    }
+}
+
+/// A server certificate with these names, from the authority of the first realm.
+fn ours(house: &House, names: Vec<ServerName>) -> Result<Ours, StartError> {
+    let (issuer, bridges) = service_issuer(house)?;
+    let service = Arc::new(Service::bridged(issuer, bridges, names));
+    let served = service.serve()?;
+    Ok((service, served))
 }
 
 /// The answer of the interface, which sees who asks over which connection.

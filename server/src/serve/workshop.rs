@@ -1,12 +1,12 @@
 //! The hands of the home: keys of new authorities, and CRLs that were signed far away from here.
 
 use super::furnish::ROOT_CRL;
+use super::ports::Ours;
 use crate::home::{Home, OperatorFile};
 use crate::house::{House, RealmState};
 use crate::keys::{Keeping, KeyStore, KeyTrouble, NewKey};
 use crate::operator::Workshop;
 use crate::public::{Kind, PublicFile, PublicView};
-use crate::tls::{Served, Service};
 use identity::authority::{Authority, KeyId, Role};
 use identity::{KeyKind, RealmName, Signer};
 use std::sync::{Arc, OnceLock};
@@ -20,8 +20,8 @@ pub(super) struct HomeWorkshop {
     /// Told when an authority changed: who looks at dates, and who signs lists.
     changed: Arc<Notify>,
     lists: Arc<Notify>,
-    /// Our own server certificate, once there is one.
-    own: OnceLock<(Arc<Service>, Arc<Served>)>,
+    /// Our own server certificates, once there are some.
+    own: OnceLock<Vec<Ours>>,
 }
 
 impl HomeWorkshop {
@@ -40,9 +40,9 @@ impl HomeWorkshop {
         self.lists.clone()
     }
 
-    /// The server certificate follows the service authority from now on.
-    pub(super) fn serves(&self, service: Arc<Service>, served: Arc<Served>) {
-        let _first = self.own.set((service, served));
+    /// These server certificates follow the service authority from now on.
+    pub(super) fn serves(&self, ours: Vec<Ours>) {
+        let _first = self.own.set(ours);
     }
 
     fn store(&self) -> Result<KeyStore, String> {
@@ -65,13 +65,14 @@ impl HomeWorkshop {
     /// A server certificate of the newest service authority, at once: what clients pinned is the
     /// root, and that stands above both.
     fn follow_service(&self) {
-        let Some((service, served)) = self.own.get() else { return };
         let Some(realm) = self.house.realm(&RealmName::default_realm()) else { return };
-        let Some(issuer) = self.house.service(&realm) else { return };
-        match service.follow(issuer, realm.bridges(), served) {
-            Ok(true) => tracing::info!("the server certificate follows its authority"),
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, "the server certificate does not follow"),
+        for (service, served) in self.own.get().into_iter().flatten() {
+            let Some(issuer) = self.house.service(&realm) else { return };
+            match service.follow(issuer, realm.bridges(), served) {
+                Ok(true) => tracing::info!("the server certificate follows its authority"),
+                Ok(false) => {}
+                Err(error) => tracing::error!(%error, "the server certificate does not follow"),
+            }
         }
     }
 }

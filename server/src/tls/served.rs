@@ -3,6 +3,7 @@
 use crate::home::HomeError;
 use crate::home::file;
 use crate::keys::NewKey;
+use ca::authority::ServerName;
 use identity::{Certificate, UnixTime};
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject;
@@ -79,6 +80,14 @@ impl Served {
     pub fn exchange_own(&self, certificate: &Path, key: &Path) -> Result<(), ServedError> {
         self.put(read_own(certificate, key)?);
         Ok(())
+    }
+
+    /// The names of servers that what is served has.
+    #[must_use]
+    pub fn names(&self) -> Vec<ServerName> {
+        let current = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let leaf = current.certified.cert.first().and_then(|der| Certificate::parse(der).ok());
+        leaf.as_ref().map(ServerName::all_of).unwrap_or_default()
     }
 
     /// When what is served begins.

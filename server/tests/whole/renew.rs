@@ -4,6 +4,7 @@
 use crate::world::pki::Key;
 use crate::world::{About, DAY_S, HOUR_S, World, simpleenroll, simplereenroll};
 use identity::RuleId;
+use identity::text::rfc3339;
 use serde_json::json;
 
 #[tokio::test]
@@ -137,6 +138,37 @@ async fn a_predecessor_is_good_for_the_overlap_and_then_spent() {
     world.denied(&heard, &RuleId::SPENT, About::Device(&device.id)).await;
     let last = Key::new();
     world.renew(&next, &last).await.leaf(&last);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_predecessor_is_shown_in_its_overlap_until_it_is_spent() {
+    let mut world = World::new().await;
+    world.set("clone", "alarm").await;
+    let (_, leaf) = world.enrolled("pump-7").await;
+    let path = format!("/api/v1/certificates/cert:{}", leaf.serial());
+    assert_eq!(world.get(&path).await["state"], "unused");
+    let key = Key::new();
+    let next = world.renew(&leaf, &key).await.leaf(&key);
+    assert_eq!(world.get(&path).await["state"], "used");
+
+    world.contact(&next).await;
+    let until = rfc3339(world.now().plus_secs(DAY_S));
+    let shown = world.get(&path).await;
+    assert_eq!((&shown["state"], &shown["spent"]), (&json!("overlap"), &json!(until)));
+    world.later(DAY_S - 1);
+    assert_eq!(world.get(&path).await["state"], "overlap");
+    let third = Key::new();
+    let third = world.renew(&leaf, &third).await.leaf(&third);
+
+    world.later(1);
+    assert_eq!(world.get(&path).await["state"], "spent");
+    let heard = world.renew(&leaf, &Key::new()).await;
+    assert_eq!(heard.status(), 403, "what is shown as spent is refused");
+    let listed = world.get("/api/v1/devices/serial:pump-7").await;
+    assert_eq!(listed["leaf"]["serial"], json!(third.serial().to_string()));
+    let of = world.get("/api/v1/devices?where=leaf.state%20%3D%3D%20%22unused%22").await;
+    assert_eq!(of["items"].as_array().unwrap().len(), 1, "a selector may ask for it");
     world.end().await;
 }
 
