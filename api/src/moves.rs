@@ -61,7 +61,7 @@ pub struct MovesRequest {
     /// Only counts, and shows ten of them.
     #[serde(default)]
     pub dry_run: bool,
-    /// How many devices may be selected.
+    /// How many devices may be selected, on all pages together.
     #[serde(default = "at_most_default")]
     #[schema(minimum = 1, maximum = 100_000_000, default = 100)]
     pub at_most: u64,

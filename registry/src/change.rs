@@ -9,7 +9,7 @@
 
 use crate::realm::{Operator, Realm};
 use crate::sink::Sink;
-use identity::authority::{Authority, AuthorityRequest, AuthorityState, KeyId};
+use identity::authority::{self, Authority, AuthorityRequest, AuthorityState, KeyId};
 use identity::credential::{Credential, Reason, Revocation, Serial};
 use identity::device::{Device, DeviceId, GroupName, Identifiers, Standing};
 use identity::door::Door;
@@ -33,11 +33,15 @@ pub enum Change {
     /// The key of an authority that is to come, and its request. Clashes with an open request for
     /// the same role.
     AuthorityRequested(AuthorityRequest),
-    /// A request is not wanted any more.
+    /// A request is not open any more: it was given up, or its authority comes in the same batch.
+    /// Clashes where it is not open.
     AuthorityRequestDropped(KeyId),
     /// A new authority, or a new certificate and state for a known one. Its request is answered.
     Authority(Authority),
-    /// An authority starts, stops or is barred.
+    /// An authority starts, stops or is barred. Clashes where none of its role would be left that
+    /// signs, unless it is barred and the server can do without: a server starts without one that
+    /// signs births or leaves, and not without its own. A root steps down only in the batch that
+    /// brings its successor.
     AuthorityState {
         /// Which authority.
         id: KeyId,
@@ -331,6 +335,10 @@ pub enum Clash {
     Missing,
     /// The authority has changed since, or the one that signed was barred.
     AuthorityState,
+    /// The last authority of this role that signs stays until it has a successor.
+    LastSigner(authority::Role),
+    /// The request of an authority was answered or given up.
+    RequestGone,
 }
 
 impl fmt::Display for Clash {
@@ -344,6 +352,8 @@ impl fmt::Display for Clash {
             Self::LastAdmin => "it is the last admin",
             Self::Missing => "it does not exist",
             Self::AuthorityState => "the authority has changed since this was decided",
+            Self::LastSigner(_) => "it is the last authority of its role that signs",
+            Self::RequestGone => "the request is answered or given up",
         })
     }
 }

@@ -5,7 +5,7 @@ use super::rules::found;
 use crate::change::Clash;
 use crate::realm::RealmKey;
 use crate::rows::{millis, word};
-use identity::authority::{Authority, AuthorityRequest, AuthorityState, KeyId};
+use identity::authority::{Authority, AuthorityRequest, AuthorityState, KeyId, Role};
 use identity::credential::Revocation;
 use identity::{Certificate, UnixTime};
 
@@ -46,13 +46,19 @@ impl Batch<'_> {
         (state, retires, barred): (AuthorityState, Option<UnixTime>, Option<Revocation>),
     ) -> Step {
         let stored = self.first(
-            "SELECT state FROM authority WHERE realm = ?1 AND id = ?2",
+            "SELECT state, role FROM authority WHERE realm = ?1 AND id = ?2",
             (scene.realm.0, id.octets()),
-            |row| word(row, 0, "authority", AuthorityState::parse),
+            |row| {
+                let state = word(row, 0, "authority", AuthorityState::parse)?;
+                Ok((state, word(row, 1, "authority", Role::parse)?))
+            },
         )?;
-        let stored = stored.ok_or(Clash::Missing)?;
+        let (stored, role) = stored.ok_or(Clash::Missing)?;
         if was.is_some_and(|was| was != stored) {
             return Err(Clash::AuthorityState.into());
+        }
+        if stored == AuthorityState::Active && state != AuthorityState::Active {
+            self.check_successor(scene.realm, (id, role), state)?;
         }
         found(self.run(
             "UPDATE authority SET state = ?3, retires = ?4, barred = ?5, reason = ?6 \
@@ -66,6 +72,26 @@ impl Batch<'_> {
                 barred.map(|b| b.reason.as_str()),
             ),
         )?)
+    }
+
+    /// An authority that signs steps down where another of its role signs. Here and nowhere else,
+    /// since two that step down at once both still see each other when it is decided. A stolen key
+    /// is barred all the same where the server can do without; its own certificate it cannot.
+    fn check_successor(
+        &self,
+        realm: RealmKey,
+        (id, role): (&KeyId, Role),
+        to: AuthorityState,
+    ) -> Step {
+        let can_do_without = to == AuthorityState::Barred && role != Role::Service;
+        // A root's successor comes in the same commit, or it does not step down.
+        if can_do_without || role == Role::Root {
+            return Ok(());
+        }
+        let others =
+            "SELECT 1 FROM authority WHERE realm = ?1 AND id <> ?2 AND role = ?3 AND state = ?4";
+        let asked = (realm.0, id.octets(), role.as_str(), AuthorityState::Active.as_str());
+        if self.exists(others, asked)? { Ok(()) } else { Err(Clash::LastSigner(role).into()) }
     }
 
     /// What signed may sign: a request that was decided on before its authority was barred leaves
@@ -117,7 +143,7 @@ impl Batch<'_> {
     }
 
     pub(super) fn drop_request(&self, scene: Scene, id: &KeyId) -> Step {
-        found(self.forget_request(scene, id)?)
+        if self.forget_request(scene, id)? == 0 { Err(Clash::RequestGone.into()) } else { Ok(()) }
     }
 
     fn forget_request(&self, scene: Scene, id: &KeyId) -> rusqlite::Result<usize> {

@@ -141,7 +141,9 @@ pub(crate) async fn install(
         .with("certificate", authority.certificate.fingerprint().as_slice())
         .with_some("retiring", (!ids.is_empty()).then_some(ids))
         .with_some("until", until.filter(|_| !older.is_empty()).map(UnixTime::secs));
-    let mut changes = vec![Change::Authority(authority.clone())];
+    // Who gives its request up at the same time destroys its key: one of the two clashes.
+    let mut changes =
+        vec![Change::AuthorityRequestDropped(authority.id), Change::Authority(authority.clone())];
     changes.extend(older.iter().map(|a| retiring(a, until)));
     state.change(&who, Change::Batch(changes), Class::Authority, payload).await?;
     changed(&state).await?;
@@ -207,7 +209,7 @@ pub(crate) async fn change(
     if same {
         return Ok(axum::Json(view::authority(&authority)));
     }
-    may_become(&who, &authority, to)?;
+    may_become(&authority, to)?;
     let payload = who
         .payload("authority.changed")
         .with("authority", authority.id.octets().as_slice())
@@ -246,7 +248,7 @@ async fn bar(
     if authority.state == AuthorityState::Barred {
         return Ok(axum::Json(view::authority(&authority)));
     }
-    may_become(who, &authority, AuthorityState::Barred)?;
+    may_become(&authority, AuthorityState::Barred)?;
     let barred = Revocation { at: state.house.clock.now(), reason: view::reason_of(reason) };
     let payload = who
         .payload("authority.revoked")
@@ -278,8 +280,9 @@ async fn stand(
     Ok(axum::Json(view::authority(&next)))
 }
 
-/// Whether an authority may stand so, after how it stands.
-fn may_become(who: &Who, authority: &Authority, to: AuthorityState) -> Result<(), Refused> {
+/// Whether an authority may stand so, after how it stands. That the last one of its role stays is
+/// looked at in the commit, see [`registry::Clash::LastSigner`].
+fn may_become(authority: &Authority, to: AuthorityState) -> Result<(), Refused> {
     let no = |rule, sentence: String| Err(Refused::Rule { rule, sentence });
     let role = authority.role;
     // One that has a successor retires when nobody needs it any more, or is barred when its key is
@@ -291,35 +294,16 @@ fn may_become(who: &Who, authority: &Authority, to: AuthorityState) -> Result<()
     }
     match (authority.state, to) {
         (AuthorityState::Barred, _) => {
-            return no(
-                "barred",
-                "a barred authority never signs again: install a new one".to_owned(),
-            );
+            no("barred", "a barred authority never signs again: install a new one".to_owned())
         }
         (AuthorityState::Retired, AuthorityState::Active | AuthorityState::Retiring) => {
-            return no("retired", "a retired authority never signs again".to_owned());
+            no("retired", "a retired authority never signs again".to_owned())
         }
         (_, AuthorityState::Retired) if role == Role::Birth => {
-            return no(
-                "anchor",
-                "births never end, so a birth authority counts for good".to_owned(),
-            );
+            no("anchor", "births never end, so a birth authority counts for good".to_owned())
         }
-        _ => {}
+        _ => Ok(()),
     }
-    let others = who.realm.authorities.iter().filter(|a| a.role == role && a.id != authority.id);
-    let last = authority.state == AuthorityState::Active
-        && !others.into_iter().any(|a| a.state == AuthorityState::Active);
-    let steps_down = to != AuthorityState::Active;
-    // Without a service authority the server cannot start, and nobody could mend that from here.
-    if last && steps_down && (to != AuthorityState::Barred || role == Role::Service) {
-        let sentence = format!(
-            "it is the only {role} authority that signs: give it a successor first, `muster ca roll \
-             {role}`"
-        );
-        return no("last-active", sentence);
-    }
-    Ok(())
 }
 
 /// Tells the home that an authority changed.

@@ -73,8 +73,28 @@ struct Plan {
 }
 
 enum Whom {
-    Where(Selector, Option<DeviceId>),
+    Where(Selector, Option<Place>),
     Named(Vec<String>),
+}
+
+/// Where a page ended, `UUID.COUNT`: behind which device the next one goes on, and how many were
+/// selected up to it, so that all pages together stay below what the caller has said. It is not
+/// signed: who would make one up may as well say that more may be moved.
+#[derive(Clone, Copy)]
+struct Place {
+    after: DeviceId,
+    selected: u64,
+}
+
+impl Place {
+    fn parse(text: &str) -> Option<Self> {
+        let (after, selected) = text.split_once('.')?;
+        Some(Self { after: DeviceId::parse(after)?, selected: selected.parse().ok()? })
+    }
+
+    fn told(after: DeviceId, selected: u64) -> String {
+        format!("{after}.{selected}")
+    }
 }
 
 /// What is to be moved now, and what is known of it so far.
@@ -100,7 +120,7 @@ impl Plan {
                 return Err(Refused::Malformed(sentence));
             }
         };
-        let after = cursor(request.after.as_deref(), DeviceId::parse)?;
+        let after = cursor(request.after.as_deref(), Place::parse)?;
         let whom = match (request.selector, request.devices) {
             (Some(text), None) => Whom::Where(selector(&text)?, after),
             (None, Some(_)) if after.is_some() => {
@@ -136,6 +156,7 @@ impl Plan {
                     page.result.selected = Some(self.count(state, who, selector, &mut page)?);
                 }
                 if !self.dry_run {
+                    // All of them before the first is moved; then those of each page.
                     self.bounded(page.result.selected.unwrap_or_default())?;
                     self.some(state, who, (selector, *after), &mut page)?;
                 }
@@ -192,27 +213,33 @@ impl Plan {
         &self,
         state: &State,
         who: &Who,
-        (selector, mut after): (&Selector, Option<DeviceId>),
+        (selector, place): (&Selector, Option<Place>),
         page: &mut Page,
     ) -> Result<(), Refused> {
-        for _ in 0..LOOKED_AT_MAX / READ {
+        let before = place.map_or(0, |place| place.selected);
+        let mut after = place.map(|place| place.after);
+        let mut left = false;
+        'reads: for _ in 0..LOOKED_AT_MAX / READ {
             let rows = read(state, who, after)?;
-            let last = rows.len() < READ;
+            left = rows.len() == READ;
             for device in rows {
                 after = Some(device.id);
                 if self.picks(selector, &device) {
                     page.devices.push(device);
                 }
                 if page.devices.len() == PAGE {
-                    page.result.next = after.map(|id| id.to_string());
-                    return Ok(());
+                    left = true;
+                    break 'reads;
                 }
             }
-            if last {
-                return Ok(());
+            if !left {
+                break;
             }
         }
-        page.result.next = after.map(|id| id.to_string());
+        // Also what came to be selected since it was counted, and a place that somebody made up.
+        let selected = before.saturating_add(page.devices.len() as u64);
+        self.bounded(selected)?;
+        page.result.next = after.filter(|_| left).map(|after| Place::told(after, selected));
         Ok(())
     }
 

@@ -291,6 +291,19 @@ impl From<Clash> for Refused {
                 let sentence = "it is the last admin: add another one first".to_owned();
                 Self::Rule { rule: "last-admin", sentence }
             }
+            Clash::LastSigner(role) => Self::Rule {
+                rule: "last-active",
+                sentence: format!(
+                    "it is the only {role} authority that signs: give it a successor first, \
+                     `muster ca roll {role}`"
+                ),
+            },
+            Clash::RequestGone => Self::Rule {
+                rule: "request-gone",
+                sentence: "its request was answered or given up meanwhile: `muster ca list` shows \
+                           what came of it, `muster ca roll ROLE` begins anew"
+                    .to_owned(),
+            },
             other => Self::Conflict(other.to_string()),
         }
     }

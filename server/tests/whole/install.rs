@@ -2,8 +2,9 @@
 //! administrator, and a key that is whole. How leaves then move over is told in [`super::roll`].
 
 use super::roll::{active, issuer, refused, request, roll, sign_by, standing, verbs};
-use crate::world::World;
+use crate::world::{World, default_realm};
 use hyper::Method;
+use identity::authority::{Authority, Role};
 use serde_json::json;
 
 #[tokio::test]
@@ -69,6 +70,62 @@ async fn only_what_the_root_signed_for_this_request_is_installed_and_twice_is_on
     world.restart().await;
     let again = world.ask_as(&admin, Method::POST, authorities, Some(install)).await;
     assert_eq!(again.status(), 200);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_given_up_while_its_authority_is_installed_leaves_none_without_its_key() {
+    let mut world = World::new().await;
+    for role in ["operations", "service", "birth"] {
+        let made = request(&mut world, role).await;
+        let certificate = sign_by(&world, &world.root_key(), role, made["csr"].as_str().unwrap());
+        let id = made["id"].as_str().unwrap();
+        let path = format!("/api/v1/authorities/requests/{id}");
+        let install = Some(json!({"certificate": certificate, "role": role}));
+
+        let [installed, given_up] = world
+            .ask_both((Method::POST, "/api/v1/authorities", install), (Method::DELETE, &path, None))
+            .await;
+
+        let key = world.keys().join(format!("{role}-{id}.key"));
+        match (installed.status(), given_up.status()) {
+            (201, 409) => assert!(key.exists(), "{role}"),
+            // It was gone before anybody looked.
+            (201, 404) => assert!(key.exists(), "{role}"),
+            (409, 200) => assert!(!key.exists(), "{role}"),
+            other => panic!("{role}: {other:?}"),
+        }
+    }
+    // A start refuses an active authority without its key.
+    world.restart().await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_not_installed_also_while_its_key_is_still_here() {
+    let mut world = World::new().await;
+    let made = request(&mut world, "operations").await;
+    let csr = made["csr"].as_str().unwrap();
+    let certificate = sign_by(&world, &world.root_key(), "operations", csr);
+    let parsed = identity::Certificate::parse_pem(&certificate, 1).unwrap().remove(0);
+    let id = parsed.subject_key_id().unwrap();
+    let install = json!({"certificate": certificate, "role": "operations"});
+
+    // Given up by another admin, whose request has not come to the key yet.
+    let dropped = registry::Change::AuthorityRequestDropped(id);
+    world.rule(dropped.clone(), "authority.abandoned").await;
+    let told = refused(&mut world, Method::POST, "/api/v1/authorities", install).await;
+    assert_eq!(told, (409, "other-request".to_owned()));
+
+    // The commit says the same to whoever looked before.
+    let authority = Authority::active(id, Role::Operations, parsed);
+    let both = vec![dropped, registry::Change::Authority(authority)];
+    let (house, payload) = (world.running().house(), ledger::Payload::new("authority.installed"));
+    let change = registry::Change::Batch(both);
+    let realm = house.realm(&default_realm()).unwrap().key;
+    let late = house.commit(realm, change, ledger::Class::Authority, payload).await;
+    let gone = registry::CommitError::Conflict(registry::Clash::RequestGone);
+    assert_eq!(late.unwrap_err(), gone);
     world.end().await;
 }
 

@@ -7,7 +7,7 @@ use crate::world::{About, DAY_S, World, default_realm, simplereenroll};
 use ca::authority::{self, Order};
 use enroll::est::client::{self, Reply};
 use hyper::Method;
-use identity::authority::{KeyId, Role};
+use identity::authority::{AuthorityState, KeyId, Role};
 use identity::key::SoftwareKey;
 use identity::{Certificate, Csr, Outside, RuleId};
 use serde_json::{Value, json};
@@ -264,6 +264,47 @@ async fn the_only_authority_of_its_role_does_not_step_down() {
         let told = refused(&mut world, Method::PATCH, &path, json!({"state": state})).await;
         assert_eq!(told, (409, "last-active".to_owned()));
     }
+    world.end().await;
+}
+
+#[tokio::test]
+async fn of_two_admins_who_retire_the_last_two_service_authorities_at_once_one_is_refused() {
+    let mut world = World::new().await;
+    let old = active(&mut world, "service").await;
+    let new = roll(&mut world, "service", json!({})).await;
+    let path = |id: &str| format!("/api/v1/authorities/{id}");
+    let admin = world.admin();
+    let back = Some(json!({"state": "active"}));
+    world.ask_as(&admin, Method::PATCH, &path(&old), back).await;
+
+    let (one, two) = (path(&old), path(&new));
+    let retire = || Some(json!({"state": "retired"}));
+    let heard =
+        world.ask_both((Method::PATCH, &one, retire()), (Method::PATCH, &two, retire())).await;
+
+    let lost = if heard[0].status() == 200 { &heard[1] } else { &heard[0] };
+    assert_eq!((lost.status(), &lost.json()["rule"]), (409, &json!("last-active")));
+    assert!(lost.json()["detail"].as_str().unwrap().contains("muster ca roll service"));
+    let left = active(&mut world, "service").await;
+    assert!([&old, &new].contains(&&left));
+    assert_eq!(verbs(&world, "authority.changed").await, 2, "one came back, one retired");
+
+    // Decided while both still signed, and committed after the other: however close they come.
+    let realm = world.running().house().realm(&default_realm()).unwrap();
+    let last = realm.authorities.iter().find(|a| a.id.to_string() == left).unwrap();
+    let change = registry::Change::AuthorityState {
+        id: last.id,
+        was: Some(AuthorityState::Active),
+        state: AuthorityState::Barred,
+        retires: None,
+        barred: None,
+    };
+    let payload = ledger::Payload::new("authority.revoked");
+    let house = world.running().house();
+    let late = house.commit(realm.key, change, ledger::Class::Authority, payload).await;
+    let stays = registry::Clash::LastSigner(Role::Service);
+    assert_eq!(late.unwrap_err(), registry::CommitError::Conflict(stays));
+    world.restart().await;
     world.end().await;
 }
 

@@ -2,13 +2,32 @@
 
 use super::World;
 use super::fleet::default_realm;
-use super::line::{Caller, Heard};
+use super::line::{Caller, Heard, Line};
 use super::pki::Maker;
-use hyper::Method;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Method, Request};
 use identity::token::{ShownToken, TokenId, TokenSecret};
 use ledger::{Event, Payload};
 use registry::RealmKey;
 use serde_json::{Value, json};
+
+/// What an operator sends.
+fn request(token: &str, method: Method, path: &str, body: Option<Value>) -> Request<Full<Bytes>> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "localhost")
+        .header("authorization", format!("Bearer {token}"));
+    let body = match body {
+        Some(body) => {
+            request = request.header("content-type", "application/json");
+            serde_json::to_vec(&body).unwrap()
+        }
+        None => Vec::new(),
+    };
+    request.body(Full::from(body)).unwrap()
+}
 
 /// Operators.
 impl World {
@@ -24,34 +43,33 @@ impl World {
         path: &str,
         body: Option<Value>,
     ) -> Heard {
-        let mut request = hyper::Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost")
-            .header("authorization", format!("Bearer {token}"));
-        let body = match body {
-            Some(body) => {
-                request = request.header("content-type", "application/json");
-                serde_json::to_vec(&body).unwrap()
-            }
-            None => Vec::new(),
-        };
-        let request = request.body(http_body_util::Full::from(body)).unwrap();
         let mut line = match self.operator_line.take() {
             Some(line) => line,
-            None => {
-                let port = self.running().ports().operator.unwrap();
-                let version = &rustls::version::TLS13;
-                Caller { port, root: &self.root, shows: None, version, preface: &self.preface }
-                    .dial()
-                    .await
-            }
+            None => self.dial_operator().await,
         };
-        let heard = line.send(request).await;
+        let heard = line.send(request(token, method, path, body)).await;
         if line.is_open().await {
             self.operator_line = Some(line);
         }
         heard
+    }
+
+    /// Two admins ask at the same time, each over a line of its own.
+    pub(crate) async fn ask_both(
+        &self,
+        one: (Method, &str, Option<Value>),
+        two: (Method, &str, Option<Value>),
+    ) -> [Heard; 2] {
+        let (mut first, mut second) = (self.dial_operator().await, self.dial_operator().await);
+        let of = |(method, path, body)| request(&self.admin, method, path, body);
+        let heard = tokio::join!(first.send(of(one)), second.send(of(two)));
+        heard.into()
+    }
+
+    async fn dial_operator(&self) -> Line {
+        let port = self.running().ports().operator.unwrap();
+        let version = &rustls::version::TLS13;
+        Caller { port, root: &self.root, shows: None, version, preface: &self.preface }.dial().await
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Value {

@@ -149,3 +149,39 @@ async fn pages_go_on_where_the_last_one_ended_and_leave_newcomers_alone() {
     let newcomer = world.get("viewer", &fill(DEVICE, &["serial:newcomer"])).await.json();
     assert_eq!(newcomer["standing"], "born");
 }
+
+#[tokio::test]
+async fn a_page_that_goes_on_stays_below_what_was_said_for_all_of_them() {
+    let world = World::new();
+    let units: Vec<String> = (0..253).map(|i| format!("S{i}")).collect();
+    for unit in &units {
+        world.birth(unit).await;
+    }
+    let which = "model == \"P7\"";
+    let request = json!({"move": "suspend", "where": which, "at_most": 253});
+    let first = moved(&world, "operator", request.clone()).await.json();
+    assert_eq!(first["moved"], 250);
+    let entries = size(&world).await;
+    let go_on = |at_most: u64, after: &str| {
+        let mut request = request.clone();
+        request["at_most"] = json!(at_most);
+        request["after"] = json!(after);
+        request["frozen"] = first["frozen"].clone();
+        request
+    };
+    let next = first["next"].as_str().unwrap();
+
+    let less = moved(&world, "operator", go_on(252, next)).await;
+    assert_eq!((less.status, &less.json()["rule"]), (StatusCode::CONFLICT, &json!("at-most")));
+    // Made up, as by a program that wants to be done with the counting.
+    let beginning = "00000000-0000-7000-8000-000000000000.0";
+    let all = moved(&world, "operator", go_on(100, beginning)).await;
+    assert_eq!((all.status, &all.json()["rule"]), (StatusCode::CONFLICT, &json!("at-most")));
+    let uncounted = next.split('.').next().unwrap();
+    let bare = moved(&world, "operator", go_on(1000, uncounted)).await;
+    assert_eq!(bare.status, StatusCode::BAD_REQUEST, "{}", bare.text);
+    assert_eq!(size(&world).await, entries, "nothing was moved");
+
+    let rest = moved(&world, "operator", go_on(253, next)).await.json();
+    assert_eq!((&rest["moved"], &rest["next"]), (&json!(3), &Value::Null), "{rest}");
+}

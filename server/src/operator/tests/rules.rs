@@ -1,6 +1,6 @@
 //! Doors, profiles, settings, authorities and tokens.
 
-use super::world::{Call, World, p256};
+use super::world::{Call, REALM, World, p256};
 use api::path::{
     AUTHORITIES, AUTHORITY, AUTHORITY_CRL, AUTHORITY_REQUESTS, DOOR, DOOR_CLOSE, PROFILE, SETTINGS,
     TOKEN, TOKENS, fill,
@@ -168,7 +168,15 @@ async fn an_authority_is_barred_for_good_and_a_root_is_not_touched_here() {
 async fn an_authority_is_installed_only_if_the_root_signed_it() {
     let world = World::new();
     let next = std::sync::Arc::new(p256());
-    world.house.add_signer(next.clone());
+    let made = identity::authority::AuthorityRequest {
+        id: identity::Signer::public(&*next).key_id(),
+        role: Role::Operations,
+        csr: ca::authority::request("Next", &*next).unwrap(),
+        made: world.house.clock.now(),
+    };
+    let asked = registry::Change::AuthorityRequested(made);
+    let payload = ledger::Payload::new("authority.requested");
+    world.house.commit(REALM, asked, ledger::Class::Authority, payload).await.unwrap();
     let order_for = |made: &identity::key::SoftwareKey,
                      root: &identity::Certificate,
                      key: &identity::key::SoftwareKey| {
