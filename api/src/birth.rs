@@ -35,8 +35,8 @@ pub struct BirthRequest {
     /// Anything else worth keeping, at most 16 pairs.
     #[serde(default)]
     pub meta: BTreeMap<String, String>,
-    /// Rework: why this serial number is born again with another key. The earlier certificates are
-    /// revoked.
+    /// Rework: why this serial number is born again with another key, or with identifiers that were
+    /// not said at its birth. The earlier certificates are revoked.
     #[serde(default)]
     #[schema(max_length = 256)]
     pub replace: Option<String>,
@@ -56,7 +56,7 @@ words! {
     BirthOutcome {
         /// A new birth certificate.
         Issued = "issued",
-        /// The same key and identifiers were born before: the same certificate.
+        /// The same key and identifiers, or more of them, were born before: the same certificate.
         Again = "again",
         /// No; `rule` and `reason` say why.
         Refused = "refused",

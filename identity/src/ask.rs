@@ -240,6 +240,9 @@ rules! {
          `--replace`";
     KEY_BORN_TWICE = "key-born-twice",
         "this key was born with other identifiers: each unit needs a key of its own";
+    BIRTH_DIFFERS = "birth-differs",
+        "this unit was born without some of these identifiers, and identifiers are bound at birth: \
+         send it as it was born, or, where it was reworked, repeat it with `--replace` and a reason";
     SERVER_KEY = "server-key",
         "the profile does not let the server make keys: make the key on the device, or ask the \
          operator to allow it";

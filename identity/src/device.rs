@@ -241,6 +241,33 @@ impl Identifiers {
         }
         (!self.macs.is_empty() && !said.macs.is_subset(&self.macs)).then_some("mac")
     }
+
+    /// The member that `said` names and that nothing was bound for at birth. Labels (`meta`) are no
+    /// identifiers: nothing proves them, and two stations may say different ones of one unit.
+    #[must_use]
+    pub fn addition(&self, said: &Self) -> Option<&'static str> {
+        if self.imei.is_none() && said.imei.is_some() {
+            return Some("imei");
+        }
+        if self.ek_digest.is_none() && said.ek_digest.is_some() {
+            return Some("ek_digest");
+        }
+        (self.macs.is_empty() && !said.macs.is_empty()).then_some("mac")
+    }
+
+    /// What identifies the unit, for a person to compare.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let mut told = vec![format!("serial `{}`", self.serial)];
+        let mut tell = |member: &str, text: &str| told.push(format!("{member} `{text}`"));
+        if !self.model.is_empty() {
+            tell("model", &self.model);
+        }
+        self.macs.iter().for_each(|mac| tell("mac", mac));
+        self.imei.iter().for_each(|imei| tell("imei", imei));
+        self.ek_digest.iter().for_each(|digest| tell("ek_digest", digest));
+        told.join(", ")
+    }
 }
 
 fn printable(member: &str, text: &str, octets_max: usize) -> Result<(), String> {

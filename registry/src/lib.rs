@@ -19,6 +19,7 @@ mod rows;
 mod schema;
 mod shared;
 mod sink;
+mod tokens;
 mod writer;
 
 pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Erasure, Fate, Report, Told};

@@ -4,6 +4,7 @@
 use crate::change::Cut;
 use crate::realm::{Realm, RealmKey};
 use crate::roll::Roll;
+use crate::tokens::Tokens;
 use identity::credential::{Reason, Serial};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ type OnEntry = Box<dyn Fn(RealmKey, u64) + Send + Sync>;
 
 pub(crate) struct Shared {
     pub(crate) roll: Roll,
+    pub(crate) tokens: Tokens,
     has_erased: AtomicBool,
     realms: RwLock<Vec<Realm>>,
     on_cut: RwLock<Vec<OnCut>>,
@@ -31,6 +33,7 @@ impl Shared {
     pub(crate) fn new(roll: Roll, realms: Vec<Realm>, has_erased: bool) -> Self {
         Self {
             roll,
+            tokens: Tokens::default(),
             has_erased: AtomicBool::new(has_erased),
             realms: RwLock::new(realms),
             on_cut: RwLock::default(),

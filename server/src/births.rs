@@ -14,6 +14,7 @@ use identity::credential::{Credential, Requester};
 use identity::{Csr, Defect, Device, DeviceId, Identifiers, Outside, Refusal, RuleId, Serial};
 use ledger::{Class, Payload};
 use registry::{Change, CommitError, Committed, ReadError};
+use std::fmt;
 use std::net::IpAddr;
 
 /// How often a unit is decided anew because another birth crossed it.
@@ -47,6 +48,25 @@ pub struct Birth {
     pub again: bool,
 }
 
+/// Why a unit has no birth certificate.
+#[derive(Debug)]
+pub struct NotBorn {
+    /// The refusal.
+    pub refusal: Refusal,
+    /// What is recorded and what came, where the unit proved a key that is known.
+    pub compared: Option<String>,
+}
+
+impl fmt::Display for NotBorn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { refusal, compared } = self;
+        match compared {
+            Some(compared) => write!(f, "{refusal}; {compared}"),
+            None => refusal.fmt(f),
+        }
+    }
+}
+
 /// Who presents units, and from where.
 #[derive(Clone, Copy)]
 pub struct Station<'a> {
@@ -68,11 +88,12 @@ enum Step<'a> {
 struct Denied {
     refusal: Refusal,
     about: Option<DeviceId>,
+    compared: Option<String>,
 }
 
 impl From<Refusal> for Denied {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, about: None }
+        Self { refusal, about: None, compared: None }
     }
 }
 
@@ -91,7 +112,7 @@ impl House {
         realm: &RealmState,
         units: Vec<Unit>,
         station: Station<'_>,
-    ) -> Vec<Result<Birth, Refusal>> {
+    ) -> Vec<Result<Birth, NotBorn>> {
         let mut steps = Vec::with_capacity(units.len());
         for unit in units {
             steps.push(match read(unit, station) {
@@ -140,7 +161,7 @@ impl House {
         realm: &RealmState,
         mut step: Step<'_>,
         station: Station<'_>,
-    ) -> Result<Birth, Refusal> {
+    ) -> Result<Birth, NotBorn> {
         let mut newer = None;
         for _ in 0..DECISIONS_MAX {
             let realm = newer.as_deref().unwrap_or(realm);
@@ -166,7 +187,8 @@ impl House {
                 }
             };
         }
-        Err(outage("births of this unit cross each other: try again"))
+        let refusal = outage("births of this unit cross each other: try again");
+        Err(NotBorn { refusal, compared: None })
     }
 
     fn decide_birth(&self, realm: &RealmState, ask: &BirthAsk) -> Result<Decided, Denied> {
@@ -184,8 +206,9 @@ impl House {
                 return Err(Refusal::Denied(RuleId::RETIRED).into());
             }
         }
+        let recorded = facts.by_key.as_ref().map(|(device, _)| device.identifiers.told());
         let judged = birth::judge(ask, facts, &realm.settings.rules(None));
-        match judged.map_err(|refusal| Denied { refusal, about: known })? {
+        match judged.map_err(|refusal| denied(refusal, known, recorded, ask))? {
             BirthJudgement::Again(credential) => Ok(Decided::Again(credential)),
             BirthJudgement::Grant(approved) => {
                 let issuer = realm.birth.as_ref().ok_or(Refusal::Denied(RuleId::NO_AUTHORITY))?;
@@ -241,8 +264,8 @@ impl House {
         realm: &RealmState,
         denied: Denied,
         station: Station<'_>,
-    ) -> Refusal {
-        let Denied { refusal, about } = denied;
+    ) -> NotBorn {
+        let Denied { refusal, about, compared } = denied;
         let marks = matches!(&refusal, Refusal::Denied(r) if *r == RuleId::SECOND_BIRTH || *r == RuleId::KEY_BORN_TWICE);
         let mark = about.filter(|_| marks);
         let sentence = format!("a birth by `{}` was refused: {refusal}", station.name);
@@ -256,8 +279,22 @@ impl House {
             mark: mark.map(|device| (device, sentence)),
         };
         self.refused(realm, refused).await;
-        refusal
+        NotBorn { refusal, compared }
     }
+}
+
+/// A refusal about a device; where identifiers are why, with both for a person to compare. Who asks
+/// has proven the key that is recorded with them.
+fn denied(
+    refusal: Refusal,
+    about: Option<DeviceId>,
+    recorded: Option<String>,
+    ask: &BirthAsk,
+) -> Denied {
+    let differs = [RuleId::KEY_BORN_TWICE, RuleId::BIRTH_DIFFERS].map(Refusal::Denied);
+    let recorded = recorded.filter(|_| differs.contains(&refusal));
+    let compared = recorded.map(|r| format!("recorded: {r}; came: {}", ask.identifiers.told()));
+    Denied { refusal, about, compared }
 }
 
 fn read(unit: Unit, station: Station<'_>) -> Result<BirthAsk, Defect> {

@@ -1,8 +1,9 @@
 //! May this birth certificate exist. A unit is born once: the same key with the same identifiers
 //! gets the same certificate again, from anywhere and without alarm, and where the authority that
 //! signed it was barred meanwhile a new one of the authority that signs now; another key for the
-//! same serial number, or another serial number for the same key, is a second birth. Rework says
-//! so, with a reason.
+//! same serial number, or another serial number for the same key, is a second birth. Identifiers
+//! are bound at birth: fewer in a repeat are fine, one that was not said then is refused and never
+//! dropped in silence. Rework says so, with a reason.
 
 #[cfg(test)]
 mod tests;
@@ -101,22 +102,25 @@ pub fn judge(ask: &BirthAsk, facts: BirthFacts, rules: &Rules) -> Result<BirthJu
         return denied(RuleId::OTHER_UNIT);
     }
     let (expected, device, replaces) = match (facts.by_key, facts.by_serial) {
-        (Some((device, credential)), _) => {
-            let again = repeated(&identifiers, &device, credential)?;
-            if !facts.issuer_barred {
-                return Ok(BirthJudgement::Again(Box::new(again)));
+        (Some((device, credential)), _) => match repeated(ask, &identifiers, &device, &credential)?
+        {
+            Repeat::Same if !facts.issuer_barred => {
+                return Ok(BirthJudgement::Again(Box::new(credential)));
             }
-            (Some(device.version), device, vec![again.serial])
-        }
+            Repeat::Same => (Some(device.version), device, vec![credential.serial]),
+            Repeat::Rework => {
+                (Some(device.version), reworked(&device, identifiers), vec![credential.serial])
+            }
+        },
         (None, Some((device, old))) => {
-            let (device, replaces) = replaced(ask, good_standing(&device)?, old.as_ref())?;
-            (Some(device.version), device, replaces)
+            let replaces = replaced(ask, good_standing(&device)?, old.as_ref())?;
+            (Some(device.version), reworked(&device, identifiers), replaces)
         }
-        (None, None) => (None, unborn(facts.fresh), Vec::new()),
+        (None, None) => (None, unborn(facts.fresh, identifiers), Vec::new()),
     };
     Ok(BirthJudgement::Grant(Box::new(ApprovedBirth {
         expected,
-        device: Device { identifiers, version: device.version.saturating_add(1), ..device },
+        device: Device { version: device.version.saturating_add(1), ..device },
         key: ask.csr.key().clone(),
         requester: ask.requester,
         replaces,
@@ -141,49 +145,73 @@ fn check_serial(identifiers: &Identifiers) -> Result<(), Refusal> {
     Err(Refusal::Malformed(Defect::new("serial", sentence)))
 }
 
+/// How a key comes again.
+enum Repeat {
+    /// With the identifiers of its birth, or fewer.
+    Same,
+    /// With others, for a reason.
+    Rework,
+}
+
 /// The key was seen before. Only the birth of the same unit is no alarm.
 fn repeated(
+    ask: &BirthAsk,
     identifiers: &Identifiers,
     device: &Device,
-    credential: Credential,
-) -> Result<Credential, Refusal> {
+    credential: &Credential,
+) -> Result<Repeat, Refusal> {
     let known = &device.identifiers;
-    let same_unit = (&known.model, &known.serial) == (&identifiers.model, &identifiers.serial)
-        && known.contradiction(identifiers).is_none();
+    let same_unit = (&known.model, &known.serial) == (&identifiers.model, &identifiers.serial);
     if credential.kind != CredentialKind::Birth || !same_unit {
         return denied(RuleId::KEY_BORN_TWICE);
     }
+    let differs = match (known.contradiction(identifiers), known.addition(identifiers)) {
+        (Some(_), _) => Some(RuleId::KEY_BORN_TWICE),
+        (None, Some(_)) => Some(RuleId::BIRTH_DIFFERS),
+        (None, None) => None,
+    };
+    let repeat = match differs {
+        Some(rule) if !may_rework(ask, device) => return denied(rule),
+        Some(_) => Repeat::Rework,
+        None => Repeat::Same,
+    };
     good_standing(device)?;
     if credential.revoked.is_some() {
         return denied(RuleId::REVOKED);
     }
-    Ok(credential)
+    Ok(repeat)
 }
 
-/// The serial number was seen before, with another key. Rework replaces the birth certificate and
-/// answers the mark; of a unit that has joined, only where more than a station asks for it.
+/// The serial number was seen before, with another key. Rework replaces the birth certificate.
 fn replaced(
     ask: &BirthAsk,
     device: &Device,
     old: Option<&Credential>,
-) -> Result<(Device, Vec<Serial>), Refusal> {
-    let has_reason = ask.replace.as_ref().is_some_and(|reason| !reason.trim().is_empty());
-    if !has_reason || (device.enrolled.is_some() && !ask.replaces_joined) {
+) -> Result<Vec<Serial>, Refusal> {
+    if !may_rework(ask, device) {
         return denied(RuleId::SECOND_BIRTH);
     }
-    let assurance = Assurance::Certified;
-    let device = Device { assurance, mark: None, ..device.clone() };
-    let replaces = old.filter(|c| c.revoked.is_none()).map(|c| c.serial);
-    Ok((device, replaces.into_iter().collect()))
+    Ok(old.filter(|c| c.revoked.is_none()).map(|c| c.serial).into_iter().collect())
+}
+
+/// Rework has a reason; of a unit that has joined it counts only where more than a station asks.
+fn may_rework(ask: &BirthAsk, device: &Device) -> bool {
+    let has_reason = ask.replace.as_ref().is_some_and(|reason| !reason.trim().is_empty());
+    has_reason && (device.enrolled.is_none() || ask.replaces_joined)
+}
+
+/// A unit after rework: what is said of it now counts whole, and its mark is answered.
+fn reworked(device: &Device, identifiers: Identifiers) -> Device {
+    Device { assurance: Assurance::Certified, mark: None, identifiers, ..device.clone() }
 }
 
 /// A device before its birth. Its moment is that of the signature.
-fn unborn(id: DeviceId) -> Device {
+fn unborn(id: DeviceId, identifiers: Identifiers) -> Device {
     Device {
         id,
         standing: Standing::Born,
         assurance: Assurance::Certified,
-        identifiers: Identifiers::default(),
+        identifiers,
         groups: Default::default(),
         version: 0,
         generation: 0,

@@ -100,6 +100,66 @@ fn a_key_is_born_once_and_never_after_it_was_a_leafs() {
 }
 
 #[test]
+fn what_was_not_said_at_birth_is_refused_and_not_dropped() {
+    let (_, first, mut facts) = born();
+    let mac = |text: &str| std::collections::BTreeSet::from([text.to_owned()]);
+    let mut ask = birth_ask("S1", &key(9));
+    ask.identifiers.macs = mac("02:00:5e:00:53:01");
+    assert_eq!(refused(&ask, &facts), RuleId::BIRTH_DIFFERS);
+    let mut other = birth_ask("S1", &key(9));
+    other.identifiers.imei = Some("490154203237518".into());
+    assert_eq!(refused(&other, &facts), RuleId::BIRTH_DIFFERS);
+    other.identifiers.imei = None;
+    other.identifiers.ek_digest = Some("ab".repeat(32));
+    assert_eq!(refused(&other, &facts), RuleId::BIRTH_DIFFERS);
+
+    facts.by_key.as_mut().unwrap().0.identifiers.macs = mac("02:00:5e:00:53:01");
+    let again = judge(&ask, facts.clone(), &Rules::default()).unwrap();
+    assert!(matches!(again, BirthJudgement::Again(c) if *c == first.credential));
+    ask.identifiers.macs = mac("02:00:5e:00:53:02");
+    assert_eq!(refused(&ask, &facts), RuleId::KEY_BORN_TWICE, "another one contradicts");
+    let fewer = judge(&birth_ask("S1", &key(9)), facts, &Rules::default()).unwrap();
+    assert!(matches!(fewer, BirthJudgement::Again(_)));
+}
+
+#[test]
+fn rework_binds_other_identifiers_to_the_same_key_with_a_reason() {
+    let (mut world, first, facts) = born();
+    let mut ask = birth_ask("S1", &key(9));
+    ask.identifiers.imei = Some("490154203237518".into());
+    ask.replace = Some(" ".into());
+    assert_eq!(refused(&ask, &facts), RuleId::BIRTH_DIFFERS);
+    ask.replace = Some("radio added".into());
+    let mut joined = facts.clone();
+    joined.by_key.as_mut().unwrap().0.enrolled = Some(NOW);
+    assert_eq!(refused(&ask, &joined), RuleId::BIRTH_DIFFERS, "a station's word is too little");
+
+    let BirthJudgement::Grant(approved) = judge(&ask, facts, &Rules::default()).unwrap() else {
+        panic!()
+    };
+    let mut outside = Outside { now: NOW.plus_secs(60), dice: &mut world.dice };
+    let second = world.birth.issue_birth(*approved, &mut outside).unwrap();
+    assert_eq!(second.replaces, [first.credential.serial]);
+    assert_eq!((second.device.id, second.expected), (first.device.id, Some(1)));
+    assert_eq!(second.device.identifiers.imei, ask.identifiers.imei);
+}
+
+#[test]
+fn a_birth_anew_below_a_barred_authority_keeps_what_is_recorded() {
+    let (_, _, facts) = born();
+    let mut facts = BirthFacts { issuer_barred: true, ..facts };
+    let known = &mut facts.by_key.as_mut().unwrap().0.identifiers;
+    known.imei = Some("490154203237518".into());
+    known.meta.insert("line".into(), "3".into());
+    let known = known.clone();
+
+    let judged = judge(&birth_ask("S1", &key(9)), facts, &Rules::default()).unwrap();
+
+    let BirthJudgement::Grant(approved) = judged else { panic!() };
+    assert_eq!(approved.device.identifiers, known);
+}
+
+#[test]
 fn a_second_birth_is_refused_and_rework_replaces_it_with_a_reason() {
     let (mut world, first, facts) = born();
     let facts = BirthFacts { by_key: None, ..facts };

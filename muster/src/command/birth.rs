@@ -71,8 +71,8 @@ struct UnitArgs {
     /// Anything else worth keeping, KEY=VALUE; may be said again.
     #[arg(long, value_name = "K=V", value_parser = pair, conflicts_with = "batch")]
     meta: Vec<(String, String)>,
-    /// Rework: why this serial number is born again with another key; the earlier certificates are
-    /// revoked.
+    /// Rework: why this serial number is born again with another key or with other identifiers; the
+    /// earlier certificates are revoked.
     #[arg(long, value_name = "WHY", conflicts_with = "batch")]
     replace: Option<String>,
 }
@@ -167,6 +167,11 @@ async fn one(
             Some("second-birth") => format!(
                 "`muster device show serial:{serial}` says what is known; rework: --replace WHY"
             ),
+            Some("birth-differs") => {
+                "leave out what is not recorded; rework: --replace WHY, which \
+                revokes the earlier certificate"
+                    .to_owned()
+            }
             Some("key-born-twice") => "look at the image that is flashed: the unit makes its key \
                 after flashing"
                 .to_owned(),

@@ -49,8 +49,10 @@ impl Registry {
     /// # Errors
     /// [`ReadError`].
     pub fn token(&self, realm: RealmKey, id: &TokenId) -> Result<Option<Token>, ReadError> {
-        let sql = format!("SELECT {TOKEN_COLUMNS} FROM token WHERE realm = ?1 AND id = ?2");
-        self.pool().once(|db| db.first(&sql, (realm.0, id.as_str()), rows::token))
+        self.0.shared.tokens.get((realm, id), || {
+            let sql = format!("SELECT {TOKEN_COLUMNS} FROM token WHERE realm = ?1 AND id = ?2");
+            self.pool().once(|db| db.first(&sql, (realm.0, id.as_str()), rows::token))
+        })
     }
 
     /// Tokens in the order of their ids, after the one named; at most [`super::ROWS_MAX`].

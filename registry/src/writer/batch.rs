@@ -54,8 +54,12 @@ pub(super) struct Pending {
     /// How many credentials were revoked or put on hold, and why.
     pub(super) revoked: BTreeMap<(RealmKey, Reason), u64>,
     pub(super) founded: Vec<Realm>,
+    /// Whether a token was used up, revoked or erased.
+    pub(super) touched_token: bool,
     /// The edges of the trees that grew.
     pub(super) ledgers: BTreeMap<RealmKey, Frontier>,
+    /// When the last entry of this batch was decided.
+    last: BTreeMap<RealmKey, UnixTime>,
     /// Keys that the roll does not know yet.
     keys: HashMap<(RealmKey, SpkiHash), DeviceId>,
     compromised: HashSet<(RealmKey, SpkiHash)>,
@@ -228,6 +232,7 @@ impl<'a> Batch<'a> {
         let entry = ledger::Entry::new(index, at, draft.class, digest).encode();
         let leaf = leaf_hash(&entry);
         let completed = edge.append(leaf);
+        self.pending.last.insert(realm, at);
         self.run(
             "INSERT INTO entry (realm, number, at, entry, leaf, payload, salt, device) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -259,6 +264,9 @@ impl<'a> Batch<'a> {
         index: u64,
         at: UnixTime,
     ) -> rusqlite::Result<UnixTime> {
+        if let Some(last) = self.pending.last.get(&realm) {
+            return Ok(at.max(*last));
+        }
         let Some(last) = index.checked_sub(1) else { return Ok(at) };
         let sql = "SELECT at FROM entry WHERE realm = ?1 AND number = ?2";
         let last = self.first(sql, (realm.0, int(last)), |row| moment(row, 0))?;

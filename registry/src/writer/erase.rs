@@ -10,7 +10,7 @@ use crate::rows::{int, millis};
 use rusqlite::params;
 
 impl Batch<'_> {
-    pub(super) fn erase(&self, scene: Scene, erasure: &Erasure) -> Step {
+    pub(super) fn erase(&mut self, scene: Scene, erasure: &Erasure) -> Step {
         let (realm, id) = (scene.realm, *erasure.device.octets());
         self.check_version(realm, &erasure.device, erasure.expected)?;
         self.run(
@@ -38,6 +38,7 @@ impl Batch<'_> {
                 (realm.0, int(*number)),
             )?;
         }
+        self.pending.touched_token |= !erasure.tokens.is_empty();
         for token in &erasure.tokens {
             self.run(
                 "UPDATE token SET serial = NULL, group_names = '', \

@@ -3,8 +3,10 @@
 //! In a large fleet nearly every page of a full log belongs elsewhere in the file, and carrying them
 //! over takes some tenths of a second. The writer would stand still for it, and with it everybody
 //! who waits for an answer. So a thread of its own carries the long part over while the writer goes
-//! on, and the writer carries the short rest between two commits. Behind that SQLite begins the log
-//! anew. Both are passive checkpoints: neither waits for a reader.
+//! on, as often as it takes until what came meanwhile is short, and the writer carries that rest
+//! between two commits. Behind that SQLite begins the log anew. Both are passive checkpoints:
+//! neither waits for a reader. Where the disk is too slow for the load, the writer waits at twice a
+//! full log, and carries all of it.
 
 use crate::schema::{LOG_PAGES, Place};
 use rusqlite::Connection;
@@ -13,6 +15,8 @@ use std::thread::JoinHandle;
 
 /// The part of a full log that the writer carries over itself: some milliseconds.
 const REST: i64 = 16;
+/// Full logs at which the writer waits until it is carried over, rather than let it grow.
+const LOGS_MAX: i64 = 2;
 
 /// Who carries the log over, and when.
 pub(crate) struct Log {
@@ -21,6 +25,8 @@ pub(crate) struct Log {
     /// Pages at which it is looked at again: more than `full` where a reader of an old state keeps
     /// the log from beginning anew, so that not every commit tries.
     at: i64,
+    /// Pages that were carried over when the last round began.
+    begun: i64,
     carrier: Option<Carrier>,
 }
 
@@ -30,6 +36,14 @@ struct Carrier {
     done: Receiver<()>,
     busy: bool,
     thread: JoinHandle<()>,
+}
+
+/// How a round of the carrier stands.
+#[derive(PartialEq, Eq)]
+enum Round {
+    None,
+    Running,
+    Ended,
 }
 
 /// How far a log has come, in pages.
@@ -49,26 +63,35 @@ impl Log {
             Place::File(_) => Carrier::spawn(place.connect()?),
             Place::Memory(_) => None,
         };
-        Ok(Self { full, at: full, carrier })
+        Ok(Self { full, at: full, begun: 0, carrier })
     }
 
     /// After a commit: sees to it that a full log gets into the file. A failure is left to the next
     /// look: what was not carried over is still in the log.
     pub(super) fn look(&mut self, db: &Connection) {
         let Some(carrier) = &mut self.carrier else { return };
-        if !carrier.is_idle() {
-            return;
-        }
         let Ok(extent) = extent(db) else { return };
+        let over = extent.written >= self.full * LOGS_MAX && extent.written >= self.at;
+        if over {
+            carrier.wait();
+        }
+        let due = match carrier.round() {
+            Round::Running => false,
+            Round::None => extent.written >= self.at,
+            // A round that came no further has met a reader of an old state.
+            Round::Ended => extent.carried > self.begun || extent.written >= self.at,
+        };
+        let rest = self.full / REST;
         if extent.written < self.full {
             self.at = self.full;
-        } else if extent.written >= self.at {
-            self.at = extent.written + self.full / REST;
-            if extent.written - extent.carried > self.full / REST {
+        } else if due {
+            if extent.written - extent.carried > rest && !over {
                 carrier.begin();
+                self.begun = extent.carried;
             } else {
                 let _next_time = carry(db);
             }
+            self.at = extent.written + rest;
         }
     }
 
@@ -117,9 +140,17 @@ impl Carrier {
         self.busy = self.begin.send(()).is_ok();
     }
 
-    fn is_idle(&mut self) -> bool {
-        self.busy = self.busy && self.done.try_recv() == Err(TryRecvError::Empty);
-        !self.busy
+    /// How the last round stands; that it has ended is said once.
+    fn round(&mut self) -> Round {
+        match std::mem::take(&mut self.busy).then(|| self.done.try_recv()) {
+            None => Round::None,
+            Some(Err(TryRecvError::Empty)) => {
+                self.busy = true;
+                Round::Running
+            }
+            // Also where the thread is gone, which SQLite's own limit makes up for.
+            Some(_) => Round::Ended,
+        }
     }
 
     fn wait(&mut self) {
@@ -175,6 +206,26 @@ mod tests {
         assert!(longest < FULL * 2, "the log had {longest} pages");
         (0..FULL * 2).for_each(|_| write(&db));
         assert!(extent(&db).unwrap().written > FULL * 2);
+    }
+
+    /// Nobody waits for the carrier here, as under load. What bounds the log is a full one, what
+    /// comes while that is carried over, and the writer's patience.
+    #[test]
+    fn a_log_begins_anew_under_a_load_that_never_pauses() {
+        let (_folder, place, db) = opened();
+        let mut log = Log::with(&place, FULL).unwrap();
+        let mut longest = 0;
+        let mut anew = 0;
+        let mut before = 0;
+        for _ in 0..FULL * 24 {
+            write(&db);
+            log.look(&db);
+            let written = extent(&db).unwrap().written;
+            anew += i32::from(written < before);
+            (before, longest) = (written, longest.max(written));
+        }
+        assert!(longest <= FULL * (LOGS_MAX + 1), "the log had {longest} pages");
+        assert!(anew > 3, "the log began anew {anew} times");
     }
 
     #[test]

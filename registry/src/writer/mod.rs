@@ -223,7 +223,10 @@ impl Writer {
 
     /// What became durable becomes visible.
     fn publish(&mut self, pending: Pending) {
-        let Pending { turns, cuts, founded, ledgers, revoked, .. } = pending;
+        let Pending { turns, cuts, founded, ledgers, revoked, touched_token, .. } = pending;
+        if touched_token {
+            self.shared.tokens.forget();
+        }
         self.shared.roll.turn(&turns);
         self.shared.founded(founded);
         self.shared.cut(&cuts);

@@ -40,7 +40,8 @@ impl Batch<'_> {
     }
 
     /// The earlier of two revocations stays.
-    pub(super) fn revoke_token(&self, scene: Scene, id: &TokenId, at: UnixTime) -> Step {
+    pub(super) fn revoke_token(&mut self, scene: Scene, id: &TokenId, at: UnixTime) -> Step {
+        self.pending.touched_token = true;
         found(self.run(
             "UPDATE token SET revoked = COALESCE(revoked, ?3) WHERE realm = ?1 AND id = ?2",
             (scene.realm.0, id.as_str(), millis(at)),
@@ -66,7 +67,8 @@ impl Batch<'_> {
     }
 
     /// Takes one use of a token that was checked.
-    pub(super) fn spend_token(&self, scene: Scene, id: &TokenId) -> rusqlite::Result<()> {
+    pub(super) fn spend_token(&mut self, scene: Scene, id: &TokenId) -> rusqlite::Result<()> {
+        self.pending.touched_token = true;
         self.run(
             "UPDATE token SET uses_left = uses_left - 1 WHERE realm = ?1 AND id = ?2",
             (scene.realm.0, id.as_str()),

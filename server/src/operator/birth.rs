@@ -6,16 +6,17 @@ use super::refuse::Refused;
 use super::said::remark;
 use super::who::Midwife;
 use super::{Answer, State, view};
-use crate::births::{Birth, Station, Unit};
+use crate::births::{Birth, NotBorn, Station, Unit};
 use crate::house::RealmState;
 use crate::record::rule_name;
 use api::birth::BATCH_MAX;
 use api::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResults};
-use identity::{Identifiers, Refusal};
+use identity::Identifiers;
 use registry::Role;
 
 /// Issues birth certificates. Each unit is answered on its own; a unit that comes again with the
-/// same key and identifiers gets the same certificate.
+/// same key and identifiers, or with fewer of them, gets the same certificate. Labels (`meta`) stay
+/// as they were said first.
 #[utoipa::path(post, path = api::path::BIRTHS, tag = "births", params(Idempotent),
     request_body = BirthBatch, responses((status = 200, body = BirthResults), Problems))]
 pub(crate) async fn births(
@@ -49,7 +50,7 @@ fn unit(request: BirthRequest) -> Result<Unit, Refused> {
     Ok(Unit { csr: request.csr, identifiers, replace })
 }
 
-fn told(index: u32, result: Result<Birth, Refusal>, realm: &RealmState) -> BirthResult {
+fn told(index: u32, result: Result<Birth, NotBorn>, realm: &RealmState) -> BirthResult {
     let blank = BirthResult {
         index,
         outcome: BirthOutcome::Refused,
@@ -67,9 +68,9 @@ fn told(index: u32, result: Result<Birth, Refusal>, realm: &RealmState) -> Birth
             certificate_serial: Some(birth.serial.to_string()),
             ..blank
         },
-        Err(refusal) => BirthResult {
-            rule: Some(rule_name(&refusal).to_owned()),
-            reason: Some(refusal.to_string()),
+        Err(not) => BirthResult {
+            rule: Some(rule_name(&not.refusal).to_owned()),
+            reason: Some(not.to_string()),
             ..blank
         },
     }

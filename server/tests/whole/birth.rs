@@ -36,6 +36,48 @@ async fn a_birth_that_comes_again_gets_the_same_certificate_and_is_no_alarm() {
 }
 
 #[tokio::test]
+async fn a_birth_that_comes_again_with_more_is_refused_and_says_what_is_recorded_and_what_came() {
+    let mut world = World::new().await;
+    let key = Key::new();
+    let (imei, mac) = ("490154203237518", "02:00:5e:00:53:01");
+    let first = json!({"serial": "pump-7", "mac": [mac], "meta": {"line": "3"}});
+    let first = world.birth(&key, first).await;
+    let id = first["device"].as_str().unwrap();
+
+    let more = json!({"serial": "pump-7", "mac": [mac], "imei": imei});
+    let told = world.birth(&key, more.clone()).await;
+
+    assert_eq!((&told["outcome"], &told["rule"]), (&json!("refused"), &json!("birth-differs")));
+    let reason = told["reason"].as_str().unwrap();
+    let unit = format!("serial `pump-7`, model `P7`, mac `{mac}`");
+    let both = format!("recorded: {unit}; came: {unit}, imei `{imei}`");
+    assert!(reason.contains("--replace") && reason.ends_with(&both), "{reason}");
+    world.birth_denied(&RuleId::BIRTH_DIFFERS, About::Device(id)).await;
+    assert_eq!(world.device(id).await["imei"], json!(null));
+    assert_eq!(world.device(id).await["mark"], json!(null), "it is no second unit");
+    let fewer = world.birth(&key, json!({"serial": "pump-7", "meta": {"line": "4"}})).await;
+    assert_eq!(fewer["certificate"], first["certificate"], "fewer are fine, and labels are none");
+    let other = json!({"serial": "pump-7", "mac": ["02:00:5e:00:53:02"]});
+    assert_eq!(world.birth(&key, other).await["rule"], "key-born-twice");
+    world.birth_denied(&RuleId::KEY_BORN_TWICE, About::Device(id)).await;
+
+    let mut rework = more;
+    rework["replace"] = json!("radio added");
+    let told = world.birth(&key, rework.clone()).await;
+    assert_eq!((&told["outcome"], &told["device"]), (&json!("issued"), &json!(id)));
+    assert_eq!(world.last_entry().get("replace").unwrap().as_text(), Some("radio added"));
+    let device = world.device(id).await;
+    assert_eq!((&device["imei"], &device["mark"]), (&json!(imei), &json!(null)));
+    let leaf = Key::new();
+    let heard = world.join(&birth_of(&first, &key), &leaf).await;
+    world.denied(&heard, &RuleId::REVOKED, About::Device(id)).await;
+    world.join(&birth_of(&told, &key), &leaf).await.leaf(&leaf);
+    let again = world.birth(&key, rework).await;
+    assert_eq!((&again["outcome"], &again["certificate"]), (&json!("again"), &told["certificate"]));
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_second_birth_with_another_key_is_refused_and_marked() {
     let mut world = World::new().await;
     let device = world.born("pump-7").await;
