@@ -11,6 +11,7 @@ use api::path::DEVICE_MOVES;
 use api::{DeviceMove, MoveFailure, MoveSample, MovesRequest, MovesResult};
 use clap::Args;
 use serde::Serialize;
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +53,8 @@ struct Done {
     moved: u64,
     already: u64,
     refused: u64,
+    /// Lines of the file that said a name once more.
+    repeated: u64,
     failures: Vec<MoveFailure>,
     sample: Vec<MoveSample>,
 }
@@ -66,7 +69,11 @@ impl Many {
     pub(super) async fn run(self, deed: Deed, rest: &Rest, session: &Session) -> Outcome {
         let dry_run = self.dry_run;
         let done = match (&self.selector, &self.file) {
-            (None, Some(file)) => self.named(&read(file)?, &deed, rest).await?,
+            (None, Some(file)) => {
+                let (names, repeated) = once(read(file)?);
+                let done = self.named(&names, &deed, rest).await?;
+                Done { repeated, ..done }
+            }
             _ => self.selected(&deed, rest).await?,
         };
         let done = Done { dry_run, ..done };
@@ -168,6 +175,14 @@ fn read(file: &Path) -> Outcome<Vec<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
+/// The names, each once in its place, and how many lines said one again.
+fn once(names: Vec<String>) -> (Vec<String>, u64) {
+    let (count, mut seen) = (names.len(), HashSet::new());
+    let names: Vec<String> = names.into_iter().filter(|name| seen.insert(name.clone())).collect();
+    let repeated = (count - names.len()) as u64;
+    (names, repeated)
+}
+
 fn told(done: &Done, wanted: DeviceMove, paint: Paint) -> String {
     let what = match wanted {
         DeviceMove::Suspend => "suspended",
@@ -184,6 +199,9 @@ fn told(done: &Done, wanted: DeviceMove, paint: Paint) -> String {
         "{selected} devices selected: {moved} {would}{what}, {already} there already, {refused} \
          {would}refused"
     )];
+    if done.repeated > 0 {
+        lines.push(format!("{} lines named a device once more, and count once", done.repeated));
+    }
     lines.extend(done.failures.iter().map(|failure| {
         format!("{} {}: {}", paint.bad("refused"), plain(&failure.device), plain(&failure.reason))
     }));
@@ -202,6 +220,13 @@ fn told(done: &Done, wanted: DeviceMove, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_comes_twice_counts_once() {
+        let names = ["serial:S2", "serial:S1", "serial:S2"].map(str::to_owned).to_vec();
+        let (names, repeated) = once(names);
+        assert_eq!((names.join(" ").as_str(), repeated), ("serial:S2 serial:S1", 1));
+    }
 
     #[test]
     fn a_limit_is_told_by_the_name_that_it_has_on_the_command_line() {
