@@ -9,6 +9,7 @@ use crate::session::Session;
 use api::path::{BIRTHS, REALM};
 use api::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResults, RealmView};
 use clap::Args;
+use identity::text::counted;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -206,27 +207,27 @@ async fn many(
     let summary = run.send(Units::open(batch, &realm)?, begun).await?;
     let refused = summary.refused;
     session.show(&summary, |summary, paint| tell(summary, &path, paint))?;
-    if refused == 0 {
-        return Ok(());
-    }
-    Err(Failure::new(format!("{refused} of {} were refused", counted(summary.units))).next(
-        format!("their `reason` is in `{}`; correct and type the same again", path.display()),
-    ))
+    if refused == 0 { Ok(()) } else { Err(left(refused, summary.units, &path)) }
+}
+
+fn left(refused: u64, of: u64, path: &Path) -> Failure {
+    Failure::new(format!("{refused} of {} refused", units(of)))
+        .next(format!("each `reason` is in `{}`; correct and type the same again", path.display()))
 }
 
 fn tell(summary: &Summary, path: &Path, paint: Paint) -> String {
-    let Summary { units, skipped, issued, again, refused } = summary;
+    let Summary { units: of, skipped, issued, again, refused } = summary;
     let born = paint.good(&format!("{} born", issued + again + skipped));
     format!(
         "{}: {born} ({issued} now, {} before), {refused} refused\n{}",
-        counted(*units),
+        units(*of),
         again + skipped,
         path.display()
     )
 }
 
-fn counted(units: u64) -> String {
-    if units == 1 { "1 unit".to_owned() } else { format!("{units} units") }
+fn units(count: u64) -> String {
+    counted(count, "unit", "units")
 }
 
 #[cfg(test)]
@@ -234,8 +235,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_unit_is_one_unit() {
-        assert_eq!([counted(0), counted(1), counted(2)], ["0 units", "1 unit", "2 units"]);
+    fn a_run_of_one_unit_says_so() {
+        let path = Path::new("results.jsonl");
+        assert_eq!(left(1, 1, path).what(), "1 of 1 unit refused");
+        assert_eq!(left(1, 41, path).what(), "1 of 41 units refused");
     }
 
     #[test]
