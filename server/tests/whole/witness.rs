@@ -63,15 +63,18 @@ async fn a_witnessed_checkpoint_is_published_and_its_receipts_carry_the_cosignat
     let beside = Beside::of(&log);
     name(&mut world, &beside).await;
     let (device, _) = world.enrolled("pump-7").await;
+    let path = format!("/api/v1/devices/{}/receipt", device.id);
+    let (admin, seen) = (world.admin(), format!("{path}?witnessed=true"));
+    let heard = world.ask_as(&admin, Method::GET, &seen, None).await;
+    assert_eq!(heard.status(), 503, "{}", heard.text());
+    assert!(heard.text().contains("no witness has cosigned"), "{}", heard.text());
     turn(&world).await;
 
     let keys = [log, beside.key.clone()];
     let note = published(&world).await;
     let opened = open_whole(&note, &keys).unwrap();
     assert_eq!(opened.cosigned[0].witness, *beside.key.name());
-    let path = format!("/api/v1/devices/{}/receipt", device.id);
-    let admin = world.admin();
-    let heard = world.ask_as(&admin, Method::GET, &path, None).await;
+    let heard = world.ask_as(&admin, Method::GET, &seen, None).await;
     let receipt = Receipt::decode(heard.text()).unwrap();
     assert!(receipt.verify(&Trust { keys: &keys, quorum: 1 }).is_ok());
 
