@@ -9,7 +9,7 @@ mod pki;
 
 use const_oid::ObjectIdentifier;
 use const_oid::db::rfc5912;
-use der::asn1::{AnyRef, OctetString};
+use der::asn1::{Any, AnyRef, OctetString, SetOfVec};
 use der::{Decode, Encode, Reader, SliceReader, Tag, Tagged};
 use enroll::est::wire::{self, Operation, Place, certs_only, csrattrs::CsrAttrs, multipart};
 use enroll::request::{RequestError, Wish, make};
@@ -194,6 +194,39 @@ fn other_servers_lists_and_templates_are_understood() {
     let later = rfc9908.replace("020100302c", "020101302c");
     assert_ne!(later, rfc9908);
     assert_eq!(read(&later).unwrap().key, Some(KeyKind::P384));
+}
+
+#[test]
+fn a_template_of_a_later_version_is_passed_over_and_named_where_there_is_nothing_else() {
+    let octets = |oid: ObjectIdentifier, values: &[&[u8]]| {
+        let values = values.iter().map(|v| Any::from_der(v).unwrap()).collect::<Vec<_>>();
+        Attribute { oid, values: SetOfVec::try_from(values).unwrap() }
+    };
+    let template = |of: &[u8]| {
+        octets(ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.16.2.61"), &[of]).to_der().unwrap()
+    };
+    let list = |members: &[Vec<u8>]| {
+        let members = members.concat();
+        AnyRef::new(Tag::Sequence, &members).unwrap().to_der().unwrap()
+    };
+    // SEQUENCE { INTEGER 1, BOOLEAN TRUE }: the version is all that a later one has in common.
+    let later = template(&[0x30, 6, 2, 1, 1, 1, 1, 0xff]);
+    let challenge = ObjectIdentifier::new_unwrap("1.2.840.113549.1.9.7").to_der().unwrap();
+
+    let alone = CsrAttrs::read(&list(std::slice::from_ref(&later))).unwrap_err();
+    assert_eq!(alone.name, "csrattrs-version");
+    assert!(alone.sentence.contains("has version 1,") && alone.sentence.contains("version 0 (v1"));
+    let beside = CsrAttrs::read(&list(&[challenge.clone(), later.clone()])).unwrap();
+    assert!(beside.binding);
+    let long = template(&[0x30, 12, 2, 10, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    let long = CsrAttrs::read(&list(&[long])).unwrap_err();
+    assert!(long.sentence.contains("version 0x0102030405060708"), "{long}");
+
+    // What has no version is no template of any.
+    for broken in [&[0x30, 0][..], &[0x30, 3, 1, 1, 0xff], &[2, 1, 1]] {
+        let broken = CsrAttrs::read(&list(&[template(broken)])).unwrap_err();
+        assert_eq!(broken.name, "csrattrs-der");
+    }
 }
 
 #[test]

@@ -131,6 +131,13 @@ impl Certificate {
         Serial::from_octets(self.0.x509.tbs_certificate().serial_number().as_bytes())
     }
 
+    /// When it was made, as certificates of one name are ordered: serial numbers of ours begin with
+    /// their moment, and two of a second differ there.
+    #[must_use]
+    pub fn made(&self) -> (UnixTime, Option<Serial>) {
+        (self.not_before(), self.serial())
+    }
+
     /// The parsed structure, for what has no question of its own here.
     #[must_use]
     pub fn x509(&self) -> &x509_cert::Certificate {

@@ -10,8 +10,9 @@ use super::{AUTHORITY_S, Below, certify, defect, self_signed};
 use crate::address::Addresses;
 use crate::wire::unencodable;
 use der::Encode;
-use identity::ask::Cause;
+use identity::ask::{Cause, Defect};
 use identity::authority::{Authority, KeyId, Role};
+use identity::text::rfc3339;
 use identity::{Certificate, KeyError, Outside, Refusal, Signer, UnixTime};
 
 /// A root with all that leads to it.
@@ -54,8 +55,25 @@ pub fn succeed(heir: &Heir<'_>, outside: &mut Outside<'_>) -> Result<Succession,
     if known(old) || heir.authorities.iter().any(|(_, c)| known(c)) {
         return Err(defect("root-key", "a new root has a new key"));
     }
-    make(heir, outside)
-        .map_err(|e| Refusal::Outage(Cause(format!("a root did not sign: {e}").into())))
+    let made = make(heir, outside)
+        .map_err(|e| Refusal::Outage(Cause(format!("a root did not sign: {e}").into())))?;
+    newer(&made.root, old)?;
+    Ok(made)
+}
+
+/// The new root, if whoever believes the old one will follow it: agents go from a root to a newer
+/// one only, so that nobody leads them back.
+fn newer<'r>(root: &'r Certificate, old: &Certificate) -> Result<&'r Certificate, Refusal> {
+    if root.made() > old.made() {
+        return Ok(root);
+    }
+    let sentence = format!(
+        "the new root is dated {}, not after the one that it follows ({}), so no device would follow \
+         it: set the clock right where the root's key is, and make the roll-over anew",
+        rfc3339(root.not_before()),
+        rfc3339(old.not_before())
+    );
+    Err(Refusal::Malformed(Defect::new("root-older", sentence)))
 }
 
 fn make(heir: &Heir<'_>, outside: &mut Outside<'_>) -> Result<Succession, KeyError> {
@@ -99,6 +117,7 @@ impl Succession {
                 "the new root is not one: it signs itself, has the name of the old one, and a new key",
             ));
         }
+        newer(root, of)?;
         let leads = |c: &Certificate, by: &Certificate, to: &Certificate| {
             c.signed_by(by).is_ok()
                 && c.key() == to.key()

@@ -91,7 +91,46 @@ fn succession(world: &mut World, seed: u8) -> Succession {
         addresses: &addresses,
         until: None,
     };
+    world.now = world.now.plus_secs(60);
     succeed(&heir, &mut world.outside()).unwrap()
+}
+
+#[test]
+fn a_root_that_is_dated_before_the_one_it_follows_is_neither_made_nor_believed() {
+    let mut world = World::new();
+    let next = succession(&mut world, 40);
+    let name = |refusal: Refusal| match refusal {
+        Refusal::Malformed(defect) => {
+            assert!(defect.sentence.contains("no device would follow"), "{defect}");
+            defect.name
+        }
+        other => panic!("{other}"),
+    };
+    let (authorities, addresses) = heir(&world, &addresses());
+    let (root, root_key) = (world.root.clone(), world.root_key.clone());
+    let heir = Heir {
+        old: (&root, &*root_key),
+        key: &*key(41),
+        authorities: &authorities,
+        addresses: &addresses,
+        until: None,
+    };
+    world.now = NOW.minus_secs(60);
+    assert_eq!(name(succeed(&heir, &mut world.outside()).unwrap_err()), "root-older");
+
+    // The one that counts has the same name and key, and was made after it.
+    world.now = NOW.plus_secs(120);
+    let later = root_of_world(&mut world);
+    let id = later.subject_key_id().unwrap();
+    let counts = |root: &Certificate| Authority::active(id, Role::Root, root.clone());
+    assert_eq!(name(next.check(&counts(&later), &world.authorities).unwrap_err()), "root-older");
+    assert!(next.check(&counts(&world.root), &world.authorities).is_ok());
+}
+
+/// The root of the world, made once more.
+fn root_of_world(world: &mut World) -> Certificate {
+    let key = world.root_key.clone();
+    root("Muster root", &*key, &mut world.outside()).unwrap()
 }
 
 #[test]

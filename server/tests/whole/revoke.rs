@@ -1,10 +1,12 @@
 //! An authority is barred: at once, for good, and with a sentence for every device below it.
 
-use super::roll::{active, anchors, roll, standing, verbs};
+use super::roll::{active, anchors, issuer, request, roll, sign_by, standing, verbs};
 use crate::world::pki::Key;
 use crate::world::{About, World, birth_of, default_realm};
 use hyper::Method;
-use identity::{Credential, DeviceId, Identifiers, RuleId, Serial};
+use identity::authority::{Authority, AuthorityState, Role};
+use identity::credential::{Reason, Revocation};
+use identity::{Certificate, Credential, DeviceId, Identifiers, RuleId, Serial};
 use ledger::{Class, Payload};
 use registry::{Change, Clash, CommitError, Draft};
 use serde_json::{Value, json};
@@ -137,6 +139,52 @@ async fn what_was_under_way_while_its_authority_was_barred_is_judged_again() {
     let born = done.into_iter().next().unwrap().unwrap();
     assert_eq!(born.issuer.to_string(), new, "and nothing of the barred one was left behind");
     assert_eq!(verbs(&world, "birth.issued").await, 1);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_leaf_that_is_asked_for_while_its_authority_is_barred_is_issued_anew_below_the_new_one() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    let house = world.running().house().clone();
+    let stale = house.realm(&default_realm()).unwrap();
+    let old = active(&mut world, "operations").await;
+    let made = request(&mut world, "operations").await;
+    let csr = made["csr"].as_str().unwrap();
+    let certificate = sign_by(&world, &world.root_key(), "operations", csr);
+    let certificate = Certificate::parse_pem(&certificate, 1).unwrap().remove(0);
+    let new = certificate.subject_key_id().unwrap();
+    let barred = stale.authorities.iter().find(|a| a.id.to_string() == old).unwrap();
+
+    // Both in one commit that the house has not read yet: it judges and signs as before, and hears
+    // of it where the leaf would become durable.
+    let change = Change::Batch(vec![
+        Change::Authority(Authority::active(new, Role::Operations, certificate)),
+        Change::AuthorityState {
+            id: barred.id,
+            was: Some(AuthorityState::Active),
+            state: AuthorityState::Barred,
+            retires: None,
+            barred: Some(Revocation { at: world.now(), reason: Reason::KeyCompromise }),
+        },
+    ]);
+    let payload = Payload::new("authority.revoked");
+    house.commit(stale.key, change, Class::Authority, payload).await.unwrap();
+    let unread = house.realm(&default_realm()).unwrap();
+    assert_eq!(unread.operations.as_ref().unwrap().id().to_string(), old);
+
+    let key = Key::new();
+    let leaf = world.join(&device.birth, &key).await.leaf(&key);
+
+    assert_eq!(issuer(&leaf), new.to_string());
+    let issued = world.entries();
+    let issued: Vec<_> = issued.iter().filter(|e| e.verb() == "join.issued").collect();
+    assert_eq!(issued.len(), 1, "what the barred one signed left nothing behind");
+    assert_eq!(issued[0].get("issuer").unwrap().as_bytes(), Some(new.octets().as_slice()));
+    let id = DeviceId::parse(&device.id).unwrap();
+    let held = house.registry.credentials_of(stale.key, &id, 9).unwrap();
+    assert!(held.iter().all(|held| held.issuer != barred.id), "neither a row");
+    drop(house);
     world.end().await;
 }
 

@@ -5,7 +5,7 @@
 //! An operator's credential names one root and goes on to its [`successor`]; a device believes all
 //! that count while they count ([`followed`]), since its peers are not renewed in the same hour.
 
-use identity::{Certificate, Serial, UnixTime};
+use identity::{Certificate, UnixTime};
 
 /// Roots that follow each other before somebody who slept hears of it.
 const SUCCESSORS_MAX: usize = 8;
@@ -56,17 +56,12 @@ pub fn followed(anchors: &[Certificate], told: &[Certificate], now: UnixTime) ->
         }
         found.extend(further);
     }
-    let newest = found.iter().map(age).max();
-    let stays = |c: &&Certificate| !is_told(c) && newest.as_ref().is_none_or(|n| age(c) > *n);
+    let newest = found.iter().map(Certificate::made).max();
+    let stays = |c: &&Certificate| !is_told(c) && newest.as_ref().is_none_or(|n| c.made() > *n);
     found.extend(anchors.iter().filter(stays).cloned());
-    found.sort_by_key(|root| std::cmp::Reverse(age(root)));
+    found.sort_by_key(|root| std::cmp::Reverse(root.made()));
     found.truncate(FOLLOWED_MAX);
     found
-}
-
-/// Orders roots: serial numbers of ours begin with their moment, and two of a second differ there.
-fn age(root: &Certificate) -> (UnixTime, Option<Serial>) {
-    (root.not_before(), root.serial())
 }
 
 fn lives(certificate: &Certificate, now: UnixTime) -> bool {
@@ -88,7 +83,7 @@ fn roots(shown: &[Certificate], now: UnixTime) -> impl Iterator<Item = &Certific
 fn leads(from: &Certificate, to: &Certificate, shown: &[Certificate], now: UnixTime) -> bool {
     from.key() != to.key()
         && from.subject() == to.subject()
-        && age(to) > age(from)
+        && to.made() > from.made()
         && shown.iter().filter(|c| lives(c, now)).any(|cross| {
             cross.key() == to.key()
                 && cross.subject() == to.subject()
@@ -99,5 +94,5 @@ fn leads(from: &Certificate, to: &Certificate, shown: &[Certificate], now: UnixT
 
 fn next_root(pinned: &Certificate, shown: &[Certificate], now: UnixTime) -> Option<Certificate> {
     let next = roots(shown, now).filter(|root| leads(pinned, root, shown, now));
-    next.max_by_key(|c| age(c)).cloned()
+    next.max_by_key(|c| c.made()).cloned()
 }

@@ -9,6 +9,7 @@ use identity::KeyKind;
 use identity::ask::Defect;
 use identity::key::algorithm;
 use identity::profile::Profile;
+use identity::text::hex;
 use x509_cert::attr::Attribute;
 use x509_cert::ext::pkix::ExtendedKeyUsage;
 use x509_cert::spki::AlgorithmIdentifierOwned;
@@ -129,13 +130,25 @@ impl CsrAttrs {
             let sentence = format!("CSR attributes have at most {CSRATTRS_OCTETS_MAX} octets");
             return Err(Defect::new("csrattrs-too-large", sentence));
         }
-        Self::read_list(der).map_err(|e| {
+        let broken = |e: der::Error| {
             Defect::new("csrattrs-der", format!("the CSR attributes are not DER: {e}"))
-        })
+        };
+        let (found, later) = Self::read_list(der).map_err(broken)?;
+        match later {
+            Some(version) if found == Self::default() => Err(Defect::new(
+                "csrattrs-version",
+                format!(
+                    "the template in the CSR attributes has version {version}, and there is no list \
+                     beside it: version 0 (v1, RFC 9908) is understood"
+                ),
+            )),
+            _ => Ok(found),
+        }
     }
 
-    fn read_list(der: &[u8]) -> der::Result<Self> {
-        let mut found = Self::default();
+    /// What is wanted, and the version of a template that was passed over.
+    fn read_list(der: &[u8]) -> der::Result<(Self, Option<String>)> {
+        let (mut found, mut later) = (Self::default(), None);
         let mut reader = SliceReader::new(<&SequenceRef>::from_der(der)?.as_bytes())?;
         while !reader.is_finished() {
             let one = AnyRef::decode(&mut reader)?;
@@ -145,14 +158,20 @@ impl CsrAttrs {
             }
             let attribute: Attribute = one.decode_as()?;
             let template = if attribute.oid == TEMPLATE { attribute.values.get(0) } else { None };
-            match template.map(Any::decode_as::<Template<'_>>).transpose()? {
-                // Another version is an attribute that is not known.
-                Some(template) if template.version == 0 => return Self::read_template(&template),
-                Some(_) => {}
-                None => found.read_attribute(&attribute)?,
+            let Some(template) = template else {
+                found.read_attribute(&attribute)?;
+                continue;
+            };
+            // Another version is an attribute that is not known, whatever stands in it.
+            match version(template)? {
+                v if v == [0] => {
+                    let found = Self::read_template(&template.decode_as()?)?;
+                    return Ok((found, None));
+                }
+                v => later = Some(number(&v)),
             }
         }
-        Ok(found)
+        Ok((found, later))
     }
 
     fn read_template(template: &Template<'_>) -> der::Result<Self> {
@@ -185,6 +204,23 @@ impl CsrAttrs {
             (oid, value) => self.key = self.key.or_else(|| key_kind(oid, value)),
         }
         Ok(())
+    }
+}
+
+/// The version of a template, as the content octets of its INTEGER: it stands first in it, also
+/// where what follows is not known.
+fn version(template: &Any) -> der::Result<Vec<u8>> {
+    template.tag().assert_eq(Tag::Sequence)?;
+    let first = AnyRef::decode(&mut SliceReader::new(template.value())?)?;
+    first.tag().assert_eq(Tag::Integer)?;
+    Ok(first.value().to_vec())
+}
+
+/// A version as people read it; one that is absurdly long in hex.
+fn number(octets: &[u8]) -> String {
+    match octets {
+        [one @ 0..=127] => one.to_string(),
+        more => format!("0x{}", hex(more.get(..8).unwrap_or(more))),
     }
 }
 
