@@ -10,6 +10,7 @@ use api::moves::NAMED_MAX;
 use api::path::DEVICE_MOVES;
 use api::{DeviceMove, MoveFailure, MoveSample, MovesRequest, MovesResult};
 use clap::Args;
+use identity::text::counted;
 use serde::Serialize;
 use std::collections::HashSet;
 use std::io::Read;
@@ -81,7 +82,7 @@ impl Many {
         match done.refused {
             0 => Ok(()),
             _ if dry_run => Ok(()),
-            n => Err(Failure::new(format!("{n} of {} devices stay as they were", done.selected))
+            n => Err(Failure::new(format!("{n} of {} not moved", devices(done.selected)))
                 .next("look at the reasons, then type the same again: what is done stays done")),
         }
     }
@@ -183,6 +184,10 @@ fn once(names: Vec<String>) -> (Vec<String>, u64) {
     (names, repeated)
 }
 
+fn devices(count: u64) -> String {
+    counted(count, "device", "devices")
+}
+
 fn told(done: &Done, wanted: DeviceMove, paint: Paint) -> String {
     let what = match wanted {
         DeviceMove::Suspend => "suspended",
@@ -196,11 +201,12 @@ fn told(done: &Done, wanted: DeviceMove, paint: Paint) -> String {
     let would = if done.dry_run { "would be " } else { "" };
     let Done { selected, moved, already, refused, .. } = done;
     let mut lines = vec![format!(
-        "{selected} devices selected: {moved} {would}{what}, {already} there already, {refused} \
-         {would}refused"
+        "{} selected: {moved} {would}{what}, {already} there already, {refused} {would}refused",
+        devices(*selected)
     )];
     if done.repeated > 0 {
-        lines.push(format!("{} lines named a device once more, and count once", done.repeated));
+        let repeated = counted(done.repeated, "line names", "lines name");
+        lines.push(format!("{repeated} a device once more, and count once"));
     }
     lines.extend(done.failures.iter().map(|failure| {
         format!("{} {}: {}", paint.bad("refused"), plain(&failure.device), plain(&failure.reason))
@@ -226,6 +232,14 @@ mod tests {
         let names = ["serial:S2", "serial:S1", "serial:S2"].map(str::to_owned).to_vec();
         let (names, repeated) = once(names);
         assert_eq!((names.join(" ").as_str(), repeated), ("serial:S2 serial:S1", 1));
+    }
+
+    #[test]
+    fn one_device_is_one_device() {
+        let done = Done { selected: 1, moved: 1, ..Done::default() };
+        let paint = Paint::decide(crate::output::Color::Never, false);
+        let told = told(&done, DeviceMove::Suspend, paint);
+        assert_eq!(told, "1 device selected: 1 suspended, 0 there already, 0 refused");
     }
 
     #[test]
