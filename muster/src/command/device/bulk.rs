@@ -23,7 +23,8 @@ const FILE_OCTETS_MAX: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Many devices at once")]
 pub(super) struct Many {
-    /// All for which this holds, over the members of `device list --json`.
+    /// All for which this holds, over the members of `device list --json`; `has(mark)` asks whether
+    /// there is one.
     #[arg(long = "where", value_name = "SELECTOR", conflicts_with_all = ["file", "id"])]
     selector: Option<String>,
     /// All that are named in this file, one in a line; `-` is standard input.
