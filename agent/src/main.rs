@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let done = args::read(std::env::args_os().skip(1)).and_then(|wish| match wish {
-        Wish::Do(args) => verb::run(&args),
+        Wish::Do(args) => verb::run(&args, &mut std::io::stdout()),
         Wish::Show(text) => {
             let mut out = std::io::stdout().lock();
             Ok(out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok())
