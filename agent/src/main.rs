@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let done = args::read(std::env::args_os().skip(1)).and_then(|wish| match wish {
-        Wish::Do(args) => verb::run(&args),
+        Wish::Do(args) => verb::run(&args, &mut std::io::stdout()),
         Wish::Show(text) => {
             print!("{text}");
             Ok(true)

@@ -24,7 +24,7 @@ pub(crate) enum Operator {
 
 /// Make a credential for a person, a program or a station.
 ///
-/// Roles: `viewer` sees, `station` sends births and nothing else, `operator` changes devices,
+/// Roles: `viewer` sees, `station` sends births and gets their receipts, `operator` changes devices,
 /// certificates and tokens, `admin` everything. With --out the whole credential file is written
 /// (mode 0600), ready for `--as FILE`; without it the token is shown, once.
 #[derive(Debug, Args)]
