@@ -50,24 +50,22 @@ fn pki() -> Pki {
     pki_of(clock::now())
 }
 
-/// Whose server made its certificate at that moment.
+/// All of whose certificates were made at that moment.
 fn pki_of(then: identity::UnixTime) -> Pki {
     let [root_key, service_key, key] = [0; 3].map(|_| NewKey::make(KeyKind::P256).unwrap());
     let signer = root_key.signer().unwrap();
     let service = service_key.signer().unwrap();
     let addresses = Addresses { public_url: None, realm: RealmName::default_realm() };
-    clock::outside(|outside| {
-        let root = authority::root("root", &signer, outside).unwrap();
-        let csr = Csr::parse(&authority::request("service", &service).unwrap()).unwrap();
-        let order = Order { csr: &csr, role: Role::Service, addresses: &addresses };
-        let issued = authority::sign(&root, &signer, order, outside).unwrap();
-        let issuer = Issuer::new(issued.clone(), Arc::new(service), addresses.clone(), 1).unwrap();
-        let names = [ServerName::Dns("localhost".to_owned())];
-        let public = key.signer().unwrap().public().clone();
-        let mut then = Outside { now: then, dice: outside.dice };
-        let leaf = authority::server(&issuer, &public, &names, &mut then).unwrap();
-        Pki { root, chain: vec![leaf, issued], key }
-    })
+    let outside = &mut Outside { now: then, dice: &mut clock::SystemDice };
+    let root = authority::root("root", &signer, outside).unwrap();
+    let csr = Csr::parse(&authority::request("service", &service).unwrap()).unwrap();
+    let order = Order { csr: &csr, role: Role::Service, addresses: &addresses };
+    let issued = authority::sign(&root, &signer, order, outside).unwrap();
+    let issuer = Issuer::new(issued.clone(), Arc::new(service), addresses.clone(), 1).unwrap();
+    let names = [ServerName::Dns("localhost".to_owned())];
+    let public = key.signer().unwrap().public().clone();
+    let leaf = authority::server(&issuer, &public, &names, outside).unwrap();
+    Pki { root, chain: vec![leaf, issued], key }
 }
 
 impl Peer {
