@@ -9,6 +9,7 @@ use crate::session::Session;
 use api::path::{BIRTHS, REALM};
 use api::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResults, RealmView};
 use clap::Args;
+use identity::text::counted;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -105,7 +106,8 @@ pub(super) async fn run(typed: Birth, session: &Session) -> Outcome {
             let told = many(batch, out, parcel.clone(), &rest, session).await?;
             if typed.receipts {
                 let count = production::receipts::all(out, &parcel, &rest).await?;
-                session.remark(&format!("{count} new receipts beside the certificates"));
+                let (one, many) = ("new receipt", "new receipts");
+                session.remark(&format!("{} beside the certificates", counted(count, one, many)));
             }
             told.refused()
         }
@@ -229,8 +231,9 @@ impl Told {
         if *refused == 0 {
             return Ok(());
         }
-        Err(Failure::new(format!("{refused} of {} were refused", counted(*units))).next(format!(
-            "their `reason` is in `{}`; correct and type the same again",
+        let of = counted(*units, "unit", "units");
+        Err(Failure::new(format!("{refused} of {of} refused")).next(format!(
+            "each `reason` is in `{}`; correct and type the same again",
             path.display()
         )))
     }
@@ -256,18 +259,14 @@ async fn many(
 }
 
 fn tell(summary: &Summary, path: &Path, paint: Paint) -> String {
-    let Summary { units, skipped, issued, again, refused } = summary;
+    let Summary { units: of, skipped, issued, again, refused } = summary;
     let born = paint.good(&format!("{} born", issued + again + skipped));
     format!(
         "{}: {born} ({issued} now, {} before), {refused} refused\n{}",
-        counted(*units),
+        counted(*of, "unit", "units"),
         again + skipped,
         path.display()
     )
-}
-
-fn counted(units: u64) -> String {
-    if units == 1 { "1 unit".to_owned() } else { format!("{units} units") }
 }
 
 #[cfg(test)]
@@ -275,8 +274,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_unit_is_one_unit() {
-        assert_eq!([counted(0), counted(1), counted(2)], ["0 units", "1 unit", "2 units"]);
+    fn a_run_of_one_unit_says_so() {
+        let told = |units| {
+            let told = Told { units, refused: 1, path: PathBuf::from("results.jsonl") };
+            told.refused().unwrap_err().what().to_owned()
+        };
+        assert_eq!([told(1), told(41)], ["1 of 1 unit refused", "1 of 41 units refused"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use api::path::{DOOR, DOOR_CLOSE, DOOR_OPEN, DOORS, fill};
 use api::{Assurance, DoorKind, DoorRequest, DoorView, Maker, SerialPlace};
 use clap::{Args, Subcommand};
 use hyper::Method;
+use identity::text::counted;
 use std::path::{Path, PathBuf};
 
 /// Doors: list and look at them, add one for a maker's devices, open, close and remove them.
@@ -216,7 +217,8 @@ fn table(rows: &[DoorView], paint: Paint) -> String {
 fn sheet(door: &DoorView, paint: Paint) -> String {
     let maker = door.maker.as_ref();
     let anchors = maker.map(|m| m.anchors.matches("-----BEGIN").count().to_string());
-    let allow = maker.and_then(|m| m.allow.as_ref()).map(|a| format!("{} serials", a.len()));
+    let allow = maker.and_then(|m| m.allow.as_ref());
+    let allow = allow.map(|a| counted(a.len() as u64, "serial number", "serial numbers"));
     members(
         paint,
         [

@@ -15,6 +15,7 @@ use crate::progress;
 use crate::session::Session;
 use agent::CallError;
 use clap::Args;
+use identity::text::counted;
 use scene::Stage;
 use serde::Serialize;
 use std::time::Instant;
@@ -83,8 +84,9 @@ fn failed(scene: &'static str) -> impl Fn(CallError) -> Failure {
 
 fn summary(report: &Report) -> String {
     let mut out = format!(
-        "A fleet of {} devices, from birth on, in {:.1} s.\n\n",
-        report.devices, report.seconds
+        "A fleet of {}, from birth on, in {:.1} s.\n\n",
+        counted(report.devices as u64, "device", "devices"),
+        report.seconds
     );
     for held in &report.scenes {
         out.push_str(&format!("  {:<12} {:>7.2} s   {}\n", held.scene, held.seconds, held.told));

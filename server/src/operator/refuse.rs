@@ -113,7 +113,7 @@ told! {
     TOO_OFTEN = TOO_MANY_REQUESTS, "rate", "too many requests",
         "wait some seconds; a right credential is let in again as soon as others stop guessing";
     TOO_MANY_KEYS = TOO_MANY_REQUESTS, "idempotency-keys", "too many idempotency keys",
-        "send the request without a key, or wait until the first of them is 24 hours old";
+        "send the request without a key, or wait until the first of them are 24 hours old";
     BUSY = SERVICE_UNAVAILABLE, "busy", "too much at once",
         "try again in a few seconds";
     OUTAGE = SERVICE_UNAVAILABLE, "outage", "the server cannot do it now",
@@ -194,8 +194,10 @@ impl Refused {
             Self::KeyBusy => "this `Idempotency-Key` came a moment ago".to_owned(),
             Self::TooOften => "too many wrong credentials came from this address".to_owned(),
             Self::TooManyKeys => format!(
-                "this credential has sent {} idempotency keys within 24 hours",
-                super::once::KEYS_MAX
+                "this credential has sent {} idempotency keys within 24 hours, or ones whose \
+                 answers fill {} MiB",
+                super::once::KEYS_MAX,
+                super::once::ANSWERS_OCTETS_MAX / (1024 * 1024)
             ),
             Self::Busy(what) | Self::Outage(what) => (*what).to_owned(),
         }

@@ -9,6 +9,7 @@ use crate::session::Session;
 use api::path::AUTHORITIES;
 use api::{AuthorityInstall, AuthorityRole, AuthorityState, AuthorityView};
 use clap::Args;
+use identity::text::counted;
 use std::path::PathBuf;
 
 /// Install what the root signed: an authority's certificate, which signs from then on, or the
@@ -81,8 +82,8 @@ pub(super) async fn tell(done: &AuthorityView, rest: &Rest, session: &Session) -
         if old.state != AuthorityState::Retiring {
             continue;
         }
-        let left =
-            old.leaves.map(|n| format!(" {n} leaves wait for their renewal.")).unwrap_or_default();
+        let (one, many) = ("leaf waits for its renewal", "leaves wait for their renewal");
+        let left = old.leaves.map(|n| format!(" {}.", counted(n, one, many))).unwrap_or_default();
         session.remark(&match &old.retires {
             Some(at) => format!("{} signs no more, and counts until {at}.{left}", old.id),
             None => format!("{} signs no more, and counts for good.", old.id),

@@ -15,6 +15,7 @@ use crate::session::Session;
 use api::path::{HEAD, ROWS};
 use api::{EntryRow, HeadView, Page};
 use clap::{Args, Subcommand};
+use identity::text::counted;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -150,20 +151,29 @@ async fn export(rest: &Rest) -> Outcome {
     Ok(out.flush()?)
 }
 
+/// A number of entries, as people read it.
+fn entries(count: u64) -> String {
+    counted(count, "entry", "entries")
+}
+
 /// What a proof says, for a person.
 fn proven(proof: &verify::Proof, paint: Paint) -> String {
     let erased = match proof.erased {
         0 => String::new(),
-        n => format!(", {n} of them with their payload erased"),
+        n => {
+            let (one, many) =
+                ("of them with its payload erased", "of them with their payload erased");
+            format!(", {}", counted(n, one, many))
+        }
     };
     let signed = match proof.signed {
         true => "signed by the ledger's key",
         false => "no checkpoint was there to hold it against",
     };
     format!(
-        "{} {} entries{erased}\nroot {}, {signed}",
+        "{} {}{erased}\nroot {}, {signed}",
         paint.good("the ledger holds:"),
-        proof.size,
+        entries(proof.size),
         proof.root
     )
 }

@@ -1,6 +1,6 @@
 //! Computing the ledger again, from a server, from exports, or from a stopped home's database.
 
-use super::{Verify, proven, rows};
+use super::{Verify, entries, proven, rows};
 use crate::command::receipt::log_key;
 use crate::failure::{Failure, Outcome};
 use crate::progress;
@@ -201,8 +201,8 @@ impl Course {
         self.meet()?;
         if let Some(beyond) = self.earlier.get(self.met) {
             return Err(Failure::new(format!(
-                "the ledger breaks: it has {} entries, and a checkpoint from earlier has {}",
-                self.verifier.size(),
+                "the ledger breaks: it has {}, and a checkpoint from earlier has {}",
+                entries(self.verifier.size()),
                 beyond.size
             ))
             .next(NEXT));
@@ -211,9 +211,10 @@ impl Course {
         let root = hex(&found.root);
         if let Some(head) = head.filter(|h| h.size != found.size || h.root != root) {
             return Err(Failure::new(format!(
-                "the ledger breaks: it says {} entries with root {}, and there are {} with root \
-                 {root}",
-                head.size, head.root, found.size
+                "the ledger breaks: it says {} with root {}, and it has {} with root {root}",
+                entries(head.size),
+                head.root,
+                found.size
             ))
             .next(NEXT));
         }
