@@ -153,7 +153,7 @@ impl Refused {
             Self::TooLarge { .. } => TOO_LARGE,
             Self::Stale { .. } => STALE,
             Self::Conflict(_) => CONFLICT,
-            Self::Rule { rule, .. } => Told { rule, ..RULE },
+            Self::Rule { rule, .. } => Told { rule, next: next_of(rule), ..RULE },
             Self::KeyReused => KEY_REUSED,
             Self::KeyBusy => KEY_BUSY,
             Self::TooOften => TOO_OFTEN,
@@ -224,6 +224,17 @@ impl Refused {
             next: next.to_owned(),
             candidates,
         }
+    }
+}
+
+/// What to do next where a rule says no. Some of what rules name never changes.
+const fn next_of(rule: &str) -> &'static str {
+    match rule.as_bytes() {
+        b"retired" | b"anchor" => "nothing undoes that: leave it so, and go on with another one",
+        b"revoked" => "nothing undoes a revocation: let the device have another certificate",
+        b"root" => "a root is rolled over with `muster ca roll root`, where its key is",
+        b"barred" => "nothing undoes that: make another one with `muster ca roll ROLE`",
+        _ => RULE.next,
     }
 }
 
