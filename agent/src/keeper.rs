@@ -129,7 +129,7 @@ impl Keeper {
             let memo = Store::at(&self.config.state).memo()?;
             if memo.trouble != told {
                 if let Some(trouble) = &memo.trouble {
-                    eprintln!("muster-agent: {trouble}");
+                    crate::trouble::tell(trouble);
                 }
                 told = memo.trouble;
             }
@@ -322,7 +322,7 @@ impl Keeper {
                 (None, None)
             }
             Err(trouble) => {
-                eprintln!("muster-agent: {trouble}");
+                crate::trouble::tell(&trouble);
                 (Some(trouble.to_string()), Some(self.now().plus_secs(HOOK_RETRY_S).secs()))
             }
         };
