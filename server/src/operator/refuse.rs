@@ -37,7 +37,7 @@ pub(crate) enum Refused {
     /// The body is too large.
     TooLarge { octets_max: usize },
     /// The row has changed since the caller read it.
-    Stale { version: u64 },
+    Stale { tag: Option<String> },
     /// What was asked for does not fit what is there.
     Conflict(String),
     /// A rule of the house says no.
@@ -186,7 +186,8 @@ impl Refused {
             Self::Rule { sentence, .. } => sentence.clone(),
             Self::MediaType => "the body must be JSON in UTF-8, and not compressed".to_owned(),
             Self::TooLarge { octets_max } => format!("a body here has at most {octets_max} octets"),
-            Self::Stale { version } => format!("it is at version {version} now"),
+            Self::Stale { tag: Some(tag) } => format!("its ETag is {tag} now"),
+            Self::Stale { tag: None } => "it does not exist".to_owned(),
             Self::KeyReused => {
                 "this `Idempotency-Key` came within 24 hours with another request".to_owned()
             }
@@ -315,6 +316,13 @@ impl From<Clash> for Refused {
                 rule: "request-gone",
                 sentence: "its request was answered or given up meanwhile: `muster ca list` shows \
                            what came of it, `muster ca roll ROLE` begins anew"
+                    .to_owned(),
+            },
+            Clash::SecondDoor => Self::Rule {
+                rule: "second-door",
+                sentence: "a birth certificate and a token name no door, so there is one door for \
+                           each: change the one that `muster door list` shows, with \
+                           `muster door add NAME --replace`, or close it and remove it first"
                     .to_owned(),
             },
             other => Self::Conflict(other.to_string()),
