@@ -37,7 +37,7 @@ fn kind(member: &str) -> Option<Kind> {
         | "leaf.revoked.at" => Kind::Moment,
         "generation" | "version" | "leaf.generation" => Kind::Number,
         "weak_detection" => Kind::YesNo,
-        "imei" | "ek_digest" | "mark" => Kind::Rare,
+        "imei" | "ek_digest" | "mark" | "door" => Kind::Rare,
         other if other.starts_with("leaf.") => return None,
         _ => Kind::Text,
     })

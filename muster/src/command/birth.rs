@@ -1,6 +1,6 @@
 //! Birth: a certificate for the life of the device, one unit or a whole run.
 
-use super::words::pair;
+use super::words::{pair, why};
 use crate::failure::{Failure, Outcome};
 use crate::output::Paint;
 use crate::production::{self, Parcel, Results, Run, Summary, Units, csr_text};
@@ -80,7 +80,7 @@ struct UnitArgs {
     meta: Vec<(String, String)>,
     /// Rework: why this serial number is born again with another key or with other identifiers; the
     /// earlier certificates are revoked.
-    #[arg(long, value_name = "WHY", conflicts_with = "batch")]
+    #[arg(long, value_name = "WHY", value_parser = why, conflicts_with = "batch")]
     replace: Option<String>,
     /// Also write its receipt (C2SP tlog-proof) here, once the realm's witnesses have seen it.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["batch", "receipts"])]

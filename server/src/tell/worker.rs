@@ -222,6 +222,7 @@ mod tests {
             event: None,
             severity: Event::of(verb).and_then(|event| event.severity.as_str().parse().ok()),
             payload: None,
+            damaged: false,
         }
     }
 

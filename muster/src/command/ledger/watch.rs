@@ -3,7 +3,7 @@
 use super::{Verify, entries};
 use crate::command::receipt::Seen;
 use crate::failure::{Failure, Outcome};
-use crate::output::Paint;
+use crate::output::{self, Paint};
 use crate::progress;
 use crate::session::Session;
 use bytes::Bytes;
@@ -190,7 +190,7 @@ impl<'a> Course<'a> {
             let mut path = state.as_os_str().to_owned();
             path.push(".broken");
             if std::fs::write(&path, note).is_ok() {
-                eprintln!("the checkpoint is kept as `{}`", path.display());
+                output::aside(&format!("the checkpoint is kept as `{}`", path.display()));
             }
         }
     }
