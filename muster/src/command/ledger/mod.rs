@@ -17,6 +17,7 @@ use api::{EntryRow, HeadView, Page};
 use clap::{Args, Subcommand};
 use std::io::Write;
 use std::path::PathBuf;
+use verify::Whose;
 
 /// The ledger: read it, export it, prove what is in it, compute it again.
 #[derive(Debug, Subcommand)]
@@ -53,7 +54,13 @@ pub(crate) struct Export {}
 /// Without FILES, entries, payloads and salts come from the server and everything is computed
 /// here: the digest of each entry, the tree over all of them, and the signature of the checkpoint.
 /// FILES are exports (`muster ledger export`), or the database of a stopped home (HOME/muster.db);
-/// they need no server.
+/// they need no server. The ledger's key is the one you name with --key, else that of the home, else
+/// the one that stands in the file itself.
+///
+/// "The ledger holds" is said of entries that a checkpoint signed by that key is about. Where some
+/// are about none, because the file was cut, its checkpoint or key is missing, or a server was
+/// killed before it signed, the exit code is 1 and the answer says what is missing; with --unsigned
+/// you are told whether such a ledger at least agrees with itself.
 ///
 /// With --url it is watched from outside, as anybody may: the checkpoint, every entry and every tile
 /// are fetched from the public port, hashed, and held against the signature. Entries tell nothing
@@ -80,6 +87,10 @@ pub(crate) struct Verify {
     /// the ledger].
     #[arg(long, value_name = "VKEY")]
     key: Option<String>,
+    /// Do not fail where nothing signed holds the entries, or the last of them; then they prove
+    /// nothing but that they agree with each other.
+    #[arg(long, conflicts_with = "url")]
+    unsigned: bool,
     /// The ledger's public address, `http://HOST:8080/ledger/REALM`; needs --key.
     #[arg(long, value_name = "URL", conflicts_with = "files", requires = "key")]
     url: Option<String>,
@@ -156,14 +167,18 @@ fn proven(proof: &verify::Proof, paint: Paint) -> String {
         0 => String::new(),
         n => format!(", {n} of them with their payload erased"),
     };
-    let signed = match proof.signed {
-        true => "signed by the ledger's key",
-        false => "no checkpoint was there to hold it against",
+    let ours = "signed by the ledger's key";
+    let held = match (proof.signed, proof.key) {
+        (true, Whose::File) => {
+            "signed by the key that stands beside it (--key holds it against the one you kept)"
+                .to_owned()
+        }
+        (true, _) => ours.to_owned(),
+        (false, _) => format!("not proven: {} of them are {ours}", proof.signed_entries),
     };
-    format!(
-        "{} {} entries{erased}\nroot {}, {signed}",
-        paint.good("the ledger holds:"),
-        proof.size,
-        proof.root
-    )
+    let said = match proof.signed {
+        true => paint.good("the ledger holds:"),
+        false => paint.strong("the ledger agrees with itself:"),
+    };
+    format!("{said} {} entries{erased}\nroot {}, {held}", proof.size, proof.root)
 }
