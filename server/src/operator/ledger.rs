@@ -137,6 +137,7 @@ fn row(row: &registry::EntryRow) -> EntryRow {
         entry: base64(&row.entry),
         payload: row.payload.as_deref().map(base64),
         salt: row.salt.as_ref().map(|s| base64(s)),
+        at: Some(rfc3339(row.at)),
     }
 }
 

@@ -9,6 +9,7 @@ mod database;
 
 use super::{Verify, proven, rows};
 use crate::command::receipt::log_key;
+use crate::command::words::moment;
 use crate::failure::{Failure, Outcome};
 use crate::progress;
 use crate::rest::Rest;
@@ -17,7 +18,7 @@ use api::path::HEAD;
 use api::{EntryRow, HeadView};
 use identity::text::{from_base64, hex};
 use ledger::verify::What;
-use ledger::{Break, Checkpoint, Row, Verifier, VerifierKey, note};
+use ledger::{Break, Checkpoint, Entry, Row, Verifier, VerifierKey, note};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -163,25 +164,31 @@ impl Course {
         Ok(Self { verifier, to_meet, met: 0, signed_entries: 0, keys, key })
     }
 
-    fn feed_written(&mut self, row: &EntryRow) -> Outcome {
+    fn feed_written(&mut self, written: &EntryRow) -> Outcome {
         let index = self.verifier.size();
-        let wrong = |what| Failure::new(format!("the ledger breaks: entry {index}: {what}"));
+        let wrong = |what: &str| Failure::new(format!("the ledger breaks: entry {index}: {what}"));
         let octets =
             |text: &String| from_base64(text.as_bytes()).ok_or_else(|| wrong("it is not base64"));
-        let entry = octets(&row.entry)?;
-        let payload = row.payload.as_ref().map(octets).transpose()?;
-        let salt = row.salt.as_ref().map(octets).transpose()?;
+        let entry = octets(&written.entry)?;
+        let payload = written.payload.as_ref().map(octets).transpose()?;
+        let salt = written.salt.as_ref().map(octets).transpose()?;
         let salt: Option<[u8; 32]> = match salt {
             Some(salt) => Some(salt.try_into().map_err(|_| wrong("its salt has not 32 octets"))?),
             None => None,
         };
-        self.feed(&Row { entry: &entry, payload: payload.as_deref(), salt: salt.as_ref() })
+        let row = Row { entry: &entry, payload: payload.as_deref(), salt: salt.as_ref() };
+        let held = self.feed(&row)?;
+        // People read the moment, and no hash is over it.
+        let hour = |text: &String| moment(text).map(|at| at.hours());
+        match written.at.as_ref().filter(|at| hour(at) != Some(held.hours)) {
+            Some(at) => Err(wrong(&format!("its moment {at} is not in its hour")).next(NEXT)),
+            None => Ok(()),
+        }
     }
 
-    fn feed(&mut self, row: &Row<'_>) -> Outcome {
+    fn feed(&mut self, row: &Row<'_>) -> Outcome<Entry> {
         self.meet()?;
-        self.verifier.feed(row, &()).map_err(|b| broken(&b))?;
-        Ok(())
+        self.verifier.feed(row, &()).map_err(|b| broken(&b))
     }
 
     /// Holds the entries so far against the checkpoints that are about exactly so many.

@@ -1,6 +1,6 @@
 //! The database of a stopped home, or a copy of it.
 
-use super::{Course, Proof, Verify, Whose, With};
+use super::{Course, NEXT, Proof, Verify, Whose, With};
 use crate::failure::{Failure, Outcome};
 use api::HeadView;
 use identity::Signer;
@@ -40,6 +40,10 @@ pub(super) fn proofs(typed: &Verify, path: &Path) -> Outcome<Vec<Proof>> {
                     salt: row.salt.as_ref(),
                 })?;
             }
+        }
+        // What stands beside the entries: the tiles, and by what they are found.
+        if let Some(what) = registry.check_ledger(&realm).map_err(|e| failed(&e))? {
+            return Err(Failure::new(format!("the ledger breaks: {what}")).next(NEXT));
         }
         proofs.push(course.end(typed, &with)?);
     }

@@ -23,6 +23,7 @@ fn row(index: u64) -> EntryRow {
         entry: base64(&entry.encode()),
         payload: Some(base64(&payload)),
         salt: Some(base64(&salt)),
+        at: Some("2026-09-21T14:13:20Z".to_owned()),
     }
 }
 
@@ -113,7 +114,7 @@ fn a_whole_ledger_that_was_forged_again_breaks_at_a_checkpoint_from_earlier() {
     assert!(later.what().contains("of 25 entries, 10 are signed"), "{}", later.what());
 
     let mut forged = Export::of(10);
-    forged.rows[3] = EntryRow { payload: None, salt: None, ..row(3) };
+    forged.rows[3] = EntryRow { payload: None, salt: None, at: None, ..row(3) };
     let other = Entry { index: 3, hours: 1, class: Class::Use, digest: [0; 32] };
     forged.rows[3].entry = base64(&other.encode());
     forged.head = HeadView { verifier: key, checkpoint: None, ..forged.head };
@@ -169,7 +170,7 @@ fn a_cut_or_empty_export_is_not_proven_whatever_key_is_named() {
 fn a_checkpoint_that_contradicts_is_met_also_where_no_key_is_at_hand() {
     let mut forged = Export::of(10);
     let other = Entry { index: 3, hours: 1, class: Class::Use, digest: [0; 32] };
-    forged.rows[3] = EntryRow { payload: None, salt: None, ..row(3) };
+    forged.rows[3] = EntryRow { payload: None, salt: None, at: None, ..row(3) };
     forged.rows[3].entry = base64(&other.encode());
     forged.head.verifier = None;
 
@@ -184,6 +185,16 @@ fn a_key_that_did_not_sign_proves_nothing() {
     let key = Export::of(10).head.verifier;
     let told = from_export(&Verify { key, ..Verify::default() }, &export.path()).unwrap_err();
     assert!(told.what().contains("checkpoint: "), "{}", told.what());
+}
+
+#[test]
+fn a_moment_outside_the_hour_of_its_entry_is_found() {
+    let mut export = Export::of(10);
+    export.rows[4].at = Some("2026-09-22T14:13:20Z".to_owned());
+    assert!(export.breaks().contains("entry 4: its moment"), "{}", export.breaks());
+    // An export of a Muster that did not tell moments.
+    export.rows.iter_mut().for_each(|row| row.at = None);
+    assert!(export.verify(Vec::new()).unwrap().signed);
 }
 
 mod database;

@@ -170,3 +170,29 @@ fn a_database_that_was_cut_is_betrayed_by_its_checkpoint() {
     cut.note(SPACE, Some(String::from_utf8(kept).unwrap()));
     assert!(cut.breaks(&Verify::default()).contains("it has 5 entries"));
 }
+
+#[test]
+fn what_stands_beside_an_entry_and_says_otherwise_is_found() {
+    let at = |secs: u64| (secs * 1000).to_be_bytes()[2..].to_vec();
+    let mut whole = Database::of(3);
+    whole.sign(SPACE);
+    let entry = whole.registry().entries(REALM, 1, 1).unwrap().remove(0).entry;
+    let leaf = ledger::tree::leaf_hash(&entry).to_vec();
+    for (from, to, said) in [
+        (at(1_790_000_000), at(1_790_100_000), "entry 0: its moment"),
+        (leaf, vec![0; 32], "entry 1: it does not hash to its stored leaf hash"),
+    ] {
+        let mut changed = Database::of(3);
+        changed.sign(SPACE);
+        changed.registry.take().unwrap().close();
+        let mut octets = std::fs::read(changed.path()).unwrap();
+        for place in 0..octets.len() - from.len() {
+            if octets[place..].starts_with(&from) {
+                octets[place..place + from.len()].copy_from_slice(&to);
+            }
+        }
+        std::fs::write(changed.path(), octets).unwrap();
+        let told = changed.breaks(&Verify { unsigned: true, ..Verify::default() });
+        assert!(told.contains(said), "{told}");
+    }
+}
