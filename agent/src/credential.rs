@@ -4,7 +4,8 @@
 //! what its PEM says it is ([`open`]). What was given to the device by somebody else (a birth
 //! certificate's key, a maker's) is read in whatever form rustls knows.
 
-use crate::{Trouble, store};
+use crate::Trouble;
+use crate::store::{self, Set, Store};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair,
 };
@@ -34,6 +35,22 @@ impl Credential {
     #[must_use]
     pub fn held(chain: &[Certificate], key: Arc<dyn Signer>) -> Self {
         Self { chain: chain.to_vec(), key: Arc::new(Held(key)) }
+    }
+
+    /// What a set shows.
+    ///
+    /// # Errors
+    /// Where its key is not there, cannot be used, or is another certificate's.
+    pub fn of(set: &Set) -> Result<Self, Trouble> {
+        let unfit =
+            |why: &str| Trouble::Own(format!("`{}` is damaged: {why}", set.key_path().display()));
+        let key = open(&set.key()?).ok_or_else(|| unfit("it has no private key that is known"))?;
+        let fits = set.leaf().is_some_and(|leaf| leaf.key() == key.public());
+        if fits {
+            Ok(Self::held(&set.chain, key))
+        } else {
+            Err(unfit("it is not the key of the leaf beside it"))
+        }
     }
 
     /// What somebody gave us: files with a chain, the device's own certificate first, and its key.
@@ -94,19 +111,25 @@ pub fn make(kind: KeyKind) -> Result<Zeroizing<Vec<u8>>, Trouble> {
     Ok(Zeroizing::new(identity::certificate::pem("PRIVATE KEY", der.as_ref()).into_bytes()))
 }
 
-/// Opens a key of ours by what its PEM says it is.
+/// Opens a key of ours by what its PEM says it is; `None` where it is none that we can use.
+#[must_use]
+pub fn open(pem: &[u8]) -> Option<Arc<dyn Signer>> {
+    match PrivateKeyDer::from_pem_slice(pem).ok()? {
+        PrivateKeyDer::Pkcs8(der) => {
+            Some(Arc::new(SoftwareKey::from_pkcs8(der.secret_pkcs8_der()).ok()?))
+        }
+        _ => None,
+    }
+}
+
+/// The set in use and what it shows; `None` where there is none.
 ///
 /// # Errors
-/// Where it is none that we can use.
-pub fn open(pem: &[u8]) -> Result<Arc<dyn Signer>, Trouble> {
-    let unfit = || Trouble::Own("a key in the state directory cannot be used".to_owned());
-    match PrivateKeyDer::from_pem_slice(pem).map_err(|_| unfit())? {
-        PrivateKeyDer::Pkcs8(der) => {
-            let key = SoftwareKey::from_pkcs8(der.secret_pkcs8_der()).map_err(|_| unfit())?;
-            Ok(Arc::new(key))
-        }
-        _ => Err(unfit()),
-    }
+/// Where its files are damaged: the sentence names the one.
+pub fn in_use(store: &Store) -> Result<Option<(Set, Credential)>, Trouble> {
+    let Some(set) = store.current()? else { return Ok(None) };
+    let who = Credential::of(&set)?;
+    Ok(Some((set, who)))
 }
 
 /// A [`Signer`] as rustls asks it.

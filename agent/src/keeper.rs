@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::credential::{self, Credential};
 use crate::plan::{self, Held, Step, View};
 use crate::status::{Memo, life};
-use crate::store::{Locked, Mark, Set, Store};
+use crate::store::{Locked, Mark, Store};
 use crate::talk::Talk;
 use crate::time::{Clock, Clocks, Reading};
 use crate::{Trouble, hook};
@@ -129,7 +129,7 @@ impl Keeper {
             let memo = Store::at(&self.config.state).memo()?;
             if memo.trouble != told {
                 if let Some(trouble) = &memo.trouble {
-                    eprintln!("muster-agent: {trouble}");
+                    crate::trouble::tell(trouble);
                 }
                 told = memo.trouble;
             }
@@ -149,8 +149,16 @@ impl Keeper {
     pub fn leave(&mut self, anyway: bool) -> Result<bool, Trouble> {
         let store = Store::lock(&self.config.state)?;
         let mut is_revoked = false;
-        if let Some(set) = store.current()? {
-            let who = held(&set)?;
+        let shown = match credential::in_use(&store) {
+            Err(trouble) if !anyway => {
+                return Err(Trouble::Own(format!(
+                    "{trouble}, so the server cannot be told: `muster-agent leave --anyway` wipes \
+                     what is here"
+                )));
+            }
+            found => found.ok().flatten(),
+        };
+        if let Some((_, who)) = shown {
             match Talk::new(&self.config, &store, &mut self.clock, &self.clocks)?.leave(&who) {
                 Ok(()) => is_revoked = true,
                 // Who is refused has nothing left that could be revoked; a server without this
@@ -177,7 +185,14 @@ impl Keeper {
     }
 
     fn view(&self, store: &Locked) -> Result<View, Trouble> {
-        let (memo, set) = (store.memo()?, store.current()?);
+        let memo = store.memo()?;
+        let can_join = !memo.left && self.can_join();
+        let set = match credential::in_use(store) {
+            Ok(found) => found.map(|(set, _)| set),
+            // What a disk has damaged counts as none where there is a way to another.
+            Err(_) if can_join => None,
+            Err(trouble) => return Err(damaged(&trouble)),
+        };
         let hook_until = memo.hook_until.map(UnixTime::from_secs);
         let hook_waits =
             hook_until.is_some_and(|until| plan::is_waited_for(until, HOOK_RETRY_S, self.now()));
@@ -191,7 +206,7 @@ impl Keeper {
                 answered: memo.contact.map(UnixTime::from_secs),
             })
         });
-        Ok(View { held, can_join: !memo.left && self.can_join(), failed: memo.failed() })
+        Ok(View { held, can_join, failed: memo.failed() })
     }
 
     fn can_join(&self) -> bool {
@@ -246,10 +261,10 @@ impl Keeper {
     }
 
     fn renew(&mut self, store: &Locked) -> Result<(), Trouble> {
-        let set = store.current()?.ok_or_else(|| {
+        let found = credential::in_use(store).map_err(|trouble| damaged(&trouble))?;
+        let (_, who) = found.ok_or_else(|| {
             Trouble::Usage("there is no leaf to renew: `muster-agent join` first".to_owned())
         })?;
-        let who = held(&set)?;
         self.get_leaf(store, Want::Renew, Some(&who))
     }
 
@@ -270,8 +285,8 @@ impl Keeper {
 
     /// Shows the server the leaf in use. One that it does not know makes room for the one before.
     fn report(&mut self, store: &Locked) -> Result<(), Trouble> {
-        let Some(set) = store.current()? else { return Ok(()) };
-        let (who, report) = (held(&set)?, self.config.said.report());
+        let Some((set, who)) = credential::in_use(store)? else { return Ok(()) };
+        let report = self.config.said.report();
         let mut talk = Talk::new(&self.config, store, &mut self.clock, &self.clocks)?;
         let said = talk.report(&who, &report);
         let server = talk.server.map(|s| s.to_string());
@@ -307,7 +322,7 @@ impl Keeper {
                 (None, None)
             }
             Err(trouble) => {
-                eprintln!("muster-agent: {trouble}");
+                crate::trouble::tell(&trouble);
                 (Some(trouble.to_string()), Some(self.now().plus_secs(HOOK_RETRY_S).secs()))
             }
         };
@@ -330,7 +345,9 @@ fn is_unknown(trouble: &Trouble) -> bool {
     matches!(trouble, Trouble::Refused { sentence, .. } if *sentence == unknown)
 }
 
-/// What a set shows.
-fn held(set: &Set) -> Result<Credential, Trouble> {
-    Ok(Credential::held(&set.chain, credential::open(&set.key()?)?))
+/// The leaf in use, or its key, cannot be read any more.
+fn damaged(trouble: &Trouble) -> Trouble {
+    Trouble::Own(format!(
+        "{trouble}: `muster-agent join` gets another leaf, with a birth certificate or a token"
+    ))
 }

@@ -3,7 +3,7 @@
 
 use crate::plan::Life;
 use crate::store::{Mark, Set, Store};
-use crate::{Trouble, plan};
+use crate::{Trouble, credential, plan};
 use identity::UnixTime;
 use identity::text::rfc3339;
 use serde::{Deserialize, Serialize};
@@ -69,7 +69,7 @@ impl Memo {
 /// What `status` shows. Moments are RFC 3339.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// `enrolled`, `ended`, `refused`, `left` or `none`.
+    /// `enrolled`, `ended`, `refused`, `damaged`, `left` or `none`.
     pub state: &'static str,
     /// The device, as its leaf names it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,6 +95,9 @@ pub struct Status {
     /// When it answered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contact: Option<String>,
+    /// What became of the leaf, or of its key, on its disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
     /// The next try, where the last came to nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_try: Option<String>,
@@ -128,12 +131,18 @@ impl Status {
     /// # Errors
     /// Where the state cannot be read.
     pub fn read(store: &Store, now: UnixTime) -> Result<Self, Trouble> {
-        let (memo, set) = (store.memo()?, store.current()?);
+        let memo = store.memo()?;
+        // Whose key is damaged still says which device it was.
+        let (set, damage) = match credential::in_use(store) {
+            Ok(found) => (found.map(|(set, _)| set), None),
+            Err(trouble) => (store.current().ok().flatten(), Some(trouble.to_string())),
+        };
         let moment = |secs: Option<u64>| secs.map(|s| rfc3339(UnixTime::from_secs(s)));
         let life = set.as_ref().and_then(life);
         let leaf = set.as_ref().and_then(Set::leaf);
         Ok(Self {
-            state: state(&memo, life, now),
+            state: state(&memo, (life, damage.is_some()), now),
+            damage,
             device: leaf.and_then(|l| Some(l.device()?.to_string())),
             leaf: leaf.and_then(|l| Some(format!("cert:{}", l.serial()?))),
             ends: life.map(|l| rfc3339(l.ends)),
@@ -170,6 +179,7 @@ impl Status {
             ("files", Some(&self.current).filter(|_| self.leaf.is_some())),
             ("server", self.server.as_ref()),
             ("answered", self.contact.as_ref()),
+            ("damage", self.damage.as_ref()),
             ("trouble", self.trouble.as_ref()),
             ("next try", self.next_try.as_ref()),
             ("report", self.report_refused.as_ref()),
@@ -188,16 +198,20 @@ impl Status {
             "enrolled" => "This device is enrolled.",
             "ended" => "The leaf of this device has ended: it joins again.",
             "refused" => "The server refuses this device: ask the operator of its realm.",
+            "damaged" => {
+                "The leaf of this device, or its key, is damaged: `muster-agent join` gets another."
+            }
             "left" => "This device has left: `muster-agent join` brings it back.",
             _ => "This device has no leaf yet.",
         }
     }
 }
 
-fn state(memo: &Memo, life: Option<Life>, now: UnixTime) -> &'static str {
+fn state(memo: &Memo, (life, is_damaged): (Option<Life>, bool), now: UnixTime) -> &'static str {
     match life {
         _ if memo.left => "left",
         _ if memo.turned_away => "refused",
+        _ if is_damaged => "damaged",
         Some(life) if life.ends >= now => "enrolled",
         Some(_) => "ended",
         None => "none",

@@ -20,7 +20,9 @@ use enroll::request::{self, Wish};
 use identity::ask::{Defect, Want};
 use identity::token::ShownToken;
 use identity::{Certificate, Signer, UnixTime};
+use std::path::Path;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Links between a leaf and its root; more of them are a circle.
 const LINKS_MAX: usize = 6;
@@ -53,8 +55,12 @@ impl<'a> Talk<'a> {
         clock: &'a mut Clock,
         clocks: &'a Clocks,
     ) -> Result<Self, Trouble> {
-        let mut talk =
-            Self { config, store, clock, clocks, anchors: store.anchors()?, server: None };
+        let anchors = match store.anchors() {
+            // What a disk has damaged is found anew, but only where somebody said who it is.
+            Err(_) if names_root(config) => Vec::new(),
+            kept => kept?,
+        };
+        let mut talk = Self { config, store, clock, clocks, anchors, server: None };
         let pin = config.root_pin.map(|pin| pin.to_string());
         // Another pin is another realm: what was trusted under the first says nothing about it.
         if pin.is_some() && pin != store.memo()?.pin {
@@ -211,14 +217,7 @@ impl<'a> Talk<'a> {
     /// Where it did not come about. The key stays for a retry, but where the server has judged it.
     pub fn get_leaf(&mut self, want: Want, who: Option<&Credential>) -> Result<(), Trouble> {
         let token = if want == Want::Join && who.is_none() { self.config.token()? } else { None };
-        let pem = match self.store.pending()? {
-            Some(pem) => pem,
-            None => credential::make(self.config.key)?,
-        };
-        // Durable before the request goes out: its answer may be lost, and is asked for again with
-        // this key.
-        self.store.put_pending(&pem)?;
-        let key = credential::open(&pem)?;
+        let (pem, key) = self.pending()?;
         let got = self.ask_for_leaf(want, who, (&*key, token.as_ref()));
         if matches!(got, Err(Trouble::Refused { status: 400..=428 | 430..=499, .. })) {
             self.store.drop_pending()?;
@@ -229,6 +228,24 @@ impl<'a> Talk<'a> {
         let new =
             NewSet { leaf: &leaf, key: &pem, authorities: &authorities, roots: &self.anchors };
         self.store.install(&new)
+    }
+
+    /// The key that a leaf is asked for with: the one of the last request, whose answer may have
+    /// been lost, or a new one where there is none that can be used.
+    fn pending(&self) -> Result<(Zeroizing<Vec<u8>>, Arc<dyn Signer>), Trouble> {
+        let kept = self.store.pending().ok().flatten();
+        let pem = match kept.filter(|pem| credential::open(pem).is_some()) {
+            Some(pem) => pem,
+            None => {
+                self.store.drop_pending()?;
+                credential::make(self.config.key)?
+            }
+        };
+        let unfit = || Trouble::Own("the key that was made cannot be used".to_owned());
+        let key = credential::open(&pem).ok_or_else(unfit)?;
+        // Durable before the request goes out, also where a crash left it with no more than a name.
+        self.store.put_pending(&pem)?;
+        Ok((pem, key))
     }
 
     fn ask_for_leaf(
@@ -297,6 +314,11 @@ impl<'a> Talk<'a> {
 const UNPINNED: &str = "no root is pinned, so any server could pose as yours: put `root_pin` of \
     `muster realm show` into muster-agent.toml, or root.pem beside it; whoever joins with a token \
     on a network that they trust may say `--trust-first`";
+
+/// Whether the configuration says which root it is.
+fn names_root(config: &Config) -> bool {
+    config.root_pin.is_some() || config.root.as_deref().is_some_and(Path::exists)
+}
 
 fn nowhere() -> Trouble {
     Trouble::Usage(

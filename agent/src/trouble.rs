@@ -1,6 +1,7 @@
 //! Why something did not come about, sorted by whose move is next.
 
 use std::fmt;
+use std::io::Write;
 use std::path::Path;
 
 /// Why a step did not come about.
@@ -61,6 +62,12 @@ impl Trouble {
             _ => 1,
         }
     }
+}
+
+/// Tells somebody who reads standard error. Where that cannot be written, nobody else is there to be
+/// told, and the device stays enrolled all the same.
+pub fn tell(trouble: &impl fmt::Display) {
+    let _unheard = writeln!(std::io::stderr().lock(), "muster-agent: {trouble}");
 }
 
 impl fmt::Display for Trouble {

@@ -9,53 +9,58 @@ use crate::store::Store;
 use crate::{Trouble, store};
 use std::io::Write;
 
-/// Does what was typed; says whether all is well.
+/// Does what was typed, tells `out` what there is to tell, and says whether all is well.
 ///
 /// # Errors
 /// What went wrong.
-pub fn run(args: &Args) -> Result<bool, Trouble> {
+pub fn run(args: &Args, out: &mut dyn Write) -> Result<bool, Trouble> {
     let mut keeper = Keeper::new(Config::read(&args.typed)?)?;
     match args.verb {
-        Verb::Join => join(&mut keeper, args.anyway)?,
+        Verb::Join => join(&mut keeper, args.anyway, out)?,
         Verb::Run => keeper.run()?,
         Verb::Renew => {
             keeper.insist(Step::Renew)?;
-            say(&Status::read(&Store::at(&keeper.config().state), keeper.now())?.text());
+            say(out, &Status::read(&Store::at(&keeper.config().state), keeper.now())?.text());
         }
-        Verb::Status => return status(&keeper, args.json),
-        Verb::Leave => leave(&mut keeper, args)?,
+        Verb::Status => return status(&keeper, args.json, out),
+        Verb::Leave => leave(&mut keeper, args, out)?,
     }
     Ok(true)
 }
 
-fn join(keeper: &mut Keeper, anyway: bool) -> Result<(), Trouble> {
+fn join(keeper: &mut Keeper, anyway: bool, out: &mut dyn Write) -> Result<(), Trouble> {
     let look = |keeper: &Keeper| Status::read(&Store::at(&keeper.config().state), keeper.now());
     if look(keeper)?.state != "enrolled" || anyway {
         keeper.come_back()?;
         keeper.insist(Step::Join)?;
     }
-    say(&look(keeper)?.text());
+    say(out, &look(keeper)?.text());
     Ok(())
 }
 
-fn status(keeper: &Keeper, json: bool) -> Result<bool, Trouble> {
+fn status(keeper: &Keeper, json: bool, out: &mut dyn Write) -> Result<bool, Trouble> {
     let status = Status::read(&Store::at(&keeper.config().state), keeper.now())?;
     if json {
         let text = serde_json::to_string_pretty(&status)
             .map_err(|e| Trouble::Own(format!("the status cannot be written: {e}")))?;
-        say(&format!("{text}\n"));
+        say(out, &format!("{text}\n"));
     } else {
-        say(&status.text());
+        say(out, &status.text());
     }
     Ok(status.is_well())
 }
 
-fn leave(keeper: &mut Keeper, args: &Args) -> Result<(), Trouble> {
-    let is_revoked = keeper.leave(args.anyway)?;
+fn leave(keeper: &mut Keeper, args: &Args, out: &mut dyn Write) -> Result<(), Trouble> {
+    let is_revoked = keeper.leave(args.anyway).map_err(|trouble| match trouble {
+        Trouble::NoAnswer(what) => Trouble::NoAnswer(format!(
+            "{what}; nothing is wiped: try again, or say --anyway where no server will be reached"
+        )),
+        other => other,
+    })?;
     if args.birth_too {
         store::wipe_secret(&keeper.config().birth_key)?;
     }
-    say(left(is_revoked));
+    say(out, left(is_revoked));
     Ok(())
 }
 
@@ -70,6 +75,6 @@ const fn left(is_revoked: bool) -> &'static str {
 }
 
 /// Whoever has closed standard output does not want to hear it.
-fn say(text: &str) {
-    drop(std::io::stdout().write_all(text.as_bytes()));
+fn say(out: &mut dyn Write, text: &str) {
+    drop(out.write_all(text.as_bytes()));
 }

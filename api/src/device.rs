@@ -67,6 +67,10 @@ pub struct DeviceView {
     pub born: String,
     /// When it first joined.
     pub enrolled: Option<String>,
+    /// The door by which it last joined, and by which its renewals come back; `null` before the
+    /// first join.
+    #[serde(default)]
+    pub door: Option<String>,
     /// The generation of its newest leaf, 0 before the first.
     pub generation: u32,
     /// The last contradiction or second birth that named it.

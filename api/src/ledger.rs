@@ -39,6 +39,10 @@ pub struct EntryView {
     pub severity: Option<Severity>,
     /// The payload as JSON, octets in hex; `null` where it was erased.
     pub payload: Option<serde_json::Value>,
+    /// That the payload is there and cannot be read: `ledger verify` says more. Then it is `null`
+    /// here, as one that was erased.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub damaged: bool,
 }
 
 /// An entry as a verifier computes it again.

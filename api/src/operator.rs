@@ -10,7 +10,7 @@ words! {
     Role {
         /// Sees everything but secrets, changes nothing.
         Viewer = "viewer",
-        /// Sends births, and nothing else.
+        /// Sends births and gets their receipts, and nothing else.
         Station = "station",
         /// Changes devices, certificates and tokens; sends births.
         Operator = "operator",

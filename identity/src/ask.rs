@@ -220,6 +220,8 @@ rules! {
         "this key belongs to another device: make a new key";
     KEY_OF_BIRTH = "key-of-birth",
         "a leaf needs a key of its own, not the one of the birth certificate: make a new key";
+    KEY_SPENT = "key-spent",
+        "this key was used up: every leaf of it is spent or revoked, so make a new key";
     KEY_KIND = "key-kind",
         "the profile does not allow this kind of key: use another, or ask the operator to \
          change the profile";

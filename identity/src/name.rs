@@ -61,7 +61,8 @@ impl DeviceName {
     }
 }
 
-/// A certificate as a person names it.
+/// A certificate as a person names it. Its digits may stand in pairs with colons between, as OpenSSL
+/// prints them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CertificateName {
     /// `cert:HEX`, the serial number.
@@ -75,16 +76,52 @@ impl CertificateName {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if let Some(hex) = text.strip_prefix("cert:") {
-            return Serial::from_octets(&from_hex(hex)?).map(Self::Serial);
+            return serial(hex).map(Self::Serial);
         }
         let hex = text.strip_prefix("spki:")?;
-        Some(Self::Key(SpkiHash::from_octets(from_hex(hex)?.try_into().ok()?)))
+        Some(Self::Key(SpkiHash::from_octets(digits(hex)?.try_into().ok()?)))
+    }
+
+    /// As [`Self::parse`]; a serial number alone is one, too, where nothing but a certificate can be
+    /// meant.
+    #[must_use]
+    pub fn parse_alone(text: &str) -> Option<Self> {
+        Self::parse(text).or_else(|| serial(text).map(Self::Serial))
+    }
+}
+
+fn serial(text: &str) -> Option<Serial> {
+    Serial::from_octets(&digits(text)?)
+}
+
+fn digits(text: &str) -> Option<Vec<u8>> {
+    match text.contains(':') {
+        true if text.split(':').all(|pair| pair.len() == 2) => from_hex(&text.replace(':', "")),
+        true => None,
+        false => from_hex(text),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_is_named_by_its_digits_with_colons_or_without() {
+        let dense = "0190a5b27c3d0123456789abcdef0123";
+        let pairs = "01:90:A5:B2:7C:3D:01:23:45:67:89:AB:CD:EF:01:23";
+        let named = CertificateName::parse(&format!("cert:{dense}"));
+        assert!(matches!(named, Some(CertificateName::Serial(_))));
+        assert_eq!(CertificateName::parse(&format!("cert:{pairs}")), named);
+        assert_eq!(CertificateName::parse_alone(pairs), named);
+        assert_eq!(CertificateName::parse_alone(dense), named);
+        assert_eq!(CertificateName::parse(dense), None);
+        let key = CertificateName::parse_alone(&format!("spki:{}", "ab".repeat(32)));
+        assert!(matches!(key, Some(CertificateName::Key(_))));
+        for refused in ["nosuch", "", "0190a5b27c3d0123456789abcdef01:23", "01:90", "cert:"] {
+            assert_eq!(CertificateName::parse_alone(refused), None, "{refused}");
+        }
+    }
 
     #[test]
     fn a_device_has_three_names() {

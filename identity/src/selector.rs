@@ -197,7 +197,7 @@ pub trait Members {
 
 /// The members of a device, as `device list --json` names them. What ends with a dot stands for
 /// all names that begin so. Those in [`LEAF_MEMBERS`] are of its leaves, and the host knows them.
-pub const DEVICE_MEMBERS: [&str; 18] = [
+pub const DEVICE_MEMBERS: [&str; 19] = [
     "id",
     "standing",
     "assurance",
@@ -209,6 +209,7 @@ pub const DEVICE_MEMBERS: [&str; 18] = [
     "group",
     "born",
     "enrolled",
+    "door",
     "generation",
     "ek_digest",
     "mark",
@@ -238,6 +239,7 @@ impl Members for Device {
             "group" => Value::List(self.groups.iter().map(GroupName::as_str).collect()),
             "born" => own(rfc3339(self.born)),
             "enrolled" => own(rfc3339(self.enrolled?)),
+            "door" => text(self.door.as_deref()?),
             "generation" => Value::Number(self.generation.into()),
             "ek_digest" => text(said.ek_digest.as_deref()?),
             "mark" => text(self.mark.as_deref()?),

@@ -1,4 +1,4 @@
-//! Bytes as people read them: hexadecimal, base64, and RFC 3339 time.
+//! Bytes, moments and counts as people read them: hexadecimal, base64, RFC 3339 time.
 
 use crate::outside::UnixTime;
 use data_encoding::{BASE64, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
@@ -38,6 +38,12 @@ pub fn from_base64(text: &[u8]) -> Option<Vec<u8>> {
 #[must_use]
 pub fn base64url(bytes: &[u8]) -> String {
     BASE64URL_NOPAD.encode(bytes)
+}
+
+/// A count with its noun, or with all that goes with the number: `1 unit`, `2 units`.
+#[must_use]
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// RFC 3339 in UTC with whole seconds, `2026-05-01T08:00:00Z`.
@@ -83,6 +89,12 @@ pub(crate) use shown_in_hex;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_unit_is_one_unit() {
+        let units = |count| counted(count, "unit", "units");
+        assert_eq!([units(0), units(1), units(2)], ["0 units", "1 unit", "2 units"]);
+    }
 
     #[test]
     fn moments_read_as_people_write_them() {

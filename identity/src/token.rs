@@ -69,11 +69,20 @@ impl fmt::Debug for TokenSecret {
     }
 }
 
-/// A new id and secret.
+/// A new id and secret. An id that began with a hyphen would be an option where somebody types it.
 #[must_use]
 pub fn mint(outside: &mut Outside<'_>) -> (TokenId, TokenSecret) {
-    (TokenId(base64url(&outside.random::<12>())), TokenSecret(base64url(&outside.random::<32>())))
+    let mut octets = outside.random::<12>();
+    if let [first, ..] = &mut octets
+        && *first >> 2 == HYPHEN
+    {
+        *first = 0;
+    }
+    (TokenId(base64url(&octets)), TokenSecret(base64url(&outside.random::<32>())))
 }
+
+/// The six bits that base64url writes as `-` (RFC 4648 §5).
+const HYPHEN: u8 = 62;
 
 /// A token as somebody shows it: HTTP Basic `id:secret` or Bearer `id.secret`.
 #[derive(Debug)]
@@ -126,6 +135,16 @@ mod tests {
                 *b = self.0;
             });
         }
+    }
+
+    #[test]
+    fn no_id_that_is_minted_looks_like_an_option() {
+        for before in 0..=255 {
+            let mut dice = Counted(before);
+            let (id, _) = mint(&mut Outside { now: UnixTime::default(), dice: &mut dice });
+            assert!(!id.as_str().starts_with('-'), "{id}");
+        }
+        assert!(TokenId::parse("-0abcdefghijklmn").is_some(), "one that was made earlier is read");
     }
 
     #[test]

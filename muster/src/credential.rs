@@ -17,6 +17,7 @@ use crate::failure::{Failure, Outcome};
 use identity::Certificate;
 use identity::text::array_from_hex;
 use serde::Deserialize;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -131,7 +132,12 @@ impl OperatorFile {
     }
 
     /// Writes it into a file that does not exist yet and that only its owner may read.
-    pub(crate) fn write_new(&self, path: &Path) -> Outcome {
+    fn write_new(&self, path: &Path) -> Outcome {
+        self.put(NewFile::make(path)?)
+    }
+
+    /// Writes it into a file that was made for it.
+    pub(crate) fn put(&self, file: NewFile) -> Outcome {
         let Self { url, token, realm, .. } = self;
         let (pin, pem, token) = (self.root_pin(), self.root.pem(), token.as_str());
         // None of these has a quote or a backslash, which TOML would want escaped.
@@ -144,19 +150,48 @@ impl OperatorFile {
             "url = \"{url}\"\nroot_pin = \"{pin}\"\nrealm = \"{realm}\"\ntoken = \"{token}\"\n\
              root = \"\"\"\n{pem}\"\"\"\n{server_root}"
         ));
-        let mut options = std::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path).map_err(|e| Failure::file("write", path, &e))?;
-        file.write_all(text.as_bytes())
-            .and_then(|()| file.sync_all())
-            .map_err(|e| Failure::file("write", path, &e))
+        file.fill(text.as_bytes())
     }
 
     /// The pin of the root, as `root_pin` has it.
     pub(crate) fn root_pin(&self) -> String {
         identity::text::hex(self.root.spki_hash().octets())
+    }
+}
+
+/// An empty file that only its owner may read, made before there is the secret that goes into it:
+/// one that could not be written down would be lost. It is gone again unless it was filled.
+pub(crate) struct NewFile {
+    path: PathBuf,
+    file: File,
+    filled: bool,
+}
+
+impl NewFile {
+    /// Makes it where nothing is yet.
+    pub(crate) fn make(path: &Path) -> Outcome<Self> {
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path).map_err(|e| Failure::file("write", path, &e))?;
+        Ok(Self { path: path.to_owned(), file, filled: false })
+    }
+
+    fn fill(mut self, octets: &[u8]) -> Outcome {
+        let written = self.file.write_all(octets).and_then(|()| self.file.sync_all());
+        written.map_err(|e| Failure::file("write", &self.path, &e))?;
+        self.filled = true;
+        Ok(())
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.filled {
+            // Where it cannot be removed, an empty file stays, which is no credential.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -209,6 +244,19 @@ pub(crate) mod tests {
         assert!(!reason(text).contains("secret.secret"));
         let text = "url='https://a:1'\nroot_pin='x'\ntokn='secret.secret'\nrealm='default'";
         assert!(!reason(text).contains("secret.secret"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_filled_is_gone_again_and_none_is_made_over_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("new.toml");
+        let made = NewFile::make(&path).unwrap();
+        assert!(path.exists() && NewFile::make(&path).is_err());
+        drop(made);
+        assert!(!path.exists());
+        NewFile::make(&path).unwrap().fill(b"x").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"x");
+        assert!(NewFile::make(&dir.path().join("no/such.toml")).is_err());
     }
 
     #[cfg(unix)]

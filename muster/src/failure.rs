@@ -3,7 +3,7 @@
 //! Everything that goes wrong in a verb ends as a [`Failure`]: it is printed once, on stderr, and
 //! gives the exit code.
 
-use crate::output::Paint;
+use crate::output::{Paint, aside};
 use hyper::StatusCode;
 use std::fmt::Display;
 use std::io;
@@ -46,6 +46,10 @@ impl Failure {
         let failure = Self::new(format!("cannot {doing} `{}`: {error}", path.display()));
         match error.kind() {
             io::ErrorKind::NotFound => failure.next("check the path"),
+            io::ErrorKind::IsADirectory => failure.next("name a file in it"),
+            io::ErrorKind::InvalidData => {
+                failure.next("it is not text: look whether it is the file that is meant")
+            }
             io::ErrorKind::PermissionDenied => {
                 failure.next("run as the user whose file it is, or name another with an option")
             }
@@ -95,9 +99,9 @@ impl Failure {
         if self.kind == Kind::NoReader {
             return ExitCode::SUCCESS;
         }
-        eprintln!("{} {}", paint.bad("error:"), self.what);
+        aside(&format!("{} {}", paint.bad("error:"), self.what));
         if let Some(next) = &self.next {
-            eprintln!("{} {next}", paint.strong("next:"));
+            aside(&format!("{} {next}", paint.strong("next:")));
         }
         ExitCode::from(if self.kind == Kind::Usage { 2 } else { 1 })
     }

@@ -74,6 +74,12 @@ pub(crate) fn text(text: &str) -> Outcome {
     Ok(out.flush()?)
 }
 
+/// Says something on stderr, in a line of its own. Where that cannot be written, nobody else is there
+/// to be told: the exit code still says how it went.
+pub(crate) fn aside(text: &str) {
+    let _unheard = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// What may stand in a terminal: control characters of a name that somebody else chose could move
 /// the cursor or recolour the screen.
 pub(crate) fn plain(text: &str) -> String {

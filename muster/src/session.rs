@@ -113,7 +113,7 @@ impl Session {
     /// Says something that is not the answer: on stderr, and so never in a pipe.
     pub(crate) fn remark(&self, text: &str) {
         if !self.json || std::io::stderr().is_terminal() {
-            eprintln!("{text}");
+            output::aside(text);
         }
     }
 }

@@ -187,7 +187,8 @@ pub enum Change {
         /// When.
         at: UnixTime,
     },
-    /// A door as it shall be, new or not.
+    /// A door as it shall be, new or not. Of births and of tokens, which name no door, there is one
+    /// door each: clashes with another, and with another that is open where this one opens.
     DoorSet(Door),
     /// A door goes, by its name.
     DoorRemoved(String),
@@ -339,6 +340,8 @@ pub enum Clash {
     LastSigner(authority::Role),
     /// The request of an authority was answered or given up.
     RequestGone,
+    /// There is another door of this kind, of which there is only one.
+    SecondDoor,
 }
 
 impl fmt::Display for Clash {
@@ -354,6 +357,7 @@ impl fmt::Display for Clash {
             Self::AuthorityState => "the authority has changed since this was decided",
             Self::LastSigner(_) => "it is the last authority of its role that signs",
             Self::RequestGone => "the request is answered or given up",
+            Self::SecondDoor => "there is another door of this kind",
         })
     }
 }

@@ -25,7 +25,7 @@ mod writer;
 pub use change::{Change, Clash, CommitError, Committed, Cut, Draft, Erasure, Fate, Report, Told};
 pub use fault::{OpenError, ReadError};
 pub use integrity::Finding;
-pub use read::{DeviceFilter, EntryRow, Head, Overdue, RevokedRow, StatusRow, Stretch};
+pub use read::{DeviceFilter, EntryRow, Head, Noted, Overdue, RevokedRow, StatusRow, Stretch};
 pub use realm::{Operator, Realm, RealmKey, Role};
 pub use roll::{Counts, Roll, Seen};
 pub use sink::{Sink, SinkFormat, SinkKind};

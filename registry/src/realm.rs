@@ -28,7 +28,7 @@ pub struct Realm {
 pub enum Role {
     /// Looks at everything, changes nothing.
     Viewer,
-    /// A factory station: births only.
+    /// A factory station: births and their receipts only.
     Station,
     /// Runs the fleet.
     Operator,

@@ -132,6 +132,24 @@ pub fn ensure(
     Ok(Some(Founded { root: founded, passphrase_beside: matches!(lock, root::Lock::Random) }))
 }
 
+/// Whether a home was founded, though its pieces may still have to be moved to their places.
+#[must_use]
+pub fn is_founded(home: &Path) -> bool {
+    home.join("muster.db").exists() || home.join(".founded").exists()
+}
+
+/// Refuses a directory that is somebody else's before anything is made in it; [`ensure`] looks again
+/// when nobody else can be at the same.
+///
+/// # Errors
+/// A sentence that names what is in it.
+pub fn refuse_foreign(home: &Home) -> Result<(), HomeError> {
+    match refuse_unless_empty(home) {
+        Err(foreign) if !is_founded(home.root()) && !home.run().exists() => Err(foreign),
+        _ => Ok(()),
+    }
+}
+
 /// A recipient goes before a passphrase that was typed.
 fn root_lock(options: &ServeOptions) -> root::Lock<'_> {
     match (&options.root_recipient, &options.root_passphrase) {

@@ -96,12 +96,13 @@ pub const HEADERS_MAX: usize = 64;
 /// two seconds.
 pub const BODY: Duration = Duration::from_secs(20);
 
-/// How long requests in flight may take to end after a stop was asked for. Below systemd's 90 s,
-/// and enough for the slowest body above.
+/// How long requests in flight may take to end after a stop was asked for; a connection without one
+/// ends at once. Below systemd's 90 s, and enough for the slowest body above.
 pub const DRAIN: Duration = Duration::from_secs(25);
 
 /// How long a request in flight may take to end after the key of its connection did. It will be
-/// refused, and the sentence says why; who sends its body slower is cut without one.
+/// refused, and the sentence says why; who sends its body slower is cut without one. After a stop
+/// was asked for, a stranger's body and the end of a stream of events have so long.
 pub const CUT_DRAIN: Duration = Duration::from_secs(2);
 
 /// Certificates of a client chain that are read: one more than the six that EST takes, so that a

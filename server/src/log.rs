@@ -72,7 +72,8 @@ pub fn begin(typed: Option<Level>, file: &Log) -> Result<(), TryInitError> {
     let level = typed.unwrap_or(file.level);
     let (filter, said) = reload::Layer::new(LevelFilter::from(level));
     let log = tracing_subscriber::registry().with(filter);
-    let lines = fmt::layer().with_writer(stderr);
+    // What cannot be written is lost: a full disk behind a redirection must not end the server.
+    let lines = fmt::layer().with_writer(stderr).log_internal_errors(false);
     if format.is_for_people() {
         log.with(lines.with_ansi(terminal).with_target(false).compact()).try_init()?;
     } else {

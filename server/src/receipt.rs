@@ -67,6 +67,15 @@ pub fn receipt(house: &House, realm: &RealmState, index: u64) -> Result<Receipt,
     Ok(Receipt { entry: row.entry, content: row.salt.zip(row.payload), index, proof, note })
 }
 
+/// Whether as many witnesses cosigned its checkpoint as the realm waits for; always where it has
+/// none.
+#[must_use]
+pub fn is_witnessed(receipt: &Receipt, realm: &RealmState) -> bool {
+    // Below the text and a blank line a note has a line for each signature, ours first.
+    let lines = receipt.note.lines().filter(|line| line.starts_with("— ")).count();
+    realm.settings.witnesses().is_empty() || lines > realm.settings.witness_quorum()
+}
+
 /// The proof that the ledger only grew since it had `from` entries, up to `to` or to its end, under
 /// a fresh checkpoint of that size.
 ///

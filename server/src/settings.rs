@@ -18,6 +18,14 @@ pub struct Known {
     check: fn(&str) -> Result<(), String>,
 }
 
+impl Known {
+    /// What holds without it: its meaning ends with that, in brackets.
+    #[must_use]
+    pub fn default(&self) -> &'static str {
+        self.meaning.rsplit_once('(').map_or("none", |(_, held)| held.trim_end_matches(')'))
+    }
+}
+
 /// Every setting.
 pub const KNOWN: [Known; 9] = [
     Known {

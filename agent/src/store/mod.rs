@@ -180,7 +180,7 @@ impl Store {
         let path = self.root.join("anchors.pem");
         let Some(text) = read_text(&path)? else { return Ok(Vec::new()) };
         Certificate::parse_pem(&text, ANCHORS_MAX)
-            .map_err(|e| Trouble::Own(format!("`{}`: {e}", path.display())))
+            .map_err(|e| Trouble::Own(format!("`{}` is damaged: {e}", path.display())))
     }
 
     /// The last moment that a server confirmed.
@@ -188,8 +188,9 @@ impl Store {
     /// # Errors
     /// Where the file cannot be read.
     pub fn confirmed(&self) -> Result<Option<UnixTime>, Trouble> {
-        let text = read_text(&self.root.join("clock"))?;
-        Ok(text.and_then(|t| t.trim().parse().ok()).map(UnixTime::from_secs))
+        let bytes = disk::read(&self.root.join("clock"))?.unwrap_or_default();
+        let text = String::from_utf8(bytes).unwrap_or_default();
+        Ok(text.trim().parse().ok().map(UnixTime::from_secs))
     }
 
     /// What became of the last tries.
@@ -197,9 +198,9 @@ impl Store {
     /// # Errors
     /// Where the file cannot be read.
     pub fn memo(&self) -> Result<Memo, Trouble> {
-        let text = read_text(&self.root.join("memo.json"))?;
+        let bytes = disk::read(&self.root.join("memo.json"))?;
         // A memo that cannot be read is worth nothing: without it the next try comes at once.
-        Ok(text.and_then(|t| serde_json::from_str(&t).ok()).unwrap_or_default())
+        Ok(bytes.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default())
     }
 }
 
@@ -315,7 +316,8 @@ impl Locked {
     /// # Errors
     /// Where the disk does not take it.
     pub fn put_anchors(&self, anchors: &[Certificate]) -> Result<(), Trouble> {
-        let kept = self.anchors()?;
+        // Those that cannot be read are made anew.
+        let kept = self.anchors().unwrap_or_default();
         if kept.iter().map(Certificate::der).eq(anchors.iter().map(Certificate::der)) {
             return Ok(());
         }

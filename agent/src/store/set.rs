@@ -45,8 +45,9 @@ impl Set {
     pub(super) fn read(sets: &Path, number: u64) -> Result<Option<Self>, Trouble> {
         let dir = sets.join(number.to_string());
         let Some(text) = super::read_text(&dir.join("full.pem"))? else { return Ok(None) };
-        let chain = Certificate::parse_pem(&text, CHAIN_MAX)
-            .map_err(|e| Trouble::Own(format!("`{}`: {e}", dir.join("full.pem").display())))?;
+        let chain = Certificate::parse_pem(&text, CHAIN_MAX).map_err(|e| {
+            Trouble::Own(format!("`{}` is damaged: {e}", dir.join("full.pem").display()))
+        })?;
         Ok(Some(Self { number, chain, dir }))
     }
 
@@ -61,7 +62,13 @@ impl Set {
     /// # Errors
     /// Where others may read it, or it is not there.
     pub fn key(&self) -> Result<Zeroizing<Vec<u8>>, Trouble> {
-        super::read_secret(&self.dir.join("key.pem"))
+        super::read_secret(&self.key_path())
+    }
+
+    /// Where that is.
+    #[must_use]
+    pub fn key_path(&self) -> PathBuf {
+        self.dir.join("key.pem")
     }
 
     /// What a mark says; `None` where it was not made.

@@ -109,7 +109,9 @@ impl<'a> Case<'a> {
             return denied(RuleId::KEY_OF_BIRTH);
         }
         if self.is_worn(&key.hash()) {
-            return denied(RuleId::SPENT);
+            let shown = |spki: &SpkiHash| *spki == key.hash();
+            let of_shown = matches!(self.recognized, Recognized::Leaf { spki, .. } if shown(spki));
+            return denied(if of_shown { RuleId::SPENT } else { RuleId::KEY_SPENT });
         }
         if !self.facts.profile.keys.contains(&key.kind()) {
             return denied(RuleId::KEY_KIND);

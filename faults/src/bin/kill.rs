@@ -104,18 +104,19 @@ impl Told {
         all.caught += more.caught;
         all.flocks += more.flocks;
         all.rolled += more.rolled;
+        all.tokens += more.tokens;
         all.heard += more.heard;
     }
 }
 
 impl std::fmt::Display for Told {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Done { revoked, retired, erased, caught, flocks, rolled, heard } = self.done;
+        let Done { revoked, retired, erased, caught, flocks, rolled, tokens, heard } = self.done;
         write!(
             f,
             "all there: {} certificates handed over, {revoked} revoked, {retired} devices retired \
              and {erased} erased, {caught} clones caught, {flocks} flocks moved, {rolled} \
-             authorities rolled over; lists and responder right of {heard}; {} unanswered requests \
+             authorities rolled over, {tokens} tokens taken back; lists and responder right of {heard}; {} unanswered requests \
              granted afterwards",
             self.acknowledged, self.retried
         )

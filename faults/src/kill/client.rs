@@ -125,6 +125,15 @@ impl Client {
         self.ask(desk, self.write("PUT", at.to_owned(), body)).await
     }
 
+    /// The operator takes something away.
+    ///
+    /// # Errors
+    /// [`Miss`].
+    pub async fn delete(&self, desk: &mut Desk, at: String) -> Result<Value, Miss> {
+        let headers = vec![("authorization", self.bearer.clone())];
+        self.ask(desk, Outgoing { method: "DELETE", path: at, headers, body: Vec::new() }).await
+    }
+
     fn write(&self, method: &'static str, path: String, body: &Value) -> Outgoing {
         let headers = vec![
             ("authorization", self.bearer.clone()),

@@ -78,6 +78,8 @@ pub struct Done {
     pub flocks: usize,
     /// Authorities that were rolled over.
     pub rolled: usize,
+    /// Tokens that were revoked.
+    pub tokens: usize,
     /// Certificates of which lists and responder told the truth after a start.
     pub heard: usize,
 }
@@ -162,7 +164,7 @@ impl Site {
         let mut done = Done { flocks: book.flocks.len(), heard: self.heard, ..Done::default() };
         let at = self.workers.iter().filter_map(|worker| match worker.task() {
             Task::Unit(unit) => Some(&**unit),
-            Task::Flock(_) | Task::Roll(_) => None,
+            Task::Flock(_) | Task::Roll(_) | Task::Mint(_) => None,
         });
         for unit in book.done.iter().chain(at) {
             done.revoked += unit.ended.len();
@@ -171,8 +173,10 @@ impl Site {
             done.caught += unit.caught;
         }
         for worker in &self.workers {
-            if let Task::Roll(roller) = worker.task() {
-                done.rolled += roller.installed.len();
+            match worker.task() {
+                Task::Roll(roller) => done.rolled += roller.installed.len(),
+                Task::Mint(mint) => done.tokens += mint.revoked().count(),
+                Task::Unit(_) | Task::Flock(_) => {}
             }
         }
         done

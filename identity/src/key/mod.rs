@@ -3,8 +3,10 @@
 //! One provider does all the cryptography (aws-lc-rs). [`PublicKey`] is checked when it is made: a
 //! known kind, long enough, a point on its curve; a signature check never has to ask again.
 
+mod post_quantum;
 mod software;
 
+pub use post_quantum::MlDsa44;
 pub use software::SoftwareKey;
 
 use crate::ask::Defect;

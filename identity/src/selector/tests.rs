@@ -20,7 +20,7 @@ fn pump() -> Device {
         generation: 2,
         born: UnixTime::from_secs(1_777_622_400), // 2026-05-01T08:00:00Z
         enrolled: None,
-        door: None,
+        door: Some("birth".into()),
         mark: None,
     }
 }
@@ -44,6 +44,7 @@ fn each_member_of_a_device_can_be_asked_for() {
         r#"group == "pumps""#,
         r#"born == "2026-05-01T08:00:00Z""#,
         r#"enrolled != "2026""#,
+        r#"door == "birth""#,
         "generation == 2",
         r#"meta.site == "Ulm""#,
         r#"meta["hw-rev"] == "3""#,

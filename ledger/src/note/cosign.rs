@@ -1,9 +1,11 @@
-//! What a witness adds to a checkpoint (C2SP tlog-cosignature, Ed25519): that at this time this was
-//! the largest tree that it had seen of this log, and that the log had only grown until then. A
-//! witness signs no two trees of one size, so whoever demands its cosignature cannot be shown
-//! another past than everybody else.
+//! What a witness adds to a checkpoint (C2SP tlog-cosignature): that at this time this was the
+//! largest tree that it had seen of this log, and that the log had only grown until then. A witness
+//! signs no two trees of one size, so whoever demands its cosignature cannot be shown another past
+//! than everybody else.
+//!
+//! Cosignatures are made with Ed25519 and read of both kinds, Ed25519 and ML-DSA-44.
 
-use super::{DASH, Origin, VerifierKey};
+use super::{Checkpoint, DASH, Origin, VerifierKey};
 use identity::text::base64;
 use identity::{KeyError, Signer, UnixTime};
 
@@ -22,6 +24,26 @@ const LINES_MAX: usize = 16;
 /// What is signed: two lines of our own in front keep it from meaning anything else.
 pub(super) fn message(text: &str, at_s: u64) -> String {
     format!("cosignature/v1\ntime {at_s}\n{text}")
+}
+
+/// What is signed with ML-DSA-44: `cosigned_message`, whose label keeps it from meaning anything
+/// else. A checkpoint is the subtree that begins at the first entry.
+pub(super) fn subtree_message(cosigner: &str, at_s: u64, checkpoint: &Checkpoint) -> Vec<u8> {
+    // A name longer than its length can say is nobody's signature.
+    let name = |name: &str| {
+        let octets = name.as_bytes();
+        [&[u8::try_from(octets.len()).unwrap_or_default()], octets].concat()
+    };
+    [
+        b"subtree/v1\n\0".as_slice(),
+        &name(cosigner),
+        &at_s.to_be_bytes(),
+        &name(checkpoint.origin.as_str()),
+        &0_u64.to_be_bytes(),
+        &checkpoint.size.to_be_bytes(),
+        &checkpoint.root,
+    ]
+    .concat()
 }
 
 /// The seconds since 1970 in front of a signature.
@@ -130,6 +152,61 @@ mod tests {
         let written = witness("w.example", 2).to_string();
         assert_eq!(VerifierKey::parse(&written), Ok(witness("w.example", 2)));
         assert!(witness("w.example", 2).is_cosigner() && !log().is_cosigner());
+    }
+
+    /// A post-quantum witness, made of its seed: key and signature line for a checkpoint.
+    fn post_quantum(name: &str, checkpoint: &Checkpoint) -> (VerifierKey, String) {
+        use aws_lc_rs::signature::{KeyPair, ML_DSA_44_SIGNING, PqdsaKeyPair};
+        let pair = PqdsaKeyPair::from_seed(&ML_DSA_44_SIGNING, &[4; 32]).unwrap();
+        let material = [&[6], pair.public_key().as_ref()].concat();
+        let id = identity::key::sha256(&[name.as_bytes(), b"\n", &material]);
+        let vkey = format!("{name}+{}+{}", identity::text::hex(&id[..4]), base64(&material));
+        // By hand, as C2SP tlog-cosignature has it: 12 octets of label, names with their lengths.
+        let mut message = b"subtree/v1\n\0".to_vec();
+        message.push(u8::try_from(name.len()).unwrap());
+        message.extend(name.as_bytes());
+        message.extend(AT.secs().to_be_bytes());
+        message.push(u8::try_from(checkpoint.origin.as_str().len()).unwrap());
+        message.extend(checkpoint.origin.as_str().as_bytes());
+        message.extend([0; 8]);
+        message.extend(checkpoint.size.to_be_bytes());
+        message.extend(checkpoint.root);
+        let mut signature = vec![0; 2420];
+        pair.sign(&message, &mut signature).unwrap();
+        let blob = [&id[..4], &AT.secs().to_be_bytes(), &signature].concat();
+        (VerifierKey::parse(&vkey).unwrap(), format!("{DASH}{name} {}\n", base64(&blob)))
+    }
+
+    #[test]
+    fn a_post_quantum_cosignature_counts_and_one_of_another_tree_is_false() {
+        let checkpoint = Checkpoint { origin: origin(), size: 70_000, root: [3; 32] };
+        let (key, line) = post_quantum("pq.example/w", &checkpoint);
+        assert_eq!(VerifierKey::parse(&key.to_string()), Ok(key.clone()));
+        assert!(key.is_cosigner());
+        let note = format!("{}{line}", signed());
+        let opened = open_whole(&note, &[log(), key.clone()]).unwrap();
+        let name = Origin::parse("pq.example/w").unwrap();
+        assert_eq!(opened.cosigned, [Cosigned { witness: name, at: AT }]);
+        assert_eq!(believe(&checkpoint.text(), &line, &key), Some((line.clone(), AT)));
+        for other in [
+            Checkpoint { size: 70_001, ..checkpoint.clone() },
+            Checkpoint { root: [4; 32], ..checkpoint.clone() },
+            Checkpoint { origin: Origin::new(&[1; 16], 1), ..checkpoint.clone() },
+        ] {
+            assert_eq!(believe(&other.text(), &line, &key), None);
+        }
+        // Its key is not that of a log, and under another name it is another key.
+        let moved = key.to_string().replacen("pq.example/w", "pq.example/v", 1);
+        assert_eq!(VerifierKey::parse(&moved).unwrap_err().name, "vkey-id");
+    }
+
+    #[test]
+    fn a_witness_with_two_keys_is_one_witness() {
+        let checkpoint = Checkpoint { origin: origin(), size: 70_000, root: [3; 32] };
+        let (key, line) = post_quantum("w.example", &checkpoint);
+        let note = format!("{}{line}", cosigned(&signed(), "w.example", 2));
+        let keys = [log(), witness("w.example", 2), key];
+        assert_eq!(open_whole(&note, &keys).unwrap().cosigned.len(), 1);
     }
 
     /// The line that stands as the example in C2SP tlog-cosignature has this form.

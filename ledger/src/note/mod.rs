@@ -9,7 +9,7 @@ pub mod cosign;
 use crate::tree::Head;
 pub use cosign::Cosigned;
 use data_encoding::HEXLOWER;
-use identity::key::{Scheme, sha256};
+use identity::key::{MlDsa44, Scheme, sha256};
 use identity::text::{base64, hex};
 use identity::{Defect, KeyError, KeyKind, PublicKey, Signer, UnixTime};
 use std::fmt;
@@ -109,18 +109,44 @@ impl Checkpoint {
 enum Kind {
     /// A note as it is (C2SP signed-note, Signature types).
     Note = 1,
-    /// That a checkpoint was seen, and when (C2SP tlog-cosignature).
+    /// That a checkpoint was seen, and when (C2SP tlog-cosignature, Ed25519).
     Cosignature = 4,
+    /// The same, safe from quantum computers (C2SP tlog-cosignature, ML-DSA-44).
+    Subtree = 6,
 }
 
-/// An Ed25519 key that signs notes, and the name that it signs under. It is written as a `vkey`,
-/// `name+id+key`, which is how witnesses and verifiers are told of it.
+/// A key that signs notes, and the name that it signs under: Ed25519, or of a witness also
+/// ML-DSA-44. It is written as a `vkey`, `name+id+key`, which is how witnesses and verifiers are
+/// told of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifierKey {
     name: Origin,
     kind: Kind,
     id: [u8; 4],
-    key: PublicKey,
+    key: Key,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Key {
+    Ed25519(PublicKey),
+    MlDsa44(MlDsa44),
+}
+
+impl Key {
+    fn raw(&self) -> &[u8] {
+        match self {
+            Self::Ed25519(key) => key.raw(),
+            Self::MlDsa44(key) => key.raw(),
+        }
+    }
+
+    fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
+        let held = match self {
+            Self::Ed25519(key) => key.verify(Scheme::Ed25519, message, signature),
+            Self::MlDsa44(key) => key.verify(message, signature),
+        };
+        held.is_ok()
+    }
 }
 
 /// A SubjectPublicKeyInfo of an Ed25519 key (RFC 8410 §4) up to its 32 octets.
@@ -140,9 +166,12 @@ impl VerifierKey {
     }
 
     fn of(name: &Origin, kind: Kind, key: &PublicKey) -> Option<Self> {
-        let id = key_id(name, kind, key);
         let ed25519 = key.kind() == KeyKind::Ed25519;
-        ed25519.then(|| Self { name: name.clone(), kind, id, key: key.clone() })
+        ed25519.then(|| Self::with(name, kind, Key::Ed25519(key.clone())))
+    }
+
+    fn with(name: &Origin, kind: Kind, key: Key) -> Self {
+        Self { name: name.clone(), kind, id: key_id(name, kind, key.raw()), key }
     }
 
     /// Reads a `vkey`.
@@ -152,7 +181,7 @@ impl VerifierKey {
     pub fn parse(text: &str) -> Result<Self, Defect> {
         let broken = || {
             let sentence = "a verifier key is written `name+id+key`, the id in 8 hex digits and \
-                            the key in base64, Ed25519";
+                            the key in base64: Ed25519, or a witness's ML-DSA-44";
             Defect::new("vkey-form", sentence)
         };
         // Base64 has plus signs, a name and an id have none.
@@ -161,16 +190,18 @@ impl VerifierKey {
         let name = Origin::parse(part()?).ok_or_else(broken)?;
         let id = HEXLOWER.decode(part()?.as_bytes()).map_err(|_| broken())?;
         let octets = crate::wire::octets(part()?).ok_or_else(broken)?;
-        let (kind, raw) = match octets.split_first() {
-            Some((1, raw)) => (Kind::Note, raw),
-            Some((4, raw)) => (Kind::Cosignature, raw),
+        let ed25519 = |raw: &[u8]| {
+            let whole = raw.len() == 32;
+            let spki = whole.then(|| [&SPKI_FRONT, raw].concat()).ok_or_else(broken)?;
+            PublicKey::parse(&spki).map(Key::Ed25519)
+        };
+        let (kind, key) = match octets.split_first() {
+            Some((1, raw)) => (Kind::Note, ed25519(raw)?),
+            Some((4, raw)) => (Kind::Cosignature, ed25519(raw)?),
+            Some((6, raw)) => (Kind::Subtree, Key::MlDsa44(MlDsa44::parse(raw)?)),
             _ => return Err(broken()),
         };
-        if raw.len() != 32 {
-            return Err(broken());
-        }
-        let key = PublicKey::parse(&[&SPKI_FRONT, raw].concat())?;
-        let made = Self::of(&name, kind, &key).ok_or_else(broken)?;
+        let made = Self::with(&name, kind, key);
         if made.id.as_slice() != id {
             return Err(Defect::new(
                 "vkey-id",
@@ -186,16 +217,16 @@ impl VerifierKey {
         &self.name
     }
 
-    /// The key.
+    /// Whether both speak for one witness: a key under two names, or a name with two keys.
     #[must_use]
-    pub const fn key(&self) -> &PublicKey {
-        &self.key
+    pub fn is_of_one(&self, other: &Self) -> bool {
+        self.key == other.key || self.name == other.name
     }
 
     /// Whether it is a witness's, whose word is a cosignature.
     #[must_use]
     pub fn is_cosigner(&self) -> bool {
-        self.kind == Kind::Cosignature
+        self.kind != Kind::Note
     }
 }
 
@@ -207,8 +238,8 @@ impl fmt::Display for VerifierKey {
 }
 
 /// The first four octets of `SHA-256(name ‖ "\n" ‖ kind ‖ key)`: a short name, not a proof.
-fn key_id(name: &Origin, kind: Kind, key: &PublicKey) -> [u8; 4] {
-    let hash = sha256(&[name.as_str().as_bytes(), b"\n", &[kind as u8], key.raw()]);
+fn key_id(name: &Origin, kind: Kind, raw: &[u8]) -> [u8; 4] {
+    let hash = sha256(&[name.as_str().as_bytes(), b"\n", &[kind as u8], raw]);
     hash.first_chunk().copied().unwrap_or_default()
 }
 
@@ -250,7 +281,7 @@ pub fn open(note: &str, keys: &[VerifierKey]) -> Result<Checkpoint, Defect> {
 }
 
 /// As [`open`]; `keys` are those of the log and of witnesses, and the answer also says which of the
-/// witnesses cosigned. One key under two names is one witness.
+/// witnesses cosigned. One key under two names is one witness, and so is one name with two keys.
 ///
 /// # Errors
 /// As [`open`].
@@ -280,11 +311,11 @@ fn open_where<'a>(
         let sentence = format!("the checkpoint of `{origin}` is not signed under that name");
         return Err(Defect::new("note-unsigned", sentence));
     }
-    let mut seen: Vec<&PublicKey> = Vec::new();
+    let mut seen: Vec<&VerifierKey> = Vec::new();
     let mut cosigned = Vec::new();
     for (key, at) in signed.iter().filter_map(|s| Some((s.key, s.at?))) {
-        if !seen.contains(&&key.key) {
-            seen.push(&key.key);
+        if !seen.iter().any(|other| other.is_of_one(key)) {
+            seen.push(key);
             cosigned.push(Cosigned { witness: key.name.clone(), at });
         }
     }
@@ -348,17 +379,17 @@ pub fn unbelieved(note: &str) -> Result<Checkpoint, Defect> {
 
 /// Whether a signature of `key` holds: then, of a cosignature, when it was made.
 fn check(key: &VerifierKey, text: &str, signature: &[u8]) -> Option<Option<UnixTime>> {
-    let verify = |message: &[u8], signature: &[u8]| {
-        key.key.verify(Scheme::Ed25519, message, signature).is_ok()
-    };
-    match key.kind {
-        Kind::Note => verify(text.as_bytes(), signature).then_some(None),
-        Kind::Cosignature => {
-            let (at, signature) = cosign::timestamp(signature)?;
-            verify(cosign::message(text, at).as_bytes(), signature)
-                .then(|| Some(UnixTime::from_secs(at)))
-        }
+    if key.kind == Kind::Note {
+        return key.key.verifies(text.as_bytes(), signature).then_some(None);
     }
+    let (at, signature) = cosign::timestamp(signature)?;
+    let message = match key.kind {
+        Kind::Subtree => {
+            cosign::subtree_message(key.name.as_str(), at, &Checkpoint::parse(text).ok()?)
+        }
+        _ => cosign::message(text, at).into_bytes(),
+    };
+    key.key.verifies(&message, signature).then(|| Some(UnixTime::from_secs(at)))
 }
 
 fn signature_line(line: &str) -> Option<(Origin, [u8; 4], Vec<u8>)> {

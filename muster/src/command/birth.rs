@@ -1,6 +1,6 @@
 //! Birth: a certificate for the life of the device, one unit or a whole run.
 
-use super::words::pair;
+use super::words::{pair, why};
 use crate::failure::{Failure, Outcome};
 use crate::output::Paint;
 use crate::production::{self, Parcel, Results, Run, Summary, Units, csr_text};
@@ -9,6 +9,7 @@ use crate::session::Session;
 use api::path::{BIRTHS, REALM};
 use api::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResults, RealmView};
 use clap::Args;
+use identity::text::counted;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,14 +23,16 @@ use std::sync::Arc;
 /// object) and `replace`; a file named .csv has the same as columns (`mac` separated by `;`, and
 /// `meta.KEY`). Each unit gets DIR/SERIAL/ with birth.pem, root.pem and muster-agent.toml, and a
 /// line in DIR/results.jsonl: its certificate, or why it was refused. In names of directories,
-/// everything but letters, digits and `-_.` stands as %XX.
+/// everything but letters, digits and `-_.` stands as %XX. With --receipts each unit also gets
+/// birth.tlog-proof, which a door may demand: the proof that the ledger has its birth.
 ///
 /// A run that was interrupted is typed again and goes on: each unit has exactly one birth
 /// certificate, however often it is asked for. Refused units are asked again.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
   muster birth --csr unit.csr --serial P7-000123 --model P7 --mac 00:11:22:33:44:55 > birth.pem
-  muster birth --batch run.jsonl --out born
+  muster birth --csr unit.csr --serial P7-000123 --receipt birth.tlog-proof > birth.pem
+  muster birth --batch run.jsonl --out born --receipts
   muster birth --csr new.csr --serial P7-000123 --replace \"board changed, RMA 4711\"")]
 #[command(group = clap::ArgGroup::new("what").required(true))]
 pub(crate) struct Birth {
@@ -46,6 +49,10 @@ pub(crate) struct Birth {
     /// credential names, with the device port].
     #[arg(long, value_name = "URL")]
     device_url: Option<String>,
+    /// Also get the receipts, as birth.tlog-proof beside each birth.pem; once the realm's witnesses
+    /// have seen them.
+    #[arg(long, requires = "out")]
+    receipts: bool,
     #[command(flatten)]
     unit: UnitArgs,
 }
@@ -73,8 +80,11 @@ struct UnitArgs {
     meta: Vec<(String, String)>,
     /// Rework: why this serial number is born again with another key or with other identifiers; the
     /// earlier certificates are revoked.
-    #[arg(long, value_name = "WHY", conflicts_with = "batch")]
+    #[arg(long, value_name = "WHY", value_parser = why, conflicts_with = "batch")]
     replace: Option<String>,
+    /// Also write its receipt (C2SP tlog-proof) here, once the realm's witnesses have seen it.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["batch", "receipts"])]
+    receipt: Option<PathBuf>,
 }
 
 /// Does what was typed.
@@ -91,10 +101,27 @@ pub(super) async fn run(typed: Birth, session: &Session) -> Outcome {
     let (pem, pin) = (root.pem(), root.spki_hash().to_string());
     let parcel = |dir: &Path| Parcel::new(dir, &pem, &url, &pin);
     match (&typed.batch, &typed.out) {
-        (Some(batch), Some(out)) => many(batch, out, parcel(out), &rest, session).await,
+        (Some(batch), Some(out)) => {
+            let parcel = parcel(out);
+            let told = many(batch, out, parcel.clone(), &rest, session).await?;
+            if typed.receipts {
+                let count = production::receipts::all(out, &parcel, &rest).await?;
+                let (one, many) = ("new receipt", "new receipts");
+                session.remark(&format!("{} beside the certificates", counted(count, one, many)));
+            }
+            told.refused()
+        }
         _ => {
             let parcel = typed.out.as_deref().map(parcel);
-            one(typed.request()?, parcel, &rest, session).await
+            let beside = parcel.as_ref().filter(|_| typed.receipts).map(Parcel::receipt_of_one);
+            let receipt = typed.unit.receipt.clone().or(beside);
+            let born = one(typed.request()?, parcel, &rest, session).await?;
+            match (receipt, born.certificate_serial) {
+                (Some(file), Some(serial)) => {
+                    production::receipts::one(&rest, &serial, &file).await
+                }
+                _ => Ok(()),
+            }
         }
     }
 }
@@ -155,7 +182,7 @@ async fn one(
     parcel: Option<Parcel>,
     rest: &Rest,
     session: &Session,
-) -> Outcome {
+) -> Outcome<BirthResult> {
     let serial = request.serial.clone();
     let batch = BirthBatch { births: vec![request] };
     let answer: BirthResults = rest.post(BIRTHS, &batch).await?;
@@ -186,7 +213,30 @@ async fn one(
     if result.outcome == BirthOutcome::Again {
         session.remark("note: this unit was born before, with the same key: the same certificate");
     }
-    session.show(&result, |_: &BirthResult, _| told)
+    session.show(&result, |_: &BirthResult, _| told)?;
+    Ok(result)
+}
+
+/// A run that was told, and where its lines are.
+struct Told {
+    units: u64,
+    refused: u64,
+    path: PathBuf,
+}
+
+impl Told {
+    /// A run with refusals has failed; the others are born all the same.
+    fn refused(&self) -> Outcome {
+        let Self { units, refused, path } = self;
+        if *refused == 0 {
+            return Ok(());
+        }
+        let of = counted(*units, "unit", "units");
+        Err(Failure::new(format!("{refused} of {of} refused")).next(format!(
+            "each `reason` is in `{}`; correct and type the same again",
+            path.display()
+        )))
+    }
 }
 
 async fn many(
@@ -195,7 +245,7 @@ async fn many(
     parcel: Parcel,
     rest: &Arc<Rest>,
     session: &Session,
-) -> Outcome {
+) -> Outcome<Told> {
     let realm = format!("{}/{}", rest.root_pin, rest.realm);
     let results = Results::open(out, &parcel)?;
     let survey = production::survey(&mut Units::open(batch, &realm)?, &results.done)?;
@@ -204,29 +254,19 @@ async fn many(
     let run = Run { rest: Arc::clone(rest), parcel, results, bar };
     let begun = Summary { units: survey.units, skipped: survey.done, ..Summary::default() };
     let summary = run.send(Units::open(batch, &realm)?, begun).await?;
-    let refused = summary.refused;
     session.show(&summary, |summary, paint| tell(summary, &path, paint))?;
-    if refused == 0 {
-        return Ok(());
-    }
-    Err(Failure::new(format!("{refused} of {} were refused", counted(summary.units))).next(
-        format!("their `reason` is in `{}`; correct and type the same again", path.display()),
-    ))
+    Ok(Told { units: summary.units, refused: summary.refused, path })
 }
 
 fn tell(summary: &Summary, path: &Path, paint: Paint) -> String {
-    let Summary { units, skipped, issued, again, refused } = summary;
+    let Summary { units: of, skipped, issued, again, refused } = summary;
     let born = paint.good(&format!("{} born", issued + again + skipped));
     format!(
         "{}: {born} ({issued} now, {} before), {refused} refused\n{}",
-        counted(*units),
+        counted(*of, "unit", "units"),
         again + skipped,
         path.display()
     )
-}
-
-fn counted(units: u64) -> String {
-    if units == 1 { "1 unit".to_owned() } else { format!("{units} units") }
 }
 
 #[cfg(test)]
@@ -234,8 +274,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_unit_is_one_unit() {
-        assert_eq!([counted(0), counted(1), counted(2)], ["0 units", "1 unit", "2 units"]);
+    fn a_run_of_one_unit_says_so() {
+        let told = |units| {
+            let told = Told { units, refused: 1, path: PathBuf::from("results.jsonl") };
+            told.refused().unwrap_err().what().to_owned()
+        };
+        assert_eq!([told(1), told(41)], ["1 of 1 unit refused", "1 of 41 units refused"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Certificates that devices were given.
 
-use super::words::{device, word};
+use super::words::{certificate, device, word};
 use crate::failure::Outcome;
 use crate::output::Paint;
 use crate::rest::Query;
@@ -17,7 +17,7 @@ use clap::{Args, Subcommand};
 /// Certificates that devices were given: list, look at, revoke, take off hold.
 ///
 /// A certificate is named as `cert:HEX` (or just HEX), its serial number, or as `spki:HEX`, the
-/// SHA-256 of its public key, which is the newest with that key.
+/// SHA-256 of its public key, which is the newest with that key. HEX may have colons.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cert {
     List(List),
@@ -45,7 +45,7 @@ pub(crate) struct List {
   muster cert show 0190a5b27c3d0123456789abcdef0123 --pem > leaf.pem")]
 pub(crate) struct Show {
     /// The certificate.
-    #[arg(value_name = "CERTIFICATE")]
+    #[arg(value_name = "CERTIFICATE", value_parser = certificate)]
     name: String,
     /// Print the PEM alone.
     #[arg(long, conflicts_with = "json")]
@@ -63,7 +63,7 @@ pub(crate) struct Show {
   muster cert revoke cert:0190a5b27c3d0123456789abcdef0123 --reason certificateHold")]
 pub(crate) struct Revoke {
     /// The certificate.
-    #[arg(value_name = "CERTIFICATE")]
+    #[arg(value_name = "CERTIFICATE", value_parser = certificate)]
     name: String,
     /// Why; `keyCompromise` also keeps the key out for good.
     #[arg(long, default_value = "unspecified", value_parser = word!(Reason))]
@@ -79,7 +79,7 @@ pub(crate) struct Revoke {
   muster cert release cert:0190a5b27c3d0123456789abcdef0123")]
 pub(crate) struct Release {
     /// The certificate.
-    #[arg(value_name = "CERTIFICATE")]
+    #[arg(value_name = "CERTIFICATE", value_parser = certificate)]
     name: String,
 }
 

@@ -357,6 +357,7 @@ fn sheet(device: &DeviceView, paint: Paint) -> String {
             ("groups", Some(device.group.join(", "))),
             ("born", Some(device.born.clone())),
             ("enrolled", device.enrolled.clone()),
+            ("door", device.door.clone()),
             ("generation", Some(device.generation.to_string())),
             ("firmware", device.reported.as_ref().and_then(|r| r.firmware.clone())),
             ("reported", device.reported.as_ref().map(|r| r.at.clone())),

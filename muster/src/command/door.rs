@@ -10,6 +10,7 @@ use api::path::{DOOR, DOOR_CLOSE, DOOR_OPEN, DOORS, fill};
 use api::{Assurance, DoorKind, DoorRequest, DoorView, Maker, SerialPlace};
 use clap::{Args, Subcommand};
 use hyper::Method;
+use identity::text::counted;
 use std::path::{Path, PathBuf};
 
 /// Doors: list and look at them, add one for a maker's devices, open, close and remove them.
@@ -88,6 +89,9 @@ pub(crate) struct Add {
     /// Leave it closed until `door open`.
     #[arg(long)]
     closed: bool,
+    /// Open it [default: a new door is open, a changed one stays as it was].
+    #[arg(long, conflicts_with = "closed")]
+    open: bool,
     /// Change the door of that name.
     #[arg(long)]
     replace: bool,
@@ -98,7 +102,7 @@ pub(crate) struct Add {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Maker door")]
 struct MakerArgs {
-    /// The maker's roots or issuing authorities, PEM.
+    /// The maker's roots or issuing authorities, PEM; one alone may be DER.
     #[arg(long, value_name = "FILE")]
     anchors: Option<PathBuf>,
     /// Where in the certificate the serial number stands.
@@ -147,7 +151,8 @@ async fn turn(path: &str, name: &str, rest: &Rest, session: &Session) -> Outcome
 
 async fn add(typed: Add, rest: &Rest, session: &Session) -> Outcome {
     let (name, replace) = (typed.name.clone(), typed.replace);
-    let request = request(typed)?;
+    let (opened, closed) = (typed.open, typed.closed);
+    let mut request = request(typed)?;
     let path = fill(DOOR, &[&name]);
     match rest.get_tagged::<DoorView>(path.as_str()).await {
         Ok(_) if !replace => {
@@ -155,6 +160,8 @@ async fn add(typed: Add, rest: &Rest, session: &Session) -> Outcome {
                 .next("take another name, or change it with --replace"));
         }
         Err(failure) if !failure.is_absent() => return Err(failure),
+        // Whoever closed it meant that, and did not mean that another rule opens it.
+        Ok((door, _)) if !opened && !closed => request.open = door.open,
         Ok(_) | Err(_) => {}
     }
     let door: DoorView = rest.put(path, &request).await?;
@@ -190,7 +197,8 @@ fn request(typed: Add) -> Outcome<DoorRequest> {
 fn maker(typed: MakerArgs) -> Outcome<Maker> {
     let read =
         |path: &Path| std::fs::read_to_string(path).map_err(|e| Failure::file("read", path, &e));
-    let anchors = typed.anchors.as_deref().map(read).transpose()?.unwrap_or_default();
+    let pem = |path: &Path| super::root::pem_of(path, "CERTIFICATE");
+    let anchors = typed.anchors.as_deref().map(pem).transpose()?.unwrap_or_default();
     let allow = typed.allow.as_deref().map(read).transpose()?.map(|text| {
         text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect()
     });
@@ -216,7 +224,8 @@ fn table(rows: &[DoorView], paint: Paint) -> String {
 fn sheet(door: &DoorView, paint: Paint) -> String {
     let maker = door.maker.as_ref();
     let anchors = maker.map(|m| m.anchors.matches("-----BEGIN").count().to_string());
-    let allow = maker.and_then(|m| m.allow.as_ref()).map(|a| format!("{} serials", a.len()));
+    let allow = maker.and_then(|m| m.allow.as_ref());
+    let allow = allow.map(|a| counted(a.len() as u64, "serial number", "serial numbers"));
     members(
         paint,
         [

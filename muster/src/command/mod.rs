@@ -25,6 +25,7 @@ mod words;
 use crate::failure::{Failure, Outcome};
 use crate::session::{Everywhere, Session};
 use clap::{ArgMatches, ColorChoice, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::ffi::OsString;
 
 /// Identities for fleets of devices: from birth at the production line to the last renewal.
 ///
@@ -167,10 +168,11 @@ fn complete(command: Command) -> Command {
 
 /// clap decides on colours before it has parsed `--color`.
 fn help_color() -> ColorChoice {
-    let args: Vec<String> = std::env::args().collect();
-    let behind = args.iter().position(|a| a == "--color").and_then(|i| args.get(i + 1));
-    let inside = args.iter().find_map(|a| a.strip_prefix("--color="));
-    match behind.map(String::as_str).or(inside) {
+    // A name of a file need not be UTF-8; clap refuses other words that are not.
+    let args: Vec<OsString> = std::env::args_os().collect();
+    let behind = args.iter().position(|a| a == "--color").and_then(|i| args.get(i + 1)?.to_str());
+    let inside = args.iter().find_map(|a| a.to_str()?.strip_prefix("--color="));
+    match behind.or(inside) {
         Some("always") => ColorChoice::Always,
         Some("never") => ColorChoice::Never,
         _ => ColorChoice::Auto,

@@ -1,7 +1,7 @@
 //! Operators: who may type these verbs.
 
 use super::words::word;
-use crate::credential::OperatorFile;
+use crate::credential::{NewFile, OperatorFile};
 use crate::failure::{Failure, Outcome};
 use crate::output::Paint;
 use crate::rest::{Query, Rest};
@@ -24,7 +24,7 @@ pub(crate) enum Operator {
 
 /// Make a credential for a person, a program or a station.
 ///
-/// Roles: `viewer` sees, `station` sends births and nothing else, `operator` changes devices,
+/// Roles: `viewer` sees, `station` sends births and gets their receipts, `operator` changes devices,
 /// certificates and tokens, `admin` everything. With --out the whole credential file is written
 /// (mode 0600), ready for `--as FILE`; without it the token is shown, once.
 #[derive(Debug, Args)]
@@ -126,10 +126,15 @@ async fn add(typed: Add, mine: &OperatorFile, rest: &Rest, session: &Session) ->
     }
     // Before there is a token that nobody could write down.
     mine.for_holder(typed.url.as_deref(), "")?;
+    let file = typed.out.as_deref().map(NewFile::make).transpose()?;
     let request = OperatorRequest { name: typed.name, role: typed.role };
     let made: OperatorMade = rest.post(OPERATORS, &request).await?;
-    let Some(out) = typed.out else { return session.show(&made, once) };
-    mine.for_holder(typed.url.as_deref(), &made.token)?.write_new(&out)?;
+    let (Some(out), Some(file)) = (typed.out, file) else { return session.show(&made, once) };
+    mine.for_holder(typed.url.as_deref(), &made.token)?.put(file).map_err(|failure| {
+        let name = &made.name;
+        let again = format!("muster operator remove {name}, and add it again");
+        Failure::new(format!("{}, so the token of `{name}` is lost", failure.what())).next(again)
+    })?;
     let said = serde_json::json!({
         "name": made.name, "role": made.role, "id": made.id, "file": out.display().to_string(),
     });

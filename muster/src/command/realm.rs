@@ -1,14 +1,14 @@
 //! The realm and its settings.
 
 use super::words::seconds;
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::output::Paint;
 use crate::session::Session;
 use crate::table::{Table, members};
 use api::path::{REALM, SETTINGS};
 use api::{RealmView, SettingRequest};
 use clap::{Args, Subcommand};
-use server::settings::KNOWN;
+use server::settings::{KNOWN, check};
 
 /// The realm: what it is, and its settings.
 #[derive(Debug, Subcommand)]
@@ -58,16 +58,27 @@ fn every_setting() -> String {
 
 /// Does what was typed.
 pub(super) async fn run(typed: Realm, session: &Session) -> Outcome {
+    let wanted = match typed {
+        Realm::Show(Show {}) => None,
+        Realm::Set(set) => Some(wanted(set)?),
+    };
     let rest = session.rest()?;
-    if let Realm::Set(Set { key, value, group, default: _ }) = typed {
-        // What counts seconds may be typed as people count; the server judges all else.
-        let counted = value.as_deref().filter(|_| key.ends_with("_s")).map(seconds);
-        let value = counted.and_then(Result::ok).map(|s| s.to_string()).or(value);
-        let request = SettingRequest { key, group, value };
+    if let Some(request) = wanted {
         rest.put::<_, serde::de::IgnoredAny>(SETTINGS, &request).await?;
     }
     let realm: RealmView = rest.get(REALM).await?;
     session.show(&realm, sheet)
+}
+
+fn wanted(typed: Set) -> Outcome<SettingRequest> {
+    let Set { key, value, group, default: _ } = typed;
+    // What counts seconds may be typed as people count.
+    let counted = value.as_deref().filter(|_| key.ends_with("_s")).map(seconds);
+    let value = counted.and_then(Result::ok).map(|s| s.to_string()).or(value);
+    if let Some(value) = &value {
+        check(&key, value, group.is_some()).map_err(Failure::usage)?;
+    }
+    Ok(SettingRequest { key, group, value })
 }
 
 fn sheet(realm: &RealmView, paint: Paint) -> String {
@@ -84,6 +95,10 @@ fn sheet(realm: &RealmView, paint: Paint) -> String {
         ],
     );
     let mut table = Table::new(&["SETTING", "VALUE", "GROUP"]);
+    let of_realm = |key: &str| realm.settings.iter().any(|s| s.key == key && s.group.is_none());
+    for known in KNOWN.iter().filter(|known| !of_realm(known.key)) {
+        table.row([known.key.to_owned(), format!("(default: {})", known.default()), String::new()]);
+    }
     for setting in &realm.settings {
         let group = setting.group.clone().unwrap_or_default();
         table.row([setting.key.clone(), setting.value.clone(), group]);
@@ -94,7 +109,54 @@ fn sheet(realm: &RealmView, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Color;
+    use api::SettingView;
     use clap::Command;
+
+    #[test]
+    fn a_realm_shows_what_is_set_and_what_holds_without_being_set() {
+        let set = |group: Option<&str>| SettingView {
+            key: "overlap_s".to_owned(),
+            group: group.map(str::to_owned),
+            value: "7200".to_owned(),
+        };
+        let mut realm = RealmView {
+            name: "default".to_owned(),
+            id: String::new(),
+            origin: String::new(),
+            founded: String::new(),
+            root_pin: None,
+            public_url: None,
+            settings: vec![set(Some("pumps"))],
+        };
+        let shown = sheet(&realm, Paint::decide(Color::Never, false));
+        assert!(shown.contains("(default: 86400)") && shown.contains("7200"), "{shown}");
+        assert!(KNOWN.iter().all(|known| shown.contains(known.key)), "{shown}");
+        realm.settings.push(set(None));
+        let shown = sheet(&realm, Paint::decide(Color::Never, false));
+        assert!(!shown.contains("(default: 86400)"), "{shown}");
+    }
+
+    #[test]
+    fn a_setting_that_does_not_exist_or_fit_is_wrong_usage() {
+        let typed = |key: &str, value: Option<&str>, group: Option<&str>| {
+            let said = |text: &str| text.to_owned();
+            wanted(Set {
+                key: said(key),
+                value: value.map(said),
+                group: group.map(said),
+                default: false,
+            })
+        };
+        assert_eq!(
+            typed("overlap_s", Some("2h"), Some("pumps")).unwrap().value,
+            Some("7200".into())
+        );
+        assert_eq!(typed("overlap_s", None, None).unwrap().value, None);
+        assert!(typed("nosuch", Some("1"), None).is_err());
+        assert!(typed("overlap_s", Some("soon"), None).is_err());
+        assert!(typed("witness_quorum", Some("2"), Some("pumps")).is_err());
+    }
 
     #[test]
     fn the_manual_of_realm_set_has_every_setting_that_the_server_knows() {

@@ -4,9 +4,10 @@ use crate::credential::OperatorFile;
 use crate::failure::{Failure, Outcome};
 use crate::session::Session;
 use clap::Args;
+use identity::certificate::pem;
 use identity::key::SoftwareKey;
 use identity::{Certificate, Signer};
-use server::keys::root::passphrase_file;
+use server::keys::root::{passphrase_file, wants_identity};
 use server::keys::{Secret, Unlock, unlock_root};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
@@ -93,11 +94,37 @@ impl RootArgs {
         let beside = Some(path.with_file_name("root.passphrase")).filter(|p| p.exists());
         let secret = match self.passphrase_file.clone().or(beside) {
             Some(file) => passphrase_file(&file).map_err(|e| failed(&e))?,
+            None if wants_identity(path).map_err(|e| failed(&e))? => {
+                let what = format!("`{}` is encrypted to an age recipient", path.display());
+                return Err(
+                    Failure::new(what).next("name the identity that opens it: --identity FILE")
+                );
+            }
             None => ask("Passphrase of the root's key: ")?,
         };
         unlock_root(path, &Unlock::Passphrase(&secret)).map_err(|e| failed(&e))
     }
 }
+
+/// Reads a file of PEM, or of DER, which becomes PEM of this kind: other tools write either, and so
+/// do we.
+pub(super) fn pem_of(path: &Path, kind: &str) -> Outcome<String> {
+    let octets = std::fs::read(path).map_err(|e| Failure::file("read", path, &e))?;
+    match (String::from_utf8(octets), DER_SEQUENCE) {
+        (Ok(text), der) if !text.as_bytes().starts_with(&[der]) => Ok(text),
+        (Ok(der), _) => Ok(pem(kind, der.as_bytes())),
+        (Err(binary), der) if binary.as_bytes().starts_with(&[der]) => {
+            Ok(pem(kind, binary.as_bytes()))
+        }
+        (Err(_), _) => {
+            let what = format!("`{}` is neither PEM nor DER", path.display());
+            Err(Failure::new(what).next(format!("name a file that has a {kind}")))
+        }
+    }
+}
+
+/// What certificates, requests and lists begin with in DER, and no PEM does.
+const DER_SEQUENCE: u8 = 0x30;
 
 /// Asks for a passphrase on the terminal.
 pub(super) fn ask(prompt: &str) -> Outcome<Secret> {
@@ -110,10 +137,31 @@ pub(super) fn ask(prompt: &str) -> Outcome<Secret> {
     Ok(Secret::new(typed))
 }
 
-/// Reads a PEM file that has one certificate.
+/// Reads a file that has one certificate, PEM or DER.
 pub(super) fn one_certificate(path: &Path) -> Outcome<Certificate> {
-    let pem = std::fs::read_to_string(path).map_err(|e| Failure::file("read", path, &e))?;
+    let pem = pem_of(path, "CERTIFICATE")?;
     let wrong = |what: &str| Failure::new(format!("`{}`: {what}", path.display()));
     let mut found = Certificate::parse_pem(&pem, 1).map_err(|d| wrong(&d.sentence))?;
     found.pop().ok_or_else(|| wrong("no certificate"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_read_in_pem_and_in_der_and_anything_else_is_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("root.crl");
+        let read = |octets: &[u8]| {
+            std::fs::write(&path, octets).unwrap();
+            pem_of(&path, "X509 CRL").map_err(|f| f.what().to_owned())
+        };
+        let text = pem("X509 CRL", &[0x30, 0x82, 0xff]);
+        assert_eq!(read(text.as_bytes()).unwrap(), text);
+        assert_eq!(read(&[0x30, 0x82, 0xff]).unwrap(), text);
+        assert_eq!(read(&[0x30, 0x00]).unwrap(), pem("X509 CRL", &[0x30, 0x00]));
+        assert!(read(&[0xff, 0x00]).unwrap_err().contains("neither PEM nor DER"));
+        assert!(pem_of(dir.path(), "X509 CRL").is_err());
+    }
 }

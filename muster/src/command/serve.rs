@@ -5,8 +5,10 @@ use crate::failure::{Failure, Outcome};
 use crate::session::Session;
 use api::KeyKind;
 use clap::{Args, ValueEnum};
-use server::home::ServeOptions;
+use server::home::{ServeOptions, config};
+use server::keys::Secret;
 use server::log::Level;
+use std::path::Path;
 
 /// Run the server; on an empty home, make a complete and safe system first.
 ///
@@ -33,16 +35,17 @@ use server::log::Level;
       --public-url http://muster.example:8080")]
 pub(crate) struct Serve {
     /// A DNS name or address of this server; may be said again.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name)]
     name: Vec<String>,
     /// Where devices and verifiers fetch CRLs: stands in certificates [default: http://NAME:8080].
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = url)]
     public_url: Option<String>,
     /// Listen on free loopback ports, whatever they are; see HOME/run/ports.json.
     #[arg(long)]
     any_port: bool,
     /// At the first start: encrypt the root's key to this age recipient.
     #[arg(long, value_name = "AGE1…", conflicts_with = "root_passphrase_prompt")]
+    #[arg(value_parser = server::keys::root::recipient)]
     root_recipient: Option<String>,
     /// At the first start: ask for the passphrase of the root's key.
     #[arg(long)]
@@ -82,6 +85,14 @@ impl LevelWord {
     }
 }
 
+fn name(text: &str) -> Result<String, String> {
+    config::name(text).map(|_| text.to_owned()).map_err(|e| e.to_string())
+}
+
+fn url(text: &str) -> Result<String, String> {
+    config::public_url(text).map_err(|e| e.to_string())
+}
+
 /// Runs the server until it is told to stop.
 pub(super) fn run(typed: Serve, session: &Session) -> Outcome {
     let level = typed.log.map(LevelWord::level);
@@ -89,15 +100,10 @@ pub(super) fn run(typed: Serve, session: &Session) -> Outcome {
 }
 
 fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
-    let root_passphrase = if typed.root_passphrase_prompt {
-        let first = super::root::ask("New passphrase of the root's key: ")?;
-        let second = super::root::ask("The same again: ")?;
-        if first.dangerous_reveal() != second.dangerous_reveal() {
-            return Err(Failure::new("the two passphrases differ").next("type the same again"));
-        }
-        Some(first)
-    } else {
-        None
+    refuse_late(&typed, &session.home)?;
+    let root_passphrase = match typed.root_passphrase_prompt {
+        true => Some(new_passphrase(super::root::ask)?),
+        false => None,
     };
     let key_kind = typed.key_kind.and_then(|kind| identity::KeyKind::parse(kind.as_str()));
     Ok(ServeOptions {
@@ -109,6 +115,50 @@ fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
         root_passphrase,
         key_kind,
     })
+}
+
+/// What makes the root says nothing to a root that is made: whoever types it believes otherwise.
+fn refuse_late(typed: &Serve, home: &Path) -> Outcome {
+    let said = [
+        ("--root-recipient", typed.root_recipient.is_some()),
+        ("--root-passphrase-prompt", typed.root_passphrase_prompt),
+        ("--key-kind", typed.key_kind.is_some()),
+    ];
+    let Some((option, _)) = said.into_iter().find(|(_, is)| *is && server::found::is_founded(home))
+    else {
+        return Ok(());
+    };
+    let what =
+        format!("`{option}` is only for the first start, and `{}` has had it", home.display());
+    Err(Failure::usage(what).next(
+        "leave it out: root and authorities stay as they were made; other ones: muster ca roll",
+    ))
+}
+
+/// Characters of a passphrase that a person chooses, at least: with half a second a guess, twelve of
+/// anything but a known phrase outlast whoever found the medium.
+const PASSPHRASE_CHARS_MIN: usize = 12;
+/// How often it is asked for: a terminal that hears nobody must not be asked for ever.
+const PASSPHRASE_ASKED: usize = 3;
+
+fn new_passphrase(mut ask: impl FnMut(&str) -> Outcome<Secret>) -> Outcome<Secret> {
+    let mut wrong = String::new();
+    for _ in 0..PASSPHRASE_ASKED {
+        let first = ask(&format!("{wrong}New passphrase of the root's key: "))?;
+        if first.dangerous_reveal().chars().count() < PASSPHRASE_CHARS_MIN {
+            wrong = format!("At least {PASSPHRASE_CHARS_MIN} characters. ");
+            continue;
+        }
+        let second = ask("The same again: ")?;
+        if first.dangerous_reveal() == second.dangerous_reveal() {
+            return Ok(first);
+        }
+        "The two differ. ".clone_into(&mut wrong);
+    }
+    Err(Failure::new("no passphrase for the root's key").next(format!(
+        "type one of at least {PASSPHRASE_CHARS_MIN} characters twice, or leave \
+         --root-passphrase-prompt out: a random one is made"
+    )))
 }
 
 /// Runs the server: the one place where the binary hands over to it.
@@ -186,4 +236,29 @@ fn guide(running: &server::Running, home: &std::path::Path) -> String {
         ));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of it where these are typed, and how often somebody was asked.
+    fn typed(lines: &[&str]) -> (Option<String>, usize) {
+        let mut left = lines.iter();
+        let asked = new_passphrase(|_| {
+            let line = left.next().ok_or_else(|| Failure::new("nothing more is typed"))?;
+            Ok(Secret::new((*line).to_owned()))
+        });
+        let left = left.count();
+        (asked.ok().map(|s| s.dangerous_reveal().to_owned()), lines.len() - left)
+    }
+
+    #[test]
+    fn a_passphrase_that_can_be_guessed_is_asked_for_again_and_never_taken() {
+        let good = "twelve chars";
+        assert_eq!(typed(&[good, good]), (Some(good.to_owned()), 2));
+        assert_eq!(typed(&["", "eleven char", good, good]), (Some(good.to_owned()), 4));
+        assert_eq!(typed(&[good, "another one!", good, good]), (Some(good.to_owned()), 4));
+        assert_eq!(typed(&["", "", "", good, good]), (None, 3));
+    }
 }

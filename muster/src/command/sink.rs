@@ -13,6 +13,7 @@ use api::{
 };
 use clap::{Args, Subcommand};
 use hyper::Method;
+use identity::text::counted;
 use std::path::PathBuf;
 
 /// Receivers of events: webhooks, and a SIEM by syslog.
@@ -156,7 +157,8 @@ pub(super) async fn run(typed: Sink, session: &Session) -> Outcome {
         Sink::Drop(Drop { name }) => {
             let call = Call::new(Method::DELETE, fill(SINK_DEAD, &[&name]));
             let dropped: SinkDropped = rest.send(call).await?.value()?;
-            session.show(&dropped, |gone, _| format!("{} dead letters given up", gone.dropped))
+            let (one, many) = ("dead letter given up", "dead letters given up");
+            session.show(&dropped, |gone, _| counted(gone.dropped, one, many))
         }
         Sink::Remove(Remove { name }) => {
             rest.delete(fill(SINK, &[&name])).await?;

@@ -7,9 +7,10 @@ use crate::rest::Query;
 use crate::session::Session;
 use crate::table::{Table, members};
 use api::path::{TOKEN, TOKENS, fill};
-use api::token::USES_MAX;
+use api::token::{TTL_MAX_S, USES_MAX};
 use api::{TokenMade, TokenRequest, TokenView};
 use clap::{Args, Subcommand};
+use identity::token::TokenId;
 
 /// Join tokens, for devices without a birth certificate.
 #[derive(Debug, Subcommand)]
@@ -34,12 +35,12 @@ pub(crate) struct New {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=i64::from(USES_MAX)))]
     uses: u32,
     /// How long it is good: 90s, 15m, 12h, 30d.
-    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = seconds)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = ttl)]
     ttl: u64,
     /// A group that its devices get; may be said again.
     #[arg(long, value_name = "GROUP")]
     group: Vec<String>,
-    /// The one device that may use it, by serial number.
+    /// The one device that may use it: S, MAKER/MODEL/S, or a device's NAME or UUID as lists show it.
     #[arg(long, value_name = "SERIAL")]
     serial: Option<String>,
 }
@@ -58,6 +59,7 @@ pub(crate) struct List {
 #[command(after_help = "Example:\n  muster token revoke kQ3vE9x-TzB_41aY")]
 pub(crate) struct Revoke {
     /// The token's id, the part before the secret.
+    #[arg(allow_hyphen_values = true, value_parser = token_id)]
     id: String,
 }
 
@@ -80,6 +82,20 @@ pub(super) async fn run(typed: Token, session: &Session) -> Outcome {
                 format!("token {id} is good for nothing now")
             })
         }
+    }
+}
+
+/// Reads an id; one that begins with a hyphen is of an earlier release.
+fn token_id(text: &str) -> Result<String, String> {
+    let read = TokenId::parse(text).map(|id| id.to_string());
+    read.ok_or_else(|| "an id has 16 letters, digits, `-` and `_`: see `muster token list`".into())
+}
+
+/// How long a token may be good.
+fn ttl(text: &str) -> Result<u64, String> {
+    match seconds(text)? {
+        secs if secs <= TTL_MAX_S => Ok(secs),
+        _ => Err(format!("a token is good for at most {}d", TTL_MAX_S / 86_400)),
     }
 }
 

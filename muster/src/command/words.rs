@@ -1,7 +1,7 @@
 //! Words of the contract as values of an option: listed in `--help`, offered by the shell.
 
 use identity::UnixTime;
-use identity::name::DeviceName;
+use identity::name::{CertificateName, DeviceName};
 use identity::selector::{DEVICE_MEMBERS, Selector};
 
 /// A value parser for an enum of `api` that has `ALL`, `as_str` and `FromStr`; `except` leaves out
@@ -61,6 +61,21 @@ pub(super) fn device(text: &str) -> Result<String, String> {
     DeviceName::parse(text).map(|_| text.to_owned()).ok_or_else(|| {
         format!("`{text}` is no UUID, no 6 or more hex digits of one, and no serial:S")
     })
+}
+
+/// Reads the name of a certificate, and keeps it as it was typed.
+pub(super) fn certificate(text: &str) -> Result<String, String> {
+    CertificateName::parse_alone(text).map(|_| text.to_owned()).ok_or_else(|| {
+        format!("`{text}` is no cert:HEX (serial number, 32 digits) and no spki:HEX (64 digits)")
+    })
+}
+
+/// Reads a reason, which says something.
+pub(super) fn why(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("say why: the ledger keeps it".to_owned()),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 /// Reads a selector over the members of a device, and keeps it as it was typed: what the server would

@@ -15,9 +15,12 @@ use crate::progress;
 use crate::session::Session;
 use agent::CallError;
 use clap::Args;
+use identity::text::counted;
+use indicatif::ProgressBar;
 use scene::Stage;
 use serde::Serialize;
 use std::time::Instant;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Shows the whole life of a fleet on this machine in a few seconds.
 ///
@@ -53,6 +56,8 @@ struct Report {
 /// Runs the demo.
 pub(crate) async fn run(demo: Demo, session: &Session) -> Outcome {
     let began = Instant::now();
+    // Heard before there is a home, so that none is left that nobody takes away.
+    let mut stop = Stop::listen()?;
     let home = tempfile::Builder::new()
         .prefix("muster-demo-")
         .tempdir()
@@ -60,18 +65,51 @@ pub(crate) async fn run(demo: Demo, session: &Session) -> Outcome {
     let bar = progress::bar(Some(scene::ALL.len() as u64), "scenes");
     let opened = Stage::open(home.path(), demo.devices as usize, bar.clone()).await;
     let mut stage = opened.map_err(failed("the start"))?;
+    let played = tokio::select! {
+        played = play(&mut stage, &bar) => played,
+        () = stop.heard() => {
+            Err(Failure::new("interrupted").next("nothing is left behind; run it again"))
+        }
+    };
+    bar.finish_and_clear();
+    stage.close().await;
+    let (devices, seconds) = (demo.devices, began.elapsed().as_secs_f64());
+    let report = Report { devices, seconds, scenes: played? };
+    session.show(&report, |report, _| summary(report))
+}
+
+/// Plays every scene.
+async fn play(stage: &mut Stage, bar: &ProgressBar) -> Outcome<Vec<Held>> {
     let mut scenes = Vec::new();
     for scene in scene::ALL {
         bar.set_message(scene.name);
         let at = Instant::now();
-        let (count, told) = (scene.play)(&mut stage).await.map_err(failed(scene.name))?;
+        let (count, told) = (scene.play)(stage).await.map_err(failed(scene.name))?;
         scenes.push(Held { scene: scene.name, count, seconds: at.elapsed().as_secs_f64(), told });
         bar.inc(1);
     }
-    bar.finish_and_clear();
-    stage.close().await;
-    let report = Report { devices: demo.devices, seconds: began.elapsed().as_secs_f64(), scenes };
-    session.show(&report, |report, _| summary(report))
+    Ok(scenes)
+}
+
+/// Ctrl-C and SIGTERM: they end the demo, and do not leave its home.
+struct Stop {
+    int: Signal,
+    term: Signal,
+}
+
+impl Stop {
+    fn listen() -> Outcome<Self> {
+        let hear =
+            |kind| signal(kind).map_err(|e| Failure::new(format!("signals cannot be heard: {e}")));
+        Ok(Self { int: hear(SignalKind::interrupt())?, term: hear(SignalKind::terminate())? })
+    }
+
+    async fn heard(&mut self) {
+        tokio::select! {
+            _ = self.int.recv() => {}
+            _ = self.term.recv() => {}
+        }
+    }
 }
 
 fn failed(scene: &'static str) -> impl Fn(CallError) -> Failure {
@@ -83,8 +121,9 @@ fn failed(scene: &'static str) -> impl Fn(CallError) -> Failure {
 
 fn summary(report: &Report) -> String {
     let mut out = format!(
-        "A fleet of {} devices, from birth on, in {:.1} s.\n\n",
-        report.devices, report.seconds
+        "A fleet of {}, from birth on, in {:.1} s.\n\n",
+        counted(report.devices as u64, "device", "devices"),
+        report.seconds
     );
     for held in &report.scenes {
         out.push_str(&format!("  {:<12} {:>7.2} s   {}\n", held.scene, held.seconds, held.told));

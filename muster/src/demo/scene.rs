@@ -10,6 +10,7 @@ use api::{HeadView, path};
 use enroll::est::{Reply, client};
 use identity::Certificate;
 use identity::key::sha256;
+use identity::text::counted;
 use indicatif::ProgressBar;
 use ledger::{Receipt, Trust, VerifierKey};
 use serde::Serialize;
@@ -112,9 +113,10 @@ impl Stage {
         self.units = units;
         Ok((
             self.devices as u64,
-            format!(
-                "{} birth certificates, each for a key that never left its device",
-                self.devices
+            counted(
+                self.devices as u64,
+                "birth certificate, for a key that never left its device",
+                "birth certificates, each for a key that never left its device",
             ),
         ))
     }
@@ -133,7 +135,8 @@ impl Stage {
             0 => String::new(),
             late => format!("; {late} wait"),
         };
-        Ok((came, format!("{came} devices came in by themselves over EST{later}")))
+        let told = counted(came, "device came in by itself", "devices came in by themselves");
+        Ok((came, format!("{told} over EST{later}")))
     }
 
     async fn renewals(&mut self) -> Told {
@@ -145,7 +148,9 @@ impl Stage {
         .await?;
         let renewed = self.units.len() as u64;
         self.units.extend(newcomers);
-        Ok((renewed, format!("{renewed} leaves renewed, long before their end")))
+        let (one, many) =
+            ("leaf renewed, long before its end", "leaves renewed, long before their end");
+        Ok((renewed, counted(renewed, one, many)))
     }
 
     async fn rotation(&mut self) -> Told {

@@ -6,12 +6,13 @@
 //! files, then [`results`] appends a line per unit and makes those lines durable: in that order, so
 //! that a line vouches for its files. A pulled plug may still lose files whose line survived, but
 //! the line has the certificate, and the next start writes them again. What has no line is asked
-//! again, and the server answers with the certificate that the unit has.
+//! again, and the server answers with the certificate that the unit has. [`receipts`] come last.
 
 mod csv;
 mod line;
 mod place;
 mod read;
+pub(crate) mod receipts;
 mod results;
 
 pub(crate) use line::{Line, Run, Summary};

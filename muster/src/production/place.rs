@@ -1,8 +1,12 @@
-//! Where the files of a unit lie: `DIR/SERIAL/{birth.pem,root.pem,muster-agent.toml}`.
+//! Where the files of a unit lie: `DIR/SERIAL/{birth.pem,root.pem,muster-agent.toml}`, and
+//! `birth.tlog-proof` where receipts are wanted.
 
 use crate::failure::{Failure, Outcome};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// A receipt has the name under which an agent looks for it.
+const RECEIPT: &str = "birth.tlog-proof";
 
 /// What every unit of a run gets, and where the units lie.
 #[derive(Clone)]
@@ -22,6 +26,16 @@ impl Parcel {
     /// Writes the three files of a unit of a run into a directory of its own.
     pub(crate) fn put(&self, serial: &str, chain_pem: &str) -> Outcome {
         self.put_into(&self.dir.join(name(serial)), chain_pem)
+    }
+
+    /// Where the receipt of a unit of a run lies.
+    pub(crate) fn receipt(&self, serial: &str) -> PathBuf {
+        self.dir.join(name(serial)).join(RECEIPT)
+    }
+
+    /// Where that of the only unit lies.
+    pub(crate) fn receipt_of_one(&self) -> PathBuf {
+        self.dir.join(RECEIPT)
     }
 
     /// Writes the three files of the only unit, and says so.

@@ -6,6 +6,7 @@ use super::csv::Records;
 use super::results::Done;
 use crate::failure::{Failure, Outcome};
 use api::BirthRequest;
+use identity::csr::CSR_OCTETS_MAX;
 use identity::key::sha256;
 use std::collections::HashMap;
 use std::fs::File;
@@ -288,7 +289,11 @@ pub(crate) fn csr_text(path: &Path) -> Outcome<String> {
         file.take(limit).read_to_end(&mut octets).map_err(|e| failed(&e))?;
     }
     if octets.len() > LINE_OCTETS_MAX {
-        return Err(Failure::new(format!("`{}` is too large for a request", path.display())));
+        let what = format!(
+            "`{}` is too large for a request, which has at most {CSR_OCTETS_MAX} octets",
+            path.display()
+        );
+        return Err(Failure::new(what).next("name the PKCS#10 request that the unit made"));
     }
     Ok(match String::from_utf8(octets) {
         Ok(text) if !text.starts_with('0') => text,

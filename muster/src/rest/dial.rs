@@ -10,9 +10,10 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use identity::Certificate;
+use identity::text::rfc3339;
 use rustls::client::WebPkiServerVerifier;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -101,21 +102,42 @@ impl Dialer {
     fn distrusted(&self, error: &io::Error) -> Lost {
         let tls = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
         let Some(rustls::Error::InvalidCertificate(reason)) = tls else {
-            return Lost::again(self.broken(error));
+            return Lost::again(self.unshaken(error));
         };
+        if let Some(why) = misdated(reason) {
+            return Lost::for_good(self.out_of_time(&why));
+        }
         let what = format!("`{}` is not the server that this credential is for", self.authority());
         let why = match reason {
             // Their own words are for programmers.
-            rustls::CertificateError::UnknownIssuer => {
-                "its certificate is of another root".to_owned()
-            }
-            rustls::CertificateError::Other(_) => "its certificate cannot be used".to_owned(),
+            CertificateError::UnknownIssuer => "its certificate is of another root".to_owned(),
+            CertificateError::Other(_) => "its certificate cannot be used".to_owned(),
             reason => reason.to_string(),
         };
         Lost::for_good(Failure::new(format!("{what}: {why}")).next(
             "use the credential of this server (its HOME/operator.toml), and a name that stands \
              in its certificate (`muster serve --name`); `server_root` in it for one of your own",
         ))
+    }
+
+    /// Either clock may be wrong, and nothing that was shown tells which.
+    fn out_of_time(&self, why: &str) -> Failure {
+        Failure::new(format!("the certificate of `{}` {why}", self.authority())).next(
+            "set the clock of this machine, or of the server, whichever is wrong; where both are \
+             right the server's authority has ended: docs/jobs/roll-an-authority.md, `The service \
+             authority has ended`",
+        )
+    }
+
+    /// The connection ended before there was a server to speak of.
+    fn unshaken(&self, error: &io::Error) -> Failure {
+        let what =
+            format!("the connection to `{}` ended in its handshake: {error}", self.authority());
+        Failure::new(what).next(
+            "look whether the server still runs, then type the same again; where `[proxy] from` in \
+             its muster.toml holds the address of this machine it waits for a PROXY header, also at \
+             this port: name the balancers there and nobody else",
+        )
     }
 
     /// The server says nothing.
@@ -129,6 +151,27 @@ impl Dialer {
         let cause = error.source().map(|s| format!(": {s}")).unwrap_or_default();
         Failure::new(format!("the connection to `{}` broke: {error}{cause}", self.authority()))
             .next("look whether the server still runs, then type the same again")
+    }
+}
+
+/// What is wrong with the dates of a certificate, where it is that: `now`, as both tell it, is what
+/// this machine's clock says.
+fn misdated(reason: &CertificateError) -> Option<String> {
+    let shown = |at: &UnixTime| rfc3339(identity::UnixTime::from_secs(at.as_secs()));
+    match reason {
+        CertificateError::Expired => Some("has ended".to_owned()),
+        CertificateError::NotValidYet => Some("is not good yet".to_owned()),
+        CertificateError::ExpiredContext { time, not_after } => Some(format!(
+            "ended at {}, and the clock of this machine says {}",
+            shown(not_after),
+            shown(time)
+        )),
+        CertificateError::NotValidYetContext { time, not_before } => Some(format!(
+            "is good from {} on, and the clock of this machine says {}",
+            shown(not_before),
+            shown(time)
+        )),
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use identity::authority::Role;
-use identity::{Certificate, Csr, KeyKind, RealmName, Signer};
+use identity::{Certificate, Csr, KeyKind, Outside, RealmName, Signer};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use server::clock;
 use server::keys::NewKey;
@@ -47,21 +47,25 @@ struct Pki {
 }
 
 fn pki() -> Pki {
+    pki_of(clock::now())
+}
+
+/// All of whose certificates were made at that moment.
+fn pki_of(then: identity::UnixTime) -> Pki {
     let [root_key, service_key, key] = [0; 3].map(|_| NewKey::make(KeyKind::P256).unwrap());
     let signer = root_key.signer().unwrap();
     let service = service_key.signer().unwrap();
     let addresses = Addresses { public_url: None, realm: RealmName::default_realm() };
-    clock::outside(|outside| {
-        let root = authority::root("root", &signer, outside).unwrap();
-        let csr = Csr::parse(&authority::request("service", &service).unwrap()).unwrap();
-        let order = Order { csr: &csr, role: Role::Service, addresses: &addresses };
-        let issued = authority::sign(&root, &signer, order, outside).unwrap();
-        let issuer = Issuer::new(issued.clone(), Arc::new(service), addresses.clone(), 1).unwrap();
-        let names = [ServerName::Dns("localhost".to_owned())];
-        let public = key.signer().unwrap().public().clone();
-        let leaf = authority::server(&issuer, &public, &names, outside).unwrap();
-        Pki { root, chain: vec![leaf, issued], key }
-    })
+    let outside = &mut Outside { now: then, dice: &mut clock::SystemDice };
+    let root = authority::root("root", &signer, outside).unwrap();
+    let csr = Csr::parse(&authority::request("service", &service).unwrap()).unwrap();
+    let order = Order { csr: &csr, role: Role::Service, addresses: &addresses };
+    let issued = authority::sign(&root, &signer, order, outside).unwrap();
+    let issuer = Issuer::new(issued.clone(), Arc::new(service), addresses.clone(), 1).unwrap();
+    let names = [ServerName::Dns("localhost".to_owned())];
+    let public = key.signer().unwrap().public().clone();
+    let leaf = authority::server(&issuer, &public, &names, outside).unwrap();
+    Pki { root, chain: vec![leaf, issued], key }
 }
 
 impl Peer {
@@ -69,7 +73,14 @@ impl Peer {
     pub(crate) async fn start(
         answer: impl Fn(&Told) -> Option<(u16, String)> + Send + Sync + 'static,
     ) -> Self {
-        let Pki { root, chain, key } = pki();
+        Self::start_with(pki(), answer)
+    }
+
+    fn start_with(
+        pki: Pki,
+        answer: impl Fn(&Told) -> Option<(u16, String)> + Send + Sync + 'static,
+    ) -> Self {
+        let Pki { root, chain, key } = pki;
         let chain = chain.iter().map(|c| CertificateDer::from(c.der().to_vec())).collect();
         let key = PrivatePkcs8KeyDer::from(key.dangerous_pkcs8().to_vec());
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -79,7 +90,9 @@ impl Peer {
             .with_no_client_auth()
             .with_single_cert(chain, PrivateKeyDer::Pkcs8(key))
             .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let listener = TcpListener::from_std(listener).unwrap();
         let port = listener.local_addr().unwrap().port();
         let told = Arc::new(Mutex::new(Vec::new()));
         let connections = Arc::new(AtomicUsize::new(0));
@@ -228,6 +241,33 @@ async fn nobody_listening_is_told_at_once() {
     let file = OperatorFile { url: format!("https://localhost:{port}"), ..peer.file };
     let refused = Rest::new(&file).unwrap().get::<()>("/x").await.unwrap_err();
     assert!(refused.what().contains("cannot reach"), "{}", refused.what());
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_named_and_not_taken_for_a_wrong_server() {
+    let (now, year_s) = (clock::now(), 400 * 86_400);
+    let past = identity::UnixTime::from_secs(now.secs() - year_s);
+    for (then, why) in [(past, "ended at"), (now.plus_secs(year_s), "is good from")] {
+        let peer = Peer::start_with(pki_of(then), |_| Some((200, "7".to_owned())));
+        let refused = peer.rest().get::<u32>("/x").await.unwrap_err();
+        assert!(refused.what().contains(why), "{}", refused.what());
+        assert!(refused.what().contains("the clock of this machine says"), "{}", refused.what());
+    }
+}
+
+#[tokio::test]
+async fn who_is_cut_off_in_the_handshake_hears_of_balancers() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            drop(tcp);
+        }
+    });
+    let peer = Peer::start(|_| None).await;
+    let file = OperatorFile { url: format!("https://localhost:{port}"), ..peer.file };
+    let refused = Rest::new(&file).unwrap().get::<()>("/x").await.unwrap_err();
+    assert!(format!("{refused:?}").contains("[proxy] from"), "{refused:?}");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ pub use ::ledger::tree::Head;
 pub use credentials::{RevokedRow, StatusRow};
 pub use devices::{DeviceFilter, Overdue};
 pub use ledger::{EntryRow, StoredHashes, Stretch};
+pub use rules::Noted;
 
 use crate::fault::{OpenError, ReadError};
 use crate::schema::{self, Place};

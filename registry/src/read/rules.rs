@@ -4,7 +4,7 @@
 use super::rows_max;
 use crate::realm::{Operator, RealmKey};
 use crate::rows::{
-    self, AUTHORITY_COLUMNS, DOOR_COLUMNS, OPERATOR_COLUMNS, SINK_COLUMNS, TOKEN_COLUMNS,
+    self, AUTHORITY_COLUMNS, DOOR_COLUMNS, OPERATOR_COLUMNS, SINK_COLUMNS, TOKEN_COLUMNS, uint,
 };
 use crate::sink::Sink;
 use crate::{ReadError, Registry};
@@ -224,4 +224,52 @@ impl Registry {
             Ok(notes.into_iter().collect())
         })
     }
+
+    /// How many notes of a space there are, and how many octets they hold, by the first octets of
+    /// their keys.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn noted_by_front(
+        &self,
+        realm: RealmKey,
+        space: &str,
+        octets: u32,
+    ) -> Result<BTreeMap<Vec<u8>, Noted>, ReadError> {
+        let sql = "SELECT substr(name, 1, ?3), COUNT(*), SUM(length(value)) FROM note \
+            WHERE realm = ?1 AND space = ?2 GROUP BY 1";
+        self.pool().once(|db| {
+            let fronts = db.all(sql, (realm.0, space, octets), |row| {
+                let (count, octets) = (uint(row, 1)?, uint(row, 2)?);
+                Ok((row.get(0)?, Noted { count, octets }))
+            })?;
+            Ok(fronts.into_iter().collect())
+        })
+    }
+
+    /// The keys of the notes of a space whose value begins with no more than `front`: what begins
+    /// with its moment is swept by it.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn noted_until(
+        &self,
+        realm: RealmKey,
+        space: &str,
+        front: &[u8],
+    ) -> Result<Vec<Vec<u8>>, ReadError> {
+        let sql = "SELECT name FROM note WHERE realm = ?1 AND space = ?2 \
+            AND substr(value, 1, ?3) <= ?4";
+        let octets = i64::try_from(front.len()).unwrap_or(i64::MAX);
+        self.pool().once(|db| db.all(sql, (realm.0, space, octets, front), |row| row.get(0)))
+    }
+}
+
+/// What notes there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// How many.
+    pub count: u64,
+    /// Octets of their values.
+    pub octets: u64,
 }

@@ -77,6 +77,7 @@ impl Batch<'_> {
     }
 
     pub(super) fn set_door(&self, scene: Scene, door: &Door) -> Step {
+        self.is_one_of_its_kind(scene, door)?;
         self.drop_door(scene, &door.name)?;
         let maker = match &door.kind {
             DoorKind::Maker(maker) => Some(maker),
@@ -110,6 +111,24 @@ impl Batch<'_> {
             )?;
         }
         Ok(())
+    }
+
+    /// What is shown at a maker's door names it, and a birth certificate and a token name none: with
+    /// two doors of their kind it would be chance which one decides. Two that stand there from
+    /// before may both be changed and closed, and one of them be open.
+    fn is_one_of_its_kind(&self, scene: Scene, door: &Door) -> Step {
+        if matches!(door.kind, DoorKind::Maker(_)) {
+            return Ok(());
+        }
+        let of_kind = (scene.realm.0, &door.name, door.kind.as_str());
+        let was = "SELECT open FROM door WHERE realm = ?1 AND name = ?2 AND kind = ?3";
+        let was: Option<bool> = self.first(was, of_kind, |row| row.get(0))?;
+        let others = match was {
+            Some(open) if open || !door.open => return Ok(()),
+            Some(_) => "SELECT 1 FROM door WHERE realm = ?1 AND name <> ?2 AND kind = ?3 AND open",
+            None => "SELECT 1 FROM door WHERE realm = ?1 AND name <> ?2 AND kind = ?3",
+        };
+        if self.exists(others, of_kind)? { Err(Clash::SecondDoor.into()) } else { Ok(()) }
     }
 
     pub(super) fn remove_door(&self, scene: Scene, name: &str) -> Step {

@@ -2,10 +2,11 @@
 
 use super::batch::Batch;
 use super::{Answer, BATCH_MAX, Commit, Job, Log, Pace, Writer};
-use crate::change::{Change, CommitError, Draft};
+use crate::change::{Change, Clash, CommitError, Draft};
 use crate::realm::{Realm, RealmKey};
 use crate::schema::{self, Place};
 use crate::shared::Shared;
+use identity::door::{Door, DoorKind};
 use identity::{RealmName, UnixTime};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
@@ -58,6 +59,37 @@ fn settle(writer: &mut Writer, changes: Vec<Change>) -> Vec<Result<u64, CommitEr
 
 fn count(db: &Connection, table: &str) -> i64 {
     db.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn two_doors_of_a_home_of_before_may_be_changed_and_closed_and_one_of_them_opened() {
+    let mut writer = writer("doors");
+    let door = |name: &str, open: bool| Door {
+        name: name.into(),
+        kind: DoorKind::Token,
+        open,
+        groups: [].into(),
+        profile: "standard".into(),
+        assurance: identity::Assurance::Token,
+        binding: false,
+        receipt: None,
+    };
+    let mut set = |name: &str, open| settle(&mut writer, vec![Change::DoorSet(door(name, open))]);
+    let second = vec![Err(CommitError::Conflict(Clash::SecondDoor))];
+    assert!(set("token", true)[0].is_ok());
+    assert_eq!(set("tb", false), second);
+    let doubled = "INSERT INTO door SELECT realm, 'tb', kind, open, group_names, profile, \
+        assurance, binding, place, pattern, model, allow, receipt FROM door";
+    writer.db.execute(doubled, []).unwrap();
+
+    let mut set = |name: &str, open| settle(&mut writer, vec![Change::DoorSet(door(name, open))]);
+    for (name, open) in [("tb", true), ("token", true), ("token", false), ("tb", false)] {
+        assert!(set(name, open)[0].is_ok(), "{name}");
+    }
+    assert_eq!(set("third", false), second);
+    assert!(set("tb", true)[0].is_ok());
+    assert_eq!(set("token", true), second, "it would be chance which one decides");
+    assert!(set("token", false)[0].is_ok());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use crate::world::{REALM, World, born, credential, device, draft, now, realm};
 use identity::UnixTime;
 use identity::token::TokenId;
-use registry::{Change, Clash, CommitError, Operator, RealmKey, Role};
+use registry::{Change, Clash, CommitError, Noted, Operator, RealmKey, Role};
 
 #[test]
 fn an_entry_without_a_change_is_written_and_a_note_makes_none() {
@@ -19,6 +19,25 @@ fn an_entry_without_a_change_is_written_and_a_note_makes_none() {
     );
     world.registry.note_wait(REALM, "crl", b"number", None).unwrap();
     assert_eq!(world.registry.noted(REALM, "crl", b"number").unwrap(), None);
+}
+
+#[test]
+fn notes_are_counted_by_the_front_of_their_keys_and_found_by_that_of_their_values() {
+    let world = World::new();
+    for (key, value) in [(b"ab1", vec![0, 9, 7]), (b"ab2", vec![1, 0]), (b"cd1", vec![1, 1, 1])] {
+        world.registry.note_wait(REALM, "kept", key, Some(value)).unwrap();
+    }
+    world.registry.note_wait(REALM, "other", b"ab3", Some(vec![0])).unwrap();
+
+    let fronts = world.registry.noted_by_front(REALM, "kept", 2).unwrap();
+    let until = |front: &[u8]| world.registry.noted_until(REALM, "kept", front).unwrap();
+
+    let of = |count, octets| Noted { count, octets };
+    let expected = [(b"ab".to_vec(), of(2, 5)), (b"cd".to_vec(), of(1, 3))];
+    assert_eq!(fronts.into_iter().collect::<Vec<_>>(), expected);
+    assert_eq!(until(&[1, 0]), [b"ab1", b"ab2"]);
+    assert_eq!(until(&[0, 8]), Vec::<Vec<u8>>::new());
+    assert_eq!(until(&[1, 1]).len(), 3);
 }
 
 #[test]

@@ -279,8 +279,8 @@ fn key_facts(
     Ok(KeyFacts { device: Some(seen.device), compromised: seen.compromised, is_birth, worn })
 }
 
-/// The door before which a claim stands, an open one where there are several of its kind. A leaf
-/// comes back through the door that its device last joined by.
+/// The door before which a claim stands; of births and of tokens there is one, and in a home of
+/// before, which may have several, the first that is open. A leaf comes back through the door that its device last joined by.
 pub(super) fn door_of<'a>(
     realm: &'a RealmState,
     recognized: &Recognized,

@@ -189,7 +189,7 @@ impl Settings {
         let public = place(config.listen.public, 8080);
         let said = options.public_url.clone().or(config.public_url);
         let public_url = match said {
-            Some(url) => Some(check_url(&url)?),
+            Some(url) => Some(self::public_url(&url)?),
             None => names.first().and_then(|name| url_of(name, &public)),
         };
         Ok(Self {
@@ -246,8 +246,11 @@ fn url_of(name: &str, public: &Places) -> Option<String> {
 }
 
 /// Certificates live long and are read by parsers of all kinds, so an address in them is plain
-/// ASCII and short.
-fn check_url(url: &str) -> Result<String, HomeError> {
+/// ASCII and short. Gives it as it will stand in them.
+///
+/// # Errors
+/// A sentence where it is none.
+pub fn public_url(url: &str) -> Result<String, HomeError> {
     let url = url.trim_end_matches('/');
     let host = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     let plain = |c: u8| c.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&c);
@@ -264,16 +267,34 @@ fn check_url(url: &str) -> Result<String, HomeError> {
 
 fn split_names(names: &[String]) -> Result<(Vec<String>, Vec<IpAddr>), HomeError> {
     let (mut dns, mut ips) = (Vec::new(), Vec::new());
-    for name in names {
-        if let Ok(ip) = name.parse() {
-            ips.push(ip);
-        } else if is_dns_name(name) {
-            dns.push(name.to_ascii_lowercase());
-        } else {
-            return Err(wrong(format!("`{name}` is neither a DNS name nor an IP address")));
+    for text in names {
+        match name(text)? {
+            Name::Ip(ip) => ips.push(ip),
+            Name::Dns(name) => dns.push(name),
         }
     }
     Ok((dns, ips))
+}
+
+/// A name of this server.
+#[derive(Debug)]
+pub enum Name {
+    /// Of the DNS, in lower case.
+    Dns(String),
+    /// An address.
+    Ip(IpAddr),
+}
+
+/// Reads a name of this server.
+///
+/// # Errors
+/// A sentence where it is none.
+pub fn name(text: &str) -> Result<Name, HomeError> {
+    match text.parse() {
+        Ok(ip) => Ok(Name::Ip(ip)),
+        Err(_) if is_dns_name(text) => Ok(Name::Dns(text.to_ascii_lowercase())),
+        Err(_) => Err(wrong(format!("`{text}` is neither a DNS name nor an IP address"))),
+    }
 }
 
 /// RFC 1123 §2.1: labels of 1 to 63 letters, digits and inner hyphens, 253 characters in all.

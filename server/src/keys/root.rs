@@ -68,6 +68,22 @@ pub fn unlock_root(path: &Path, by: &Unlock<'_>) -> Result<SoftwareKey, KeyTroub
     Ok(SoftwareKey::from_pkcs8(&plain)?)
 }
 
+/// Reads an age recipient, and keeps it as it was typed.
+///
+/// # Errors
+/// A sentence where it is none.
+pub fn recipient(text: &str) -> Result<String, String> {
+    seal::recipient(text).map(|_| text.to_owned()).map_err(|e| e.to_string())
+}
+
+/// Whether the root's key is encrypted to a recipient, so that no passphrase opens it.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub fn wants_identity(path: &Path) -> Result<bool, KeyTrouble> {
+    Ok(seal::wants_identity(&file::read(path)?))
+}
+
 /// Reads a passphrase file; the line break at its end does not belong to it.
 ///
 /// # Errors
@@ -92,6 +108,7 @@ mod tests {
 
         let secret = passphrase_file(&dir.path().join("root.passphrase")).unwrap();
         let path = dir.path().join("root.key.age");
+        assert!(!wants_identity(&path).unwrap());
         let opened = unlock_root(&path, &Unlock::Passphrase(&secret)).unwrap();
         assert_eq!(opened.public(), key.signer().unwrap().public());
         let other = Secret::random();
@@ -109,6 +126,7 @@ mod tests {
         lock(&key, &Lock::Recipient(&recipient), dir.path()).unwrap();
 
         assert!(!dir.path().join("root.passphrase").exists());
+        assert!(wants_identity(&dir.path().join("root.key.age")).unwrap());
         let file = dir.path().join("me.txt");
         let line = identity.to_string();
         std::fs::write(&file, format!("# mine\n{}\n", line.expose_secret())).unwrap();

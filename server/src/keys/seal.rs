@@ -35,11 +35,18 @@ pub(super) fn with_passphrase(plain: &[u8], secret: &Secret, work: u8) -> Result
 
 /// Encrypts to an age recipient (`age1…`).
 pub(super) fn to_recipient(plain: &[u8], recipient: &str) -> Result<Vec<u8>, Shut> {
-    let recipient: age::x25519::Recipient = recipient
-        .trim()
-        .parse()
-        .map_err(|e| Shut(format!("`{recipient}` is no age recipient (age1…): {e}")))?;
-    age::encrypt(&recipient, plain).map_err(|e| Shut(e.to_string()))
+    age::encrypt(&self::recipient(recipient)?, plain).map_err(|e| Shut(e.to_string()))
+}
+
+/// Reads an age recipient (`age1…`).
+pub(super) fn recipient(text: &str) -> Result<age::x25519::Recipient, Shut> {
+    let read = text.trim().parse();
+    read.map_err(|e| Shut(format!("`{text}` is no age recipient (age1…): {e}")))
+}
+
+/// Whether only an identity opens it; `false` also where it is no file of age's.
+pub(super) fn wants_identity(sealed: &[u8]) -> bool {
+    age::Decryptor::new(sealed).is_ok_and(|file| !file.is_scrypt())
 }
 
 /// Decrypts with a passphrase.

@@ -2,7 +2,8 @@
 
 use super::farewell::Farewell;
 use super::strangers::Line;
-use super::{Connection, Gate, Tally, proxy};
+use super::way::Way;
+use super::{Connection, Gate, Stop, Tally, proxy};
 use crate::limits;
 use crate::tls::Print;
 use bytes::Bytes;
@@ -35,7 +36,9 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let _open = Open::begin(&gate.tally);
-    let Ok(peer) = behind_proxy(&mut stream, peer.ip().to_canonical(), &gate).await else {
+    let mut stop = gate.stop.clone();
+    let named = behind_proxy(&mut stream, peer.ip().to_canonical(), &gate);
+    let Ok(peer) = unless_stopped(&mut stop, named).await else {
         gate.tally.unshaken.fetch_add(1, Relaxed);
         return;
     };
@@ -44,7 +47,7 @@ where
     let Some(config) = gate.tls.clone() else {
         return requests(stream, Arc::new(Connection::plain(line, began)), &gate, answer).await;
     };
-    match shake(config, stream, &line).await {
+    match unless_stopped(&mut stop, shake(config, stream, &line)).await {
         Ok((stream, print)) => {
             let session = stream.get_ref().1;
             let connection = Connection::tls(line, session, (print, began), &gate.sessions);
@@ -60,6 +63,18 @@ where
             gate.tally.unshaken.fetch_add(1, Relaxed);
             gate.tally.evicted.fetch_add(u64::from(line.was_evicted()), Relaxed);
         }
+    }
+}
+
+/// Who has asked for nothing yet is not waited for.
+async fn unless_stopped<T>(
+    stop: &mut Stop,
+    begun: impl Future<Output = io::Result<T>>,
+) -> io::Result<T> {
+    tokio::select! {
+        biased;
+        () = stop.asked() => Err(io::ErrorKind::ConnectionAborted.into()),
+        done = begun => done,
     }
 }
 
@@ -101,10 +116,16 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let each = Arc::clone(&connection);
+    let (each, way) = (Arc::clone(&connection), Arc::new(Way::default()));
+    let gone = Arc::clone(&way);
     let service = service_fn(move |request| {
-        let answered = answer(Arc::clone(&each), request);
-        async move { Ok::<_, Infallible>(answered.await) }
+        gone.asks();
+        let (way, answered) = (Arc::clone(&gone), answer(Arc::clone(&each), request));
+        async move {
+            let answer = answered.await;
+            way.is_answered(&answer);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())
@@ -133,10 +154,10 @@ where
     served.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
-        ended = timeout(drain, served) => {
-            if let Ok(ended) = ended { log_end(&gate.tally, &connection, ended); }
-        }
+        ended = served => log_end(&gate.tally, &connection, ended),
         () = Arc::clone(&connection).until_cut() => gate.tally.count_end(&connection),
+        () = tokio::time::sleep(drain) => {}
+        () = way.until_worn(stop, &connection) => {}
     }
 }
 

@@ -13,11 +13,13 @@ mod farewell;
 mod proxy;
 mod sessions;
 mod strangers;
+mod way;
 
 pub use body::{BodyError, read_body};
 pub use connection::{Connection, TlsVersion};
 pub use sessions::Sessions;
 pub use strangers::{Strangers, network};
+pub use way::Endless;
 
 use crate::home::Cidr;
 use crate::limits;
@@ -195,7 +197,7 @@ impl Stopper {
         (Self(sender), Stop(receiver))
     }
 
-    /// Stops: no new connections, requests in flight end, idle connections close.
+    /// Stops: no new connections, requests in flight end, all other connections close.
     pub fn stop(&self) {
         self.0.send_replace(true);
     }

@@ -165,6 +165,57 @@ async fn a_stop_lets_requests_in_flight_end_and_closes_idle_connections() {
 }
 
 #[tokio::test]
+async fn a_stop_waits_for_nobody_who_has_not_sent_a_request() {
+    let mut server = start(Limits::DEVICE, true, &[]);
+    // Silent before the handshake, silent after it, half a header, and half a second header.
+    let _unshaken = connect(&server).await;
+    let mut lines = Vec::new();
+    for said in [&b""[..], b"GET / HT", GET] {
+        let client = Client { group: kx_group::X25519, version: &TLS13, shows: None };
+        let connector = TlsConnector::from(Arc::new(client.config()));
+        let name = "muster.example".try_into().unwrap();
+        let mut line = connector.connect(name, connect(&server).await).await.unwrap();
+        line.write_all(said).await.unwrap();
+        lines.push(line);
+    }
+    let asked = lines.last_mut().unwrap();
+    hear(asked).await;
+    server.seen.recv().await.unwrap().prove();
+    asked.write_all(b"GET / HT").await.unwrap();
+
+    let at = Instant::now();
+    server.stopper.stop();
+    server.task.await.unwrap();
+
+    assert!(at.elapsed() < limits::CUT_DRAIN, "{:?}", at.elapsed());
+}
+
+#[tokio::test]
+async fn a_stop_waits_a_moment_for_a_strangers_body_and_longer_for_a_devices() {
+    let mut server = start(Limits::PUBLIC, false, &[]);
+    server.go.forget_permits(1000);
+    let mut lines = Vec::new();
+    for _ in 0..2 {
+        let mut line = connect(&server).await;
+        line.write_all(GET).await.unwrap();
+        lines.push((line, server.seen.recv().await.unwrap()));
+    }
+    let (mut device, known) = lines.pop().unwrap();
+    known.prove();
+
+    let at = Instant::now();
+    server.stopper.stop();
+
+    let (stranger, _) = lines.pop().unwrap();
+    assert!(closed(stranger).await);
+    assert!(at.elapsed() < limits::DRAIN / 2, "{:?}", at.elapsed());
+    assert!(!server.task.is_finished());
+    server.go.add_permits(2);
+    assert!(hear(&mut device).await.ends_with("hello"));
+    server.task.await.unwrap();
+}
+
+#[tokio::test]
 async fn beyond_the_limit_connections_wait_and_are_served_when_one_ends() {
     let limits = Limits { connections_max: 1, ..Limits::PUBLIC };
     let mut server = start(limits, false, &[]);

@@ -155,8 +155,7 @@ pub(super) fn newest(state: &State, who: &Who, name: &str) -> Result<Credential,
             of its public key)";
         Refused::Malformed(sentence.to_owned())
     };
-    let bare = || serial(name).map(CertificateName::Serial);
-    let parsed = CertificateName::parse(name).or_else(bare).ok_or_else(wrong)?;
+    let parsed = CertificateName::parse_alone(name).ok_or_else(wrong)?;
     let registry = &state.house.registry;
     let found = match parsed {
         CertificateName::Serial(serial) => registry.credential(who.realm.key, &serial)?,

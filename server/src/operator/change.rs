@@ -2,10 +2,11 @@
 
 use super::State;
 use super::body::{MaybeJson, Named};
-use super::device::{if_match, resolve, shown};
+use super::device::{resolve, shown, tag};
 use super::openapi::{Idempotent, IfMatch, Problems};
 use super::refuse::Refused;
 use super::said::{group, remark};
+use super::tag::if_match;
 use super::who::{Operating, Who};
 use crate::standing::Move;
 use api::{DeviceView, StandingRequest};
@@ -199,7 +200,7 @@ async fn act(
 ) -> Result<Response, Refused> {
     for _ in 0..DECISIONS_MAX {
         let device = resolve(state, who, name)?;
-        if_match(headers, device.version)?;
+        if_match(headers, Some(&tag(&device)))?;
         let Some((change, class, payload)) = deed.decide(state, who, &device)? else {
             return shown(state, who, &device);
         };

@@ -10,8 +10,7 @@ use super::said::group;
 use super::who::{Viewer, Who};
 use super::{Answer, State, apart, view};
 use api::{CertificateView, DeviceView, Page};
-use axum::http::HeaderMap;
-use axum::http::header::{ETAG, IF_MATCH};
+use axum::http::header::ETAG;
 use axum::response::{IntoResponse, Response};
 use identity::name::DeviceName;
 use identity::selector::{DEVICE_MEMBERS, LEAF_MEMBERS, Selector};
@@ -201,26 +200,16 @@ pub(super) fn shown(state: &State, who: &Who, device: &Device) -> Result<Respons
         state.house.registry.caught(who.realm.key, &device.id)?.as_ref().and_then(view::clone);
     let reported = state.house.registry.report(who.realm.key, &device.id)?;
     view.reported = reported.as_ref().map(view::report);
-    Ok(([(ETAG, format!("\"{}\"", device.version))], axum::Json(view)).into_response())
+    Ok(([(ETAG, tag(device))], axum::Json(view)).into_response())
+}
+
+/// The ETag of a device, which is its version.
+pub(super) fn tag(device: &Device) -> String {
+    format!("\"{}\"", device.version)
 }
 
 /// The birth certificate has no generation and says nothing of renewals.
 fn leaves_of(mut credentials: Vec<Credential>) -> Vec<Credential> {
     credentials.retain(|c| c.kind == CredentialKind::Leaf);
     credentials
-}
-
-/// Holds `If-Match` against the version (RFC 9110 §13.1.1); a weak tag never matches.
-pub(super) fn if_match(headers: &HeaderMap, version: u64) -> Result<(), Refused> {
-    let mut tags = headers.get_all(IF_MATCH).iter().peekable();
-    if tags.peek().is_none() {
-        return Ok(());
-    }
-    let own = format!("\"{version}\"");
-    let fits = |tag: &str| tag == "*" || tag == own;
-    let said = tags.filter_map(|v| v.to_str().ok());
-    match said.flat_map(|v| v.split(',')).any(|tag| fits(tag.trim())) {
-        true => Ok(()),
-        false => Err(Refused::Stale { version }),
-    }
 }

@@ -1,12 +1,15 @@
 //! Doors: which ways lead in, what must be shown there, and what a device gets.
 
 use super::body::{Json, Named};
-use super::openapi::{Idempotent, Problems};
+use super::openapi::{Idempotent, IfMatch, Problems};
 use super::refuse::Refused;
 use super::said::{bounded, groups, name};
+use super::tag::{self, if_match, tagged};
 use super::who::{Admin, Viewer, Who};
 use super::{Answer, State, apart, view};
 use api::{DoorRequest, DoorView, Maker, Page};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use identity::device::IDENTIFIER_OCTETS_MAX;
 use identity::door::{Door, DoorKind, MakerRule, SerialPlace};
 use identity::{Assurance, Certificate};
@@ -32,25 +35,29 @@ pub(crate) async fn list(_: State, Viewer(who): Viewer) -> Answer<Page<DoorView>
 /// Shows a door.
 #[utoipa::path(get, path = api::path::DOOR, tag = "doors",
     params(("name" = String, Path, description = "Its name")),
-    responses((status = 200, body = DoorView), Problems))]
+    responses((status = 200, body = DoorView, headers(("etag" = String))), Problems))]
 pub(crate) async fn show(
     _: State,
     Viewer(who): Viewer,
     Named(name): Named<String>,
-) -> Answer<DoorView> {
-    Ok(axum::Json(view::door(&named(&who, &name)?)))
+) -> Result<Response, Refused> {
+    Ok(tagged(&view::door(&named(&who, &name)?)))
 }
 
 /// Makes a door, or changes it to be exactly this.
 #[utoipa::path(put, path = api::path::DOOR, tag = "doors",
-    params(("name" = String, Path, description = "1 to 64 of letters, digits and `-_.`")),
-    request_body = DoorRequest, responses((status = 200, body = DoorView), Problems))]
+    params(("name" = String, Path, description = "1 to 64 of letters, digits and `-_.`"), IfMatch),
+    request_body = DoorRequest,
+    responses((status = 200, body = DoorView, headers(("etag" = String))), Problems))]
 pub(crate) async fn set(
     state: State,
     Admin(who): Admin,
     Named(called): Named<String>,
+    headers: HeaderMap,
     Json(request): Json<DoorRequest>,
-) -> Answer<DoorView> {
+) -> Result<Response, Refused> {
+    let (who, _turn) = state.turn(who).await?;
+    seen(&headers, who.realm.door(&called))?;
     let receipt = receipt(&state, &who, &request)?;
     let door = Door { receipt, ..fit(&who, name("a door", &called)?, request)? };
     keeps_its_name(&state, &who, &door).await?;
@@ -59,38 +66,43 @@ pub(crate) async fn set(
 
 /// Opens a door.
 #[utoipa::path(post, path = api::path::DOOR_OPEN, tag = "doors",
-    params(("name" = String, Path, description = "Its name"), Idempotent),
-    responses((status = 200, body = DoorView), Problems))]
+    params(("name" = String, Path, description = "Its name"), IfMatch, Idempotent),
+    responses((status = 200, body = DoorView, headers(("etag" = String))), Problems))]
 pub(crate) async fn open(
     state: State,
     Admin(who): Admin,
     Named(name): Named<String>,
-) -> Answer<DoorView> {
-    turn(&state, &who, &name, true).await
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    turn(&state, who, (&name, &headers), true).await
 }
 
 /// Closes a door: from now on it refuses everybody.
 #[utoipa::path(post, path = api::path::DOOR_CLOSE, tag = "doors",
-    params(("name" = String, Path, description = "Its name"), Idempotent),
-    responses((status = 200, body = DoorView), Problems))]
+    params(("name" = String, Path, description = "Its name"), IfMatch, Idempotent),
+    responses((status = 200, body = DoorView, headers(("etag" = String))), Problems))]
 pub(crate) async fn close(
     state: State,
     Admin(who): Admin,
     Named(name): Named<String>,
-) -> Answer<DoorView> {
-    turn(&state, &who, &name, false).await
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    turn(&state, who, (&name, &headers), false).await
 }
 
 /// Removes a door to which no device belongs, retired ones aside.
 #[utoipa::path(delete, path = api::path::DOOR, tag = "doors",
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = String, Path, description = "Its name"), IfMatch),
     responses((status = 200, body = DoorView), Problems))]
 pub(crate) async fn remove(
     state: State,
     Admin(who): Admin,
     Named(name): Named<String>,
+    headers: HeaderMap,
 ) -> Answer<DoorView> {
+    let (who, _turn) = state.turn(who).await?;
     let door = named(&who, &name)?;
+    seen(&headers, Some(&door))?;
     belongs_to_nobody(&state, &who, &door).await?;
     let payload = who.payload("door.removed").with("door", door.name.as_str());
     state.change(&who, Change::DoorRemoved(door.name.clone()), Class::Door, payload).await?;
@@ -106,8 +118,9 @@ async fn belongs_to_nobody(state: &State, who: &Who, door: &Door) -> Result<(), 
         return Ok(());
     }
     let sentence = format!(
-        "devices belong to the door `{}`, and their renewals go by its profile and demands: close \
-         it, which stops joins only, and remove it once they are retired or have joined by another",
+        "devices belong to the door `{0}`, and their renewals go by its profile and demands: close \
+         it, which stops joins only, and remove it once they are retired or have joined by another \
+         (`muster device list --where 'door == \"{0}\"'` names them)",
         door.name
     );
     Err(Refused::Rule { rule: "door-has-devices", sentence })
@@ -134,16 +147,29 @@ fn named(who: &Who, name: &str) -> Result<Door, Refused> {
     who.realm.door(name).cloned().ok_or_else(missing)
 }
 
-async fn turn(state: &State, who: &Who, name: &str, open: bool) -> Answer<DoorView> {
-    let door = named(who, name)?;
-    if door.open == open {
-        return Ok(axum::Json(view::door(&door)));
-    }
-    let verb = if open { "door.opened" } else { "door.closed" };
-    store(state, who, Door { open, ..door }, verb).await
+/// Holds `If-Match` against the door as it stands.
+fn seen(headers: &HeaderMap, door: Option<&Door>) -> Result<(), Refused> {
+    let own = door.map(|door| tag::of(&view::door(door)));
+    if_match(headers, own.as_deref())
 }
 
-async fn store(state: &State, who: &Who, door: Door, verb: &str) -> Answer<DoorView> {
+async fn turn(
+    state: &State,
+    who: Who,
+    (name, headers): (&str, &HeaderMap),
+    open: bool,
+) -> Result<Response, Refused> {
+    let (who, _turn) = state.turn(who).await?;
+    let door = named(&who, name)?;
+    seen(headers, Some(&door))?;
+    if door.open == open {
+        return Ok(tagged(&view::door(&door)));
+    }
+    let verb = if open { "door.opened" } else { "door.closed" };
+    store(state, &who, Door { open, ..door }, verb).await
+}
+
+async fn store(state: &State, who: &Who, door: Door, verb: &str) -> Result<Response, Refused> {
     let mut payload = who
         .payload(verb)
         .with("door", door.name.as_str())
@@ -165,7 +191,7 @@ async fn store(state: &State, who: &Who, door: Door, verb: &str) -> Answer<DoorV
     }
     let view = view::door(&door);
     state.change(who, Change::DoorSet(door), Class::Door, payload).await?;
-    Ok(axum::Json(view))
+    Ok(tagged(&view))
 }
 
 fn fit(who: &Who, name: String, request: DoorRequest) -> Result<Door, Refused> {

@@ -3,7 +3,7 @@
 //!
 //! A slow client is not waited for: what it may be behind is bounded by one channel, and past that
 //! its stream ends and it comes back with `Last-Event-ID`. The credential is looked at again before
-//! every batch, so that one that was taken away ends its streams, too.
+//! every batch, so that one that was taken away ends its streams, too. A stop ends them all at once.
 
 use super::body::Asked;
 use super::ledger::shown;
@@ -11,6 +11,7 @@ use super::openapi::Problems;
 use super::refuse::Refused;
 use super::who::{Viewer, Who};
 use super::{State, apart};
+use crate::listen::{Endless, Stop};
 use api::EntryView;
 use axum::body::Body;
 use axum::http::HeaderMap;
@@ -68,9 +69,24 @@ pub(crate) async fn events(
     let permit = state.streams.clone().try_acquire_owned();
     let permit = permit.map_err(|_| Refused::Busy("too many event streams are open"))?;
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    tokio::spawn(follow(state, who, from, sender, permit));
+    let stop = state.stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = asked(stop) => {}
+            () = follow(state, who, from, sender, permit) => {}
+        }
+    });
     let media = [(CONTENT_TYPE, "text/event-stream")];
-    Ok((media, Body::new(Stream(receiver))).into_response())
+    let mut response = (media, Body::new(Stream(receiver))).into_response();
+    response.extensions_mut().insert(Endless);
+    Ok(response)
+}
+
+async fn asked(stop: Option<Stop>) {
+    match stop {
+        Some(mut stop) => stop.asked().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn last_event(headers: &HeaderMap) -> Result<Option<u64>, Refused> {

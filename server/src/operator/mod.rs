@@ -32,6 +32,7 @@ mod receipt;
 mod refuse;
 mod said;
 mod sink;
+mod tag;
 #[cfg(test)]
 pub(crate) mod tests;
 mod token;
@@ -45,6 +46,7 @@ pub use workshop::Workshop;
 
 use crate::clock::SystemDice;
 use crate::house::House;
+use crate::listen::Stop;
 use ::ledger::{Class, Payload};
 use api::{Check, path};
 use axum::Router;
@@ -61,7 +63,7 @@ use registry::Change;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, Semaphore, watch};
 use who::Who;
 
 /// Where a request came from; the listener hands it in as an extension.
@@ -81,6 +83,8 @@ pub struct Fittings {
     pub checks: Option<Checks>,
     /// Who makes keys and publishes what was signed offline.
     pub workshop: Option<Arc<dyn Workshop>>,
+    /// When what has no end by itself ends.
+    pub stop: Option<Stop>,
 }
 
 /// The interface of a house.
@@ -189,6 +193,9 @@ pub(crate) struct State {
     leaves: Arc<authority::LeavesSeen>,
     checks: Option<Checks>,
     workshop: Option<Arc<dyn Workshop>>,
+    /// Held by whoever changes a door, a profile or a setting.
+    rules: Arc<Mutex<()>>,
+    stop: Option<Stop>,
     document: Arc<str>,
 }
 
@@ -208,6 +215,8 @@ impl State {
             leaves: Arc::default(),
             checks: fittings.checks,
             workshop: fittings.workshop,
+            rules: Arc::default(),
+            stop: fittings.stop,
             document: openapi::document().into(),
         }
     }
@@ -215,6 +224,15 @@ impl State {
     /// Calls `act` with the world outside as it is now.
     fn outside<T>(&self, act: impl FnOnce(&mut Outside<'_>) -> T) -> T {
         act(&mut Outside { now: self.house.clock.now(), dice: &mut SystemDice })
+    }
+
+    /// Doors, profiles and settings change one after the other: what is decided on is what the
+    /// change before left, so that an `If-Match` holds until the commit.
+    async fn turn(&self, who: Who) -> Result<(Who, OwnedMutexGuard<()>), Refused> {
+        let turn = Arc::clone(&self.rules).lock_owned().await;
+        let realm = self.house.realm(who.realm.name());
+        let realm = realm.ok_or(Refused::Outage("the realm is gone"))?;
+        Ok((Who { realm, ..who }, turn))
     }
 
     /// Commits a change of what every decision has at hand, and has it read anew.

@@ -4,14 +4,15 @@
 //!
 //! What is kept may hold a secret (a join token is shown once), so it is sealed under a key that
 //! only the bearer of the credential and the idempotency key can make: the database alone does not
-//! tell it. A refusal changed nothing and is not kept. If the process dies between the commit and
+//! tell it. A refusal changed nothing and is not kept, and neither are answers of births, which
+//! repeat by themselves; of those only the key is. If the process dies between the commit and
 //! the note, a repeated request runs again: births answer the same, and a second token or
 //! operator shows in the lists.
 
-use super::State;
 use super::body::{BATCH_OCTETS_MAX, BODY_OCTETS_MAX, bounded};
 use super::refuse::Refused;
 use super::who::Who;
+use super::{State, apart};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use axum::body::Body;
 use axum::extract::Request;
@@ -21,11 +22,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use identity::UnixTime;
 use identity::key::sha256;
-use registry::RealmKey;
+use registry::{Noted, RealmKey, Registry};
 use serde::{Deserialize, Serialize};
-use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 
@@ -37,34 +36,53 @@ const KEPT_S: u64 = 86_400;
 /// same by itself.
 const ANSWER_OCTETS_MAX: usize = 64 * 1024;
 /// Keys that one credential may have within that time: a fleet of 100,000 changed with a request
-/// each, at some 120 octets of database a key. Births repeat by themselves: beyond this a station is
-/// served all the same, and its keys are not remembered.
-pub(crate) const KEYS_MAX: u32 = 100_000;
+/// each. A key alone has some 120 octets of database. Births repeat by themselves, so none of their
+/// answers is kept: a station that repeats itself leaves 12 MB at most, and beyond this it is served
+/// all the same, and its keys are not remembered.
+pub(crate) const KEYS_MAX: u64 = 100_000;
+/// What is kept for all keys of one credential: so many answers of 1.3 KB each, which is a device as
+/// it is shown. Answers of the largest size fill it with 2,000.
+pub(crate) const ANSWERS_OCTETS_MAX: u64 = 128 * 1024 * 1024;
+/// Ended answers that are taken away before the writer is waited for, whose queue is bounded.
+const SWEPT_AT_ONCE: usize = 512;
 /// Characters of a key: a UUID has 36, a digest in hex 64.
 const KEY_OCTETS_MAX: usize = 255;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 const REPLAYED: &str = "idempotency-replayed";
 
-/// The keyed requests that are under way, and when the kept answers were last swept.
+/// The keyed requests that are under way, and what is kept of those before, by realm.
 #[derive(Default)]
 pub(crate) struct Flights {
     keys: Mutex<HashSet<Slot>>,
-    /// How many keys each credential has, of the realms that were counted.
     kept: Mutex<HashMap<RealmKey, Kept>>,
-    swept_hour: AtomicU64,
 }
 
 type Slot = (RealmKey, [u8; 32]);
 
-/// Keys by credential.
-type Kept = HashMap<[u8; BEARER_OCTETS], u32>;
+/// What is kept in a realm, and the hour in which that was swept and counted.
+struct Kept {
+    by_bearer: BTreeMap<Vec<u8>, Noted>,
+    hour: u64,
+}
+
+impl Kept {
+    fn of(&self, slot: &[u8]) -> Noted {
+        self.by_bearer.get(bearer(slot)).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, slot: &[u8], octets: usize) {
+        let held = self.by_bearer.entry(bearer(slot).to_vec()).or_default();
+        held.count += 1;
+        held.octets += octets as u64;
+    }
+}
 
 /// So many octets at the front of a slot are its credential's.
-const BEARER_OCTETS: usize = 8;
+const BEARER_OCTETS: u8 = 8;
 
-fn bearer(slot: &[u8]) -> [u8; BEARER_OCTETS] {
-    slot.first_chunk().copied().unwrap_or_default()
+fn bearer(slot: &[u8]) -> &[u8] {
+    slot.get(..BEARER_OCTETS.into()).unwrap_or(slot)
 }
 
 /// One keyed request under way; over when dropped.
@@ -142,7 +160,8 @@ async fn write(state: State, request: Request, next: Next) -> Result<Response, R
     if let Some(response) = kept(&state, &keyed)? {
         return Ok(response);
     }
-    if count(&state, &keyed.slot)? >= KEYS_MAX {
+    let held = held(&state, &keyed.slot).await?;
+    if held.count >= KEYS_MAX || held.octets >= ANSWERS_OCTETS_MAX {
         return if keyed.repeats { Ok(next.run(request).await) } else { Err(Refused::TooManyKeys) };
     }
     let response = next.run(request).await;
@@ -168,8 +187,8 @@ fn keyed(
     }
     let address = parts.uri.path_and_query().map_or("", |p| p.as_str());
     let mut slot = sha256(&[who.id.as_str().as_bytes(), b"\0", key]);
-    let front = bearer(&sha256(&[who.id.as_str().as_bytes()]));
-    slot.iter_mut().zip(front).for_each(|(octet, of)| *octet = of);
+    let of = sha256(&[who.id.as_str().as_bytes()]);
+    slot.iter_mut().zip(bearer(&of)).for_each(|(octet, of)| *octet = *of);
     let seal = sha256(&[b"muster/idempotency/v1\0", &who.seal, key]);
     let method = parts.method.as_str().as_bytes();
     let request = sha256(&[method, b"\0", address.as_bytes(), b"\0", body]);
@@ -190,23 +209,46 @@ fn kept(state: &State, keyed: &Keyed) -> Result<Option<Response>, Refused> {
     Ok(open(&keyed.seal, sealed).and_then(replay))
 }
 
-/// How many keys the credential of this slot has; counted once for each realm, and kept up since.
-fn count(state: &State, (realm, slot): &Slot) -> Result<u32, Refused> {
-    let mut kept = kept_of(state);
-    let of_realm = match kept.entry(*realm) {
-        Entry::Occupied(of_realm) => of_realm.into_mut(),
-        Entry::Vacant(new) => {
-            new.insert(counted(state.house.registry.noted_all(*realm, SPACE)?.keys()))
-        }
-    };
-    Ok(of_realm.get(&bearer(slot)).copied().unwrap_or_default())
+/// What is kept for the credential of this slot. Once an hour what has ended in its realm goes, and
+/// what is left is counted, on a thread that may block and without a lock; in between the count is
+/// kept up. A note that is written while somebody counts is missed until the next hour.
+pub(super) async fn held(state: &State, (realm, slot): &Slot) -> Result<Noted, Refused> {
+    let (realm, now) = (*realm, state.house.clock.now());
+    let hour = now.hours();
+    // The first of an hour sweeps; those beside it go on with the count before.
+    let known = kept_of(state)
+        .get_mut(&realm)
+        .map(|kept| (kept.of(slot), std::mem::replace(&mut kept.hour, hour) == hour));
+    if let Some((held, true)) = known {
+        return Ok(held);
+    }
+    let registry = state.house.registry.clone();
+    let by_bearer = apart(move || {
+        sweep(&registry, realm, now)?;
+        Ok(registry.noted_by_front(realm, SPACE, BEARER_OCTETS.into())?)
+    })
+    .await?;
+    let kept = Kept { by_bearer, hour };
+    let held = kept.of(slot);
+    kept_of(state).insert(realm, kept);
+    Ok(held)
 }
 
-fn counted<'k>(slots: impl Iterator<Item = &'k Vec<u8>>) -> Kept {
-    slots.fold(Kept::new(), |mut kept, slot| {
-        *kept.entry(bearer(slot)).or_default() += 1;
-        kept
-    })
+/// Takes away what has ended. What cannot be taken away now is in the next hour.
+fn sweep(registry: &Registry, realm: RealmKey, now: UnixTime) -> Result<(), Refused> {
+    let ended = now.minus_secs(KEPT_S).millis().to_be_bytes();
+    let gone = registry.noted_until(realm, SPACE, &ended)?;
+    for some in gone.chunks(SWEPT_AT_ONCE) {
+        let Some((last, others)) = some.split_last() else { continue };
+        for key in others {
+            registry.note(realm, SPACE, key, None, Box::new(drop));
+        }
+        if let Err(error) = registry.note_wait(realm, SPACE, last, None) {
+            tracing::warn!("ended idempotency keys are left: {error}");
+            break;
+        }
+    }
+    Ok(())
 }
 
 async fn keep(state: &State, keyed: &Keyed, response: Response) -> Result<Response, Refused> {
@@ -216,11 +258,10 @@ async fn keep(state: &State, keyed: &Keyed, response: Response) -> Result<Respon
     let fits = !keyed.repeats && body.len() <= ANSWER_OCTETS_MAX;
     let sealed = if fits { seal(&keyed.seal, &parts.headers, parts.status, &body) } else { None };
     let row = format(now, &keyed.request, sealed.as_deref().unwrap_or_default());
-    note(state, keyed.slot.0, keyed.slot.1.to_vec(), Some(row)).await;
     if let Some(kept) = kept_of(state).get_mut(&keyed.slot.0) {
-        *kept.entry(bearer(&keyed.slot.1)).or_default() += 1;
+        kept.add(&keyed.slot.1, row.len());
     }
-    sweep(state, keyed.slot.0, now);
+    note(state, keyed.slot.0, keyed.slot.1.to_vec(), Some(row)).await;
     tracing::debug!(by = keyed.who.name, "kept the answer of a keyed request");
     Ok(Response::from_parts(parts, Body::from(body)))
 }
@@ -237,20 +278,6 @@ async fn note(state: &State, realm: RealmKey, key: Vec<u8>, value: Option<Vec<u8
         Ok(Err(error)) => tracing::warn!("an idempotency key could not be noted: {error}"),
         Err(_) => tracing::warn!("an idempotency key could not be noted: the registry is closed"),
     }
-}
-
-/// Once an hour what has ended goes.
-fn sweep(state: &State, realm: RealmKey, now: UnixTime) {
-    if state.flights.swept_hour.swap(now.hours(), Ordering::Relaxed) == now.hours() {
-        return;
-    }
-    let Ok(rows) = state.house.registry.noted_all(realm, SPACE) else { return };
-    let ended = |row: &[u8]| parse(row).is_none_or(|(at, ..)| now.secs_since(at) >= KEPT_S);
-    let (gone, left): (BTreeMap<_, _>, _) = rows.into_iter().partition(|(_, row)| ended(row));
-    for key in gone.keys() {
-        state.house.registry.note(realm, SPACE, key, None, Box::new(|_| {}));
-    }
-    kept_of(state).insert(realm, counted(left.keys()));
 }
 
 fn kept_of(state: &State) -> MutexGuard<'_, HashMap<RealmKey, Kept>> {

@@ -1,12 +1,15 @@
 //! Certificate profiles: the shape of the leaves that doors give.
 
 use super::body::{Json, Named};
-use super::openapi::Problems;
+use super::openapi::{IfMatch, Problems};
 use super::refuse::Refused;
 use super::said::{bounded, name, within};
+use super::tag::{self, if_match, tagged};
 use super::who::{Admin, Viewer};
 use super::{Answer, State, view};
 use api::{Page, ProfileRequest, ProfileView};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use const_oid::ObjectIdentifier;
 use identity::profile::{LIFETIME_MAX_S, LIFETIME_MIN_S, Profile};
 use ledger::{Class, Value};
@@ -40,26 +43,31 @@ pub(crate) async fn list(_: State, Viewer(who): Viewer) -> Answer<Page<ProfileVi
 /// Shows a profile.
 #[utoipa::path(get, path = api::path::PROFILE, tag = "profiles",
     params(("name" = String, Path, description = "Its name")),
-    responses((status = 200, body = ProfileView), Problems))]
+    responses((status = 200, body = ProfileView, headers(("etag" = String))), Problems))]
 pub(crate) async fn show(
     _: State,
     Viewer(who): Viewer,
     Named(name): Named<String>,
-) -> Answer<ProfileView> {
+) -> Result<Response, Refused> {
     let profile = who.realm.profile(&name).map(view::profile);
-    profile.map(axum::Json).ok_or(Refused::Missing { what: "profile", name })
+    profile.map(|profile| tagged(&profile)).ok_or(Refused::Missing { what: "profile", name })
 }
 
 /// Makes a profile, or changes it to be exactly this; leaves that were issued stay as they are.
 #[utoipa::path(put, path = api::path::PROFILE, tag = "profiles",
-    params(("name" = String, Path, description = "1 to 64 of letters, digits and `-_.`")),
-    request_body = ProfileRequest, responses((status = 200, body = ProfileView), Problems))]
+    params(("name" = String, Path, description = "1 to 64 of letters, digits and `-_.`"), IfMatch),
+    request_body = ProfileRequest,
+    responses((status = 200, body = ProfileView, headers(("etag" = String))), Problems))]
 pub(crate) async fn set(
     state: State,
     Admin(who): Admin,
     Named(called): Named<String>,
+    headers: HeaderMap,
     Json(request): Json<ProfileRequest>,
-) -> Answer<ProfileView> {
+) -> Result<Response, Refused> {
+    let (who, _turn) = state.turn(who).await?;
+    let own = who.realm.profile(&called).map(|profile| tag::of(&view::profile(profile)));
+    if_match(&headers, own.as_deref())?;
     let profile = fit(name("a profile", &called)?, request)?;
     let payload = who
         .payload("profile.set")
@@ -71,7 +79,7 @@ pub(crate) async fn set(
         .with("server_key", profile.server_key);
     let view = view::profile(&profile);
     state.change(&who, Change::ProfileSet(profile), Class::Profile, payload).await?;
-    Ok(axum::Json(view))
+    Ok(tagged(&view))
 }
 
 fn fit(name: String, request: ProfileRequest) -> Result<Profile, Refused> {

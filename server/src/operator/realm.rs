@@ -1,14 +1,17 @@
 //! The realm and its settings, and the groups that its devices are in.
 
 use super::body::{Asked, Json};
-use super::openapi::Problems;
+use super::openapi::{IfMatch, Problems};
 use super::page::{Window, window};
 use super::refuse::Refused;
 use super::said::{bounded, group};
+use super::tag::{self, if_match, tagged};
 use super::who::{Admin, Viewer, Who};
 use super::{Answer, State, apart, view};
 use crate::settings;
 use api::{GroupView, Page, RealmView, SettingRequest, SettingView};
+use axum::http::HeaderMap;
+use axum::response::Response;
 use identity::GroupName;
 use identity::authority::{AuthorityState, Role};
 use identity::text::{hex, rfc3339};
@@ -37,21 +40,29 @@ pub(crate) async fn show(state: State, Viewer(who): Viewer) -> Answer<RealmView>
     }))
 }
 
-/// Lists the settings that differ from their defaults.
+/// Lists the settings that differ from their defaults. The ETag is of all of them together.
 #[utoipa::path(get, path = api::path::SETTINGS, tag = "realm",
-    responses((status = 200, body = Page<SettingView>), Problems))]
-pub(crate) async fn settings(state: State, Viewer(who): Viewer) -> Answer<Page<SettingView>> {
-    Ok(axum::Json(Page { items: stored(&state, &who)?, next: None }))
+    responses((status = 200, body = Page<SettingView>, headers(("etag" = String))), Problems))]
+pub(crate) async fn settings(state: State, Viewer(who): Viewer) -> Result<Response, Refused> {
+    Ok(tagged(&listed(&state, &who)?))
+}
+
+fn listed(state: &State, who: &Who) -> Result<Page<SettingView>, Refused> {
+    Ok(Page { items: stored(state, who)?, next: None })
 }
 
 /// Changes one setting, for the realm or for a group; `null` takes it back to its default.
-#[utoipa::path(put, path = api::path::SETTINGS, tag = "realm", request_body = SettingRequest,
-    responses((status = 200, body = Page<SettingView>), Problems))]
+#[utoipa::path(put, path = api::path::SETTINGS, tag = "realm", params(IfMatch),
+    request_body = SettingRequest,
+    responses((status = 200, body = Page<SettingView>, headers(("etag" = String))), Problems))]
 pub(crate) async fn set(
     state: State,
     Admin(who): Admin,
+    headers: HeaderMap,
     Json(request): Json<SettingRequest>,
-) -> Answer<Page<SettingView>> {
+) -> Result<Response, Refused> {
+    let (who, _turn) = state.turn(who).await?;
+    if_match(&headers, Some(&tag::of(&listed(&state, &who)?)))?;
     let group = request.group.as_deref().map(group).transpose()?;
     let value = request.value.as_deref();
     let value = value.map(|v| bounded("value", v, VALUE_CHARS_MAX)).transpose()?;
@@ -63,7 +74,7 @@ pub(crate) async fn set(
         .with_some("value", value.as_deref());
     let change = Change::SettingSet { key: request.key, group, value };
     state.change(&who, change, Class::Setting, payload).await?;
-    Ok(axum::Json(Page { items: stored(&state, &who)?, next: None }))
+    Ok(tagged(&listed(&state, &who)?))
 }
 
 /// Lists the groups that have devices.

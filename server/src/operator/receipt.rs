@@ -4,26 +4,28 @@
 use super::body::{Asked, Named};
 use super::openapi::Problems;
 use super::refuse::Refused;
-use super::who::{Viewer, Who};
+use super::who::{Anyone, Viewer, Who};
 use super::{Answer, State, apart, certificate, device};
-use crate::receipt::{Unproven, growth, receipt};
+use crate::receipt::{Unproven, growth, is_witnessed, receipt};
 use api::GrowthView;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use identity::Serial;
 use identity::text::base64;
+use identity::{CredentialKind, Serial};
+use registry::Role;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 /// Gives the receipt of a device: that of its current leaf's issuance, or of its birth certificate
 /// before it joined, as a C2SP tlog-proof.
 #[utoipa::path(get, path = api::path::DEVICE_RECEIPT, tag = "devices",
-    params(("id" = String, Path, description = "A name of the device")),
+    params(("id" = String, Path, description = "A name of the device"), Wanted),
     responses((status = 200, content_type = "text/plain", body = String), Problems))]
 pub(crate) async fn of_device(
     state: State,
     Viewer(who): Viewer,
     Named(name): Named<String>,
+    Asked(wanted): Asked<Wanted>,
 ) -> Result<Response, Refused> {
     apart(move || {
         let found = device::resolve(&state, &who, &name)?;
@@ -31,32 +33,52 @@ pub(crate) async fn of_device(
         let newest = state.house.registry.credentials_of(who.realm.key, &found.id, 1)?;
         let missing = || Refused::Missing { what: "certificate of the device", name };
         let serial = newest.first().map(|c| c.serial).ok_or_else(missing)?;
-        proof(&state, &who, &serial)
+        proof(&state, &who, &serial, wanted)
     })
     .await
 }
 
-/// Gives the receipt of a certificate: that of its issuance, as a C2SP tlog-proof.
+/// Gives the receipt of a certificate: that of its issuance, as a C2SP tlog-proof. A station gets
+/// those of birth certificates, to put them beside.
 #[utoipa::path(get, path = api::path::CERTIFICATE_RECEIPT, tag = "certificates",
     params(("name" = String, Path, description = "`cert:HEX`, `spki:HEX` or the bare serial \
-        number in hex")),
+        number in hex"), Wanted),
     responses((status = 200, content_type = "text/plain", body = String), Problems))]
 pub(crate) async fn of_certificate(
     state: State,
-    Viewer(who): Viewer,
+    Anyone(who): Anyone,
     Named(name): Named<String>,
+    Asked(wanted): Asked<Wanted>,
 ) -> Result<Response, Refused> {
     apart(move || {
-        let serial = certificate::newest(&state, &who, &name)?.serial;
-        proof(&state, &who, &serial)
+        let found = certificate::newest(&state, &who, &name)?;
+        if who.role == Role::Station && found.kind != CredentialKind::Birth {
+            let needs = "`viewer`, `operator` or `admin`";
+            return Err(Refused::Role { has: who.role, needs });
+        }
+        proof(&state, &who, &found.serial, wanted)
     })
     .await
 }
 
-fn proof(state: &State, who: &Who, serial: &Serial) -> Result<Response, Refused> {
+/// What kind of receipt.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Wanted {
+    /// Only one whose checkpoint the realm's witnesses have cosigned, where it has any; until they
+    /// have, the answer is 503.
+    #[serde(default)]
+    witnessed: bool,
+}
+
+fn proof(state: &State, who: &Who, serial: &Serial, wanted: Wanted) -> Result<Response, Refused> {
     let missing = || Refused::Missing { what: "entry that issued", name: serial.to_string() };
     let index = state.house.registry.issuance(who.realm.key, serial)?.ok_or_else(missing)?;
     let made = receipt(&state.house, &who.realm, index).map_err(|why| refused(why, index))?;
+    if wanted.witnessed && !is_witnessed(&made, &who.realm) {
+        return Err(Refused::Busy("no witness has cosigned a checkpoint with this entry yet"));
+    }
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], made.encode()).into_response())
 }
 

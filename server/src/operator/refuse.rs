@@ -37,7 +37,7 @@ pub(crate) enum Refused {
     /// The body is too large.
     TooLarge { octets_max: usize },
     /// The row has changed since the caller read it.
-    Stale { version: u64 },
+    Stale { tag: Option<String> },
     /// What was asked for does not fit what is there.
     Conflict(String),
     /// A rule of the house says no.
@@ -113,7 +113,7 @@ told! {
     TOO_OFTEN = TOO_MANY_REQUESTS, "rate", "too many requests",
         "wait some seconds; a right credential is let in again as soon as others stop guessing";
     TOO_MANY_KEYS = TOO_MANY_REQUESTS, "idempotency-keys", "too many idempotency keys",
-        "send the request without a key, or wait until the first of them is 24 hours old";
+        "send the request without a key, or wait until the first of them are 24 hours old";
     BUSY = SERVICE_UNAVAILABLE, "busy", "too much at once",
         "try again in a few seconds";
     OUTAGE = SERVICE_UNAVAILABLE, "outage", "the server cannot do it now",
@@ -153,7 +153,7 @@ impl Refused {
             Self::TooLarge { .. } => TOO_LARGE,
             Self::Stale { .. } => STALE,
             Self::Conflict(_) => CONFLICT,
-            Self::Rule { rule, .. } => Told { rule, ..RULE },
+            Self::Rule { rule, .. } => Told { rule, next: next_of(rule), ..RULE },
             Self::KeyReused => KEY_REUSED,
             Self::KeyBusy => KEY_BUSY,
             Self::TooOften => TOO_OFTEN,
@@ -186,15 +186,18 @@ impl Refused {
             Self::Rule { sentence, .. } => sentence.clone(),
             Self::MediaType => "the body must be JSON in UTF-8, and not compressed".to_owned(),
             Self::TooLarge { octets_max } => format!("a body here has at most {octets_max} octets"),
-            Self::Stale { version } => format!("it is at version {version} now"),
+            Self::Stale { tag: Some(tag) } => format!("its ETag is {tag} now"),
+            Self::Stale { tag: None } => "it does not exist".to_owned(),
             Self::KeyReused => {
                 "this `Idempotency-Key` came within 24 hours with another request".to_owned()
             }
             Self::KeyBusy => "this `Idempotency-Key` came a moment ago".to_owned(),
             Self::TooOften => "too many wrong credentials came from this address".to_owned(),
             Self::TooManyKeys => format!(
-                "this credential has sent {} idempotency keys within 24 hours",
-                super::once::KEYS_MAX
+                "this credential has sent {} idempotency keys within 24 hours, or ones whose \
+                 answers fill {} MiB",
+                super::once::KEYS_MAX,
+                super::once::ANSWERS_OCTETS_MAX / (1024 * 1024)
             ),
             Self::Busy(what) | Self::Outage(what) => (*what).to_owned(),
         }
@@ -221,6 +224,17 @@ impl Refused {
             next: next.to_owned(),
             candidates,
         }
+    }
+}
+
+/// What to do next where a rule says no. Some of what rules name never changes.
+const fn next_of(rule: &str) -> &'static str {
+    match rule.as_bytes() {
+        b"retired" | b"anchor" => "nothing undoes that: leave it so, and go on with another one",
+        b"revoked" => "nothing undoes a revocation: let the device have another certificate",
+        b"root" => "a root is rolled over with `muster ca roll root`, where its key is",
+        b"barred" => "nothing undoes that: make another one with `muster ca roll ROLE`",
+        _ => RULE.next,
     }
 }
 
@@ -302,6 +316,13 @@ impl From<Clash> for Refused {
                 rule: "request-gone",
                 sentence: "its request was answered or given up meanwhile: `muster ca list` shows \
                            what came of it, `muster ca roll ROLE` begins anew"
+                    .to_owned(),
+            },
+            Clash::SecondDoor => Self::Rule {
+                rule: "second-door",
+                sentence: "a birth certificate and a token name no door, so there is one door for \
+                           each: change the one that `muster door list` shows, with \
+                           `muster door add NAME --replace`, or close it and remove it first"
                     .to_owned(),
             },
             other => Self::Conflict(other.to_string()),

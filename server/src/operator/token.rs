@@ -12,11 +12,11 @@ use api::{Page, TokenMade, TokenRequest, TokenView};
 use axum::http::StatusCode;
 use axum::http::header::LOCATION;
 use axum::response::{IntoResponse, Response};
-use identity::Identifiers;
 use identity::device::IDENTIFIER_OCTETS_MAX;
 use identity::name::DeviceName;
 use identity::text::rfc3339;
 use identity::token::{Token, TokenId, TokenSecret, mint};
+use identity::{DeviceId, Identifiers, RuleId, Standing};
 use ledger::{Class, Value};
 use registry::Change;
 
@@ -124,6 +124,7 @@ const SERIAL_OCTETS_MAX: usize = 3 * IDENTIFIER_OCTETS_MAX + 2;
 /// would else come in as any of them.
 fn one_device(state: &State, who: &Who, said: String) -> Result<String, Refused> {
     let said = bounded("serial", &said, SERIAL_OCTETS_MAX)?;
+    let said = by_serial(state, who, said)?;
     let name = DeviceName::parse(&format!("serial:{said}"));
     let Some(name @ DeviceName::Serial { .. }) = name else {
         return Err(Refused::Malformed("`serial` is `S` or `MAKER/MODEL/S`".to_owned()));
@@ -133,13 +134,34 @@ fn one_device(state: &State, who: &Who, said: String) -> Result<String, Refused>
     let named = Identifiers { maker, model, serial, ..Identifiers::default() };
     named.check().map_err(Refused::Malformed)?;
     let found = state.house.registry.devices_named(who.realm.key, &name)?;
-    if found.len() < 2 {
-        return Ok(said);
+    match found.as_slice() {
+        [] => return Ok(said),
+        [one] if one.standing == Standing::Retired => {
+            return Err(Refused::standing(&RuleId::RETIRED));
+        }
+        [_] => return Ok(said),
+        [_, _, ..] => {}
     }
     let full = |i: &Identifiers| format!("`{}/{}/{}`", i.maker, i.model, i.serial);
     let names: Vec<String> = found.iter().map(|d| full(&d.identifiers)).collect();
     let sentence = format!("several devices have this serial number: say {}", names.join(" or "));
     Err(Refused::Rule { rule: "token-ambiguous", sentence })
+}
+
+/// The names that lists show lead to the serial number, which is all that a token is bound to: the
+/// `serial:` before it is none of it, and a UUID that a device has is this device's.
+fn by_serial(state: &State, who: &Who, said: String) -> Result<String, Refused> {
+    if let Some(rest) = said.strip_prefix("serial:") {
+        return Ok(rest.to_owned());
+    }
+    let Some(id) = DeviceId::parse(&said) else { return Ok(said) };
+    let Some(device) = state.house.registry.device(who.realm.key, &id)? else { return Ok(said) };
+    let Identifiers { maker, model, serial, .. } = device.identifiers;
+    if serial.is_empty() {
+        let sentence = "this device has no serial number, which a token could be bound to";
+        return Err(Refused::Malformed(sentence.to_owned()));
+    }
+    Ok(format!("{maker}/{model}/{serial}"))
 }
 
 fn shown(token: &Token, secret: &TokenSecret) -> TokenMade {

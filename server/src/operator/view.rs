@@ -110,6 +110,7 @@ pub(crate) fn device(
         group: device.groups.iter().map(ToString::to_string).collect(),
         born: rfc3339(device.born),
         enrolled: device.enrolled.map(rfc3339),
+        door: device.door.clone(),
         generation: device.generation,
         mark: device.mark.clone(),
         version: device.version,

@@ -39,8 +39,9 @@ pub(crate) async fn set(
     if others.clone().count() >= WITNESSES_MAX {
         return Err(Refused::Conflict(format!("a realm has at most {WITNESSES_MAX} witnesses")));
     }
-    if let Some(same) = others.clone().find(|w| w.key.key() == named.key.key()) {
-        let sentence = format!("`{}` has this key: one key is one witness", same.name);
+    if let Some(same) = others.clone().find(|w| w.key.is_of_one(&named.key)) {
+        let sentence =
+            format!("`{}` has this key or signs under its name: that is one witness", same.name);
         return Err(Refused::Conflict(sentence));
     }
     if !all.contains(&named) {
@@ -98,7 +99,8 @@ fn read(name: String, request: WitnessRequest) -> Result<witness::Named, Refused
     let key =
         VerifierKey::parse(&request.key).map_err(|defect| malformed(format!("`key`: {defect}")))?;
     if !key.is_cosigner() {
-        let sentence = "`key` is the key of a log: a witness's begins its last part with `BA`";
+        let sentence = "`key` is the key of a log, and a witness's is wanted (C2SP signature \
+                        type 0x04 or 0x06): `muster witness key` prints that of a Muster";
         return Err(malformed(sentence.to_owned()));
     }
     let url = request.url.trim_end_matches('/').to_owned();

@@ -140,6 +140,7 @@ pub async fn start(options: ServeOptions) -> Result<Running, StartError> {
 /// As [`start`].
 pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, StartError> {
     let home = Home::open(&options.home)?;
+    found::refuse_foreign(&home)?;
     let lock = home.lock()?;
     Ports::forget(&home)?;
     let settings = Settings::from(Config::read(&home)?, &options)?;

@@ -119,7 +119,7 @@ pub(super) fn open(
     let ours: Vec<_> = std::iter::once((service, served)).chain(ours).collect();
     desk.workshop.serves(ours.clone());
     let operators = gate("operator", Limits::OPERATOR, Some(tls::operator(shown)?));
-    let router = interface(desk);
+    let router = interface(desk, stop);
     let answer = move |connection, request| routed(router.clone(), connection, request);
     serving.spawn(listen::serve(listener, operators, answer));
 
@@ -187,11 +187,12 @@ async fn routed(
 }
 
 /// The operators' interface, with what this home adds to it.
-fn interface(desk: &Desk) -> axum::Router {
+fn interface(desk: &Desk, stop: &Stop) -> axum::Router {
     let health = desk.health.clone();
     let fittings = Fittings {
         checks: Some(Arc::new(move || health.checks())),
         workshop: Some(desk.workshop.clone()),
+        stop: Some(stop.clone()),
     };
     crate::operator::router_with(desk.house.clone(), fittings)
 }

@@ -34,7 +34,8 @@ const KEYS: [(&str, &str); 4] = [
 #[must_use]
 pub fn cef(entry: &EntryView, realm: &str) -> String {
     let event = entry.verb.as_deref().and_then(Event::of);
-    let (id, verb) = (event.map_or(0, |e| e.id), entry.verb.as_deref().unwrap_or("erased"));
+    let silent = if entry.damaged { "damaged" } else { "erased" };
+    let (id, verb) = (event.map_or(0, |e| e.id), entry.verb.as_deref().unwrap_or(silent));
     let grave = event.map_or(Severity::Notice, |e| e.severity).cef();
     let mut line = format!("CEF:0|Muster|Muster|{VERSION}|{id}|{}|{grave}|", front(verb));
     let mut put = |key: &str, value: &str| {
@@ -132,6 +133,7 @@ mod tests {
                 "verb": "device.suspended", "device": "0190", "by": "ada", "from": "::1",
                 "reason": "a=b|c\\d\nnext", "serial_number": "S1",
             })),
+            damaged: false,
         }
     }
 

@@ -222,6 +222,7 @@ mod tests {
             event: None,
             severity: None,
             payload: None,
+            damaged: false,
         }
     }
 

@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::fmt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -132,9 +133,19 @@ fn read_own(certificate: &Path, key: &Path) -> Result<Current, ServedError> {
     let chain = Certificate::parse_pem(&file::read_text(certificate)?, OWN_CHAIN_MAX)
         .map_err(|e| unfit(certificate, e.to_string()))?;
     let pem = file::read(key)?;
+    if others_may_read(key) {
+        tracing::warn!(file = %key.display(), "everybody on this machine may read the operator \
+            port's key: take that away with `chmod o-rwx`, and exchange the key");
+    }
     let key_der = PrivateKeyDer::from_pem_slice(&pem)
         .map_err(|_| unfit(key, "it has no private key in PEM".to_owned()))?;
     current(&chain, &key_der).map_err(|e| unfit(certificate, e.to_string()))
+}
+
+/// Whether more than its owner and a group may read or change a file. A group of those who may is
+/// usual for keys that other tools renew.
+fn others_may_read(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|stat| stat.permissions().mode() & 0o007 != 0)
 }
 
 fn current(chain: &[Certificate], key: &PrivateKeyDer<'_>) -> Result<Current, ServedError> {
@@ -146,4 +157,20 @@ fn current(chain: &[Certificate], key: &PrivateKeyDer<'_>) -> Result<Current, Se
     certified.keys_match().map_err(unfit)?;
     let (not_before, not_after) = (leaf.not_before(), leaf.not_after());
     Ok(Current { certified: Arc::new(certified), not_before, not_after })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_everybody_may_read_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("key.pem");
+        std::fs::write(&key, "").unwrap();
+        for (mode, found) in [(0o600, false), (0o640, false), (0o644, true), (0o602, true)] {
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(others_may_read(&key), found, "{mode:o}");
+        }
+    }
 }

@@ -6,6 +6,7 @@ use super::Named;
 use crate::caller::Caller;
 use crate::house::{House, RealmState};
 use identity::UnixTime;
+use identity::text::counted;
 use ledger::Checkpoint;
 use ledger::tree::consistency;
 use ledger::witness::client::{Heard, hear};
@@ -189,11 +190,15 @@ async fn one(
         match hear(said.status, &body, note, &seen.named.key) {
             Heard::Cosigned { line, at } => return Ok((line, at)),
             Heard::Behind(size) if size == seen.size => {
-                return Err(format!("it saw another tree of {size} entries: the ledger forked"));
+                return Err(format!(
+                    "it saw another tree of {}: the ledger forked",
+                    counted(size, "entry", "entries")
+                ));
             }
             Heard::Behind(size) if size > checkpoint.size => {
                 return Err(format!(
-                    "it saw {size} entries and we have {}: was a back-up restored?",
+                    "it saw {} and we have {}: was a back-up restored?",
+                    counted(size, "entry", "entries"),
                     checkpoint.size
                 ));
             }

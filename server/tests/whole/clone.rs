@@ -102,7 +102,7 @@ async fn after_a_release_every_old_key_stays_outside_and_a_new_one_comes_in() {
         let heard = world.renew(shows, &Key::new()).await;
         world.denied(&heard, &RuleId::REVOKED, About::Device(&device.id)).await;
         let heard = world.join(&device.birth, &shows.key).await;
-        world.denied(&heard, &RuleId::SPENT, About::Device(&device.id)).await;
+        world.denied(&heard, &RuleId::KEY_SPENT, About::Device(&device.id)).await;
     }
     assert_eq!(world.device(&device.id).await["standing"], "enrolled", "old keys catch nobody");
     let key = Key::new();

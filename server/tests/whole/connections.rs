@@ -95,6 +95,30 @@ async fn the_open_connections_of_a_revoked_key_end_and_those_of_its_devices_othe
     world.end().await;
 }
 
+#[tokio::test]
+async fn a_stop_ends_streams_of_events_at_once() {
+    let mut world = World::new().await;
+    let mut stream = world.operator_caller().stream().await.unwrap();
+    let asked = format!(
+        "GET /api/v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\n\r\n",
+        world.admin()
+    );
+    stream.write_all(asked.as_bytes()).await.unwrap();
+    let mut heard = Vec::new();
+    while !heard.windows(8).any(|said| said == b": muster") {
+        assert!(stream.read_buf(&mut heard).await.unwrap() > 0);
+    }
+
+    let at = Instant::now();
+    world.restart().await;
+
+    assert!(at.elapsed() < server::limits::DRAIN / 2, "{:?}", at.elapsed());
+    heard.clear();
+    stream.read_to_end(&mut heard).await.unwrap();
+    assert!(heard.ends_with(b"0\r\n\r\n"), "the stream ends in order");
+    world.end().await;
+}
+
 /// Asks as a stranger until the allowance of the address is used up.
 async fn exhaust(world: &mut World) {
     let mut line = world.dial(None).await;

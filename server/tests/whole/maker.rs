@@ -189,6 +189,9 @@ async fn a_door_with_devices_keeps_their_model_and_is_not_removed() {
     assert_eq!((heard.status(), &heard.json()["rule"]), (409, &json!("door-has-devices")));
     let heard = world.ask_as(&admin, Method::DELETE, path, None).await;
     assert_eq!((heard.status(), &heard.json()["rule"]), (409, &json!("door-has-devices")));
+    assert_eq!(world.device(&id).await["door"], "acme");
+    let listed = world.get("/api/v1/devices?where=door%20%3D%3D%20%22acme%22").await;
+    assert_eq!(listed["items"][0]["id"], json!(id), "and it is said which");
     let next = Key::new();
     world.renew(&leaf, &next).await.leaf(&next);
 

@@ -86,9 +86,9 @@ async fn a_receipt_is_under_the_published_checkpoint_where_that_covers_it_and_el
 }
 
 #[tokio::test]
-async fn what_is_not_there_has_no_receipt_and_a_station_gets_none() {
+async fn what_is_not_there_has_no_receipt_and_a_station_gets_those_of_births_only() {
     let mut world = World::new().await;
-    let device = world.born("pump-7").await;
+    let (device, leaf) = world.enrolled("pump-7").await;
     let admin = world.admin();
     for path in [
         "/api/v1/devices/serial%3Anobody/receipt",
@@ -105,8 +105,17 @@ async fn what_is_not_there_has_no_receipt_and_a_station_gets_none() {
         .post("/api/v1/operators", serde_json::json!({"name": "line", "role": "station"}))
         .await;
     let station = made["token"].as_str().unwrap().to_owned();
-    let path = format!("/api/v1/devices/{}/receipt", device.id);
-    assert_eq!(world.ask_as(&station, Method::GET, &path, None).await.status(), 403);
+    let of = |serial| format!("/api/v1/certificates/cert:{serial}/receipt");
+    let of_device = format!("/api/v1/devices/{}/receipt", device.id);
+    for path in [of_device, of(leaf.serial())] {
+        assert_eq!(world.ask_as(&station, Method::GET, &path, None).await.status(), 403, "{path}");
+    }
+    let path = format!("{}?witnessed=true", of(device.birth.serial()));
+    let heard = world.ask_as(&station, Method::GET, &path, None).await;
+    let told = Receipt::decode(heard.text()).unwrap();
+    let keys = [key(&mut world).await];
+    let proven = told.verify(&Trust { keys: &keys, quorum: 0 }).unwrap();
+    assert!(proven.issued(&identity::key::sha256(&[device.birth.certificate().der()])));
     world.end().await;
 }
 

@@ -112,7 +112,7 @@ async fn another_key_supersedes_the_leaf_that_nobody_used() {
     let heard = world.renew(&lost, &Key::new()).await;
     world.denied(&heard, &RuleId::REVOKED, About::Device(&device.id)).await;
     let heard = world.renew(&leaf, &lost_key).await;
-    world.denied(&heard, &RuleId::SPENT, About::Device(&device.id)).await;
+    world.denied(&heard, &RuleId::KEY_SPENT, About::Device(&device.id)).await;
     world.end().await;
 }
 
@@ -135,7 +135,7 @@ async fn a_predecessor_is_good_for_the_overlap_and_then_spent() {
     world.denied(&heard, &RuleId::SPENT, About::Device(&device.id)).await;
 
     let heard = world.renew(&next, &leaf.key).await;
-    world.denied(&heard, &RuleId::SPENT, About::Device(&device.id)).await;
+    world.denied(&heard, &RuleId::KEY_SPENT, About::Device(&device.id)).await;
     let last = Key::new();
     world.renew(&next, &last).await.leaf(&last);
     world.end().await;

@@ -103,9 +103,9 @@ async fn a_quarantined_device_is_refused_whatever_it_shows_and_released_only_to_
     world.denied(&heard, &RuleId::REVOKED, About::Device(id)).await;
     for old in [&leaf.key, &first] {
         let heard = world.join(&device.birth, old).await;
-        world.denied(&heard, &RuleId::SPENT, About::Device(id)).await;
+        world.denied(&heard, &RuleId::KEY_SPENT, About::Device(id)).await;
         let heard = world.join_by(&token, old, "pump-7").await;
-        world.denied(&heard, &RuleId::SPENT, About::Device(id)).await;
+        world.denied(&heard, &RuleId::KEY_SPENT, About::Device(id)).await;
     }
     let key = Key::new();
     world.join(&device.birth, &key).await.leaf(&key);
@@ -126,7 +126,7 @@ async fn a_device_of_a_token_is_released_to_a_new_key_and_a_new_token() {
     world.denied(&heard, &RuleId::REVOKED, About::Device(&id)).await;
     let another = world.token(json!({"uses": 1, "serial": "pump-7"})).await;
     let heard = world.join_by(&another, &leaf.key, "pump-7").await;
-    world.denied(&heard, &RuleId::SPENT, About::Device(&id)).await;
+    world.denied(&heard, &RuleId::KEY_SPENT, About::Device(&id)).await;
     let key = Key::new();
     let back = world.join_by(&another, &key, "pump-7").await.leaf(&key);
     assert_eq!(back.certificate().device().unwrap().to_string(), id, "it is the same device");

@@ -35,6 +35,31 @@ async fn a_token_for_a_serial_number_of_several_devices_names_one_of_them() {
 }
 
 #[tokio::test]
+async fn a_token_may_name_its_device_as_lists_do_and_none_is_for_a_retired_one() {
+    let mut world = World::new().await;
+    let device = world.born("S1").await;
+    for said in ["serial:S1", "serial:/P7/S1", &device.id] {
+        let token = world.token(json!({"serial": said})).await;
+        let heard = world.join_by(&token, &Key::new(), "S2").await;
+        world.denied(&heard, &RuleId::TOKEN_OTHER_SERIAL, About::Device(&device.id)).await;
+        let key = Key::new();
+        let leaf = world.join_by(&token, &key, "S1").await.leaf(&key);
+        assert_eq!(leaf.certificate().device().unwrap().to_string(), device.id, "{said}");
+    }
+
+    world.post(&format!("/api/v1/devices/{}/retire", device.id), json!({})).await;
+    let admin = world.admin();
+    for said in ["S1", "serial:S1", &device.id] {
+        let asked = Some(json!({"serial": said}));
+        let heard = world.ask_as(&admin, Method::POST, "/api/v1/tokens", asked).await;
+        assert_eq!((heard.status(), &heard.json()["rule"]), (409, &json!("retired")), "{said}");
+        let next = heard.json()["next"].to_string();
+        assert!(next.contains("nothing undoes that"), "{next}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_token_leads_in_as_basic_and_as_bearer() {
     let mut world = World::new().await;
     let token = world.token(json!({"uses": 2, "group": ["lab"]})).await;

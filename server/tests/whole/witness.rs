@@ -1,7 +1,13 @@
 //! Two Musters, of which one witnesses the other's ledger.
 
 use crate::world::World;
-use hyper::Method;
+use aws_lc_rs::signature::{KeyPair, ML_DSA_44_SIGNING, PqdsaKeyPair};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+use identity::key::sha256;
+use identity::text::{base64, hex};
 use ledger::note::{self, open_whole};
 use ledger::witness::AddCheckpoint;
 use ledger::{Checkpoint, Receipt, Trust, VerifierKey};
@@ -36,6 +42,44 @@ impl Beside {
     }
 }
 
+/// A witness of another make, which signs with ML-DSA-44 as C2SP tlog-cosignature has it.
+fn post_quantum() -> Beside {
+    let pair = Arc::new(PqdsaKeyPair::from_seed(&ML_DSA_44_SIGNING, &[4; 32]).unwrap());
+    let name = "pq.example/w";
+    let material = [&[6], pair.public_key().as_ref()].concat();
+    let id = sha256(&[name.as_bytes(), b"\n", &material])[..4].to_vec();
+    let key = format!("{name}+{}+{}", hex(&id), base64(&material));
+    let says = move |_, request: Request<Incoming>| {
+        let (pair, id) = (Arc::clone(&pair), id.clone());
+        async move {
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            let add = AddCheckpoint::decode(std::str::from_utf8(&body).unwrap()).unwrap();
+            let seen = note::unbelieved(&add.note).unwrap();
+            let at = 1_790_000_000_u64.to_be_bytes();
+            let said =
+                |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
+            let message = [
+                b"subtree/v1\n\0".as_slice(),
+                &said(name),
+                &at,
+                &said(seen.origin.as_str()),
+                &[0; 8],
+                &seen.size.to_be_bytes(),
+                &seen.root,
+            ];
+            let mut signature = vec![0; 2420];
+            pair.sign(&message.concat(), &mut signature).unwrap();
+            let line = base64(&[&id, at.as_slice(), &signature].concat());
+            Response::new(Full::new(Bytes::from(format!("\u{2014} {name} {line}\n"))))
+        }
+    };
+    let (listener, port) = listen::bind(&["127.0.0.1:0".parse().unwrap()]).unwrap();
+    let (stopper, stop) = Stopper::new();
+    tokio::spawn(listen::serve(listener, Gate::plain(Limits::PUBLIC, stop), says));
+    let (key, dir) = (VerifierKey::parse(&key).unwrap(), TempDir::new().unwrap());
+    Beside { key, url: format!("http://127.0.0.1:{port}"), _dir: dir, _stopper: stopper }
+}
+
 async fn log_key(world: &mut World) -> VerifierKey {
     let head = world.get("/api/v1/head").await;
     VerifierKey::parse(head["verifier"].as_str().unwrap()).unwrap()
@@ -63,15 +107,18 @@ async fn a_witnessed_checkpoint_is_published_and_its_receipts_carry_the_cosignat
     let beside = Beside::of(&log);
     name(&mut world, &beside).await;
     let (device, _) = world.enrolled("pump-7").await;
+    let path = format!("/api/v1/devices/{}/receipt", device.id);
+    let (admin, seen) = (world.admin(), format!("{path}?witnessed=true"));
+    let heard = world.ask_as(&admin, Method::GET, &seen, None).await;
+    assert_eq!(heard.status(), 503, "{}", heard.text());
+    assert!(heard.text().contains("no witness has cosigned"), "{}", heard.text());
     turn(&world).await;
 
     let keys = [log, beside.key.clone()];
     let note = published(&world).await;
     let opened = open_whole(&note, &keys).unwrap();
     assert_eq!(opened.cosigned[0].witness, *beside.key.name());
-    let path = format!("/api/v1/devices/{}/receipt", device.id);
-    let admin = world.admin();
-    let heard = world.ask_as(&admin, Method::GET, &path, None).await;
+    let heard = world.ask_as(&admin, Method::GET, &seen, None).await;
     let receipt = Receipt::decode(heard.text()).unwrap();
     assert!(receipt.verify(&Trust { keys: &keys, quorum: 1 }).is_ok());
 
@@ -81,6 +128,20 @@ async fn a_witnessed_checkpoint_is_published_and_its_receipts_carry_the_cosignat
     let figures = world.ask_as(&admin, Method::GET, "/metrics", None).await;
     let line = "muster_witness_lag_entries{realm=\"default\",witness=\"beside\"} 0\n";
     assert!(figures.text().contains(line), "{}", figures.text());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_post_quantum_witness_counts_like_another() {
+    let mut world = World::new().await;
+    let log = log_key(&mut world).await;
+    let beside = post_quantum();
+    name(&mut world, &beside).await;
+    world.enrolled("pump-7").await;
+    turn(&world).await;
+    let note = published(&world).await;
+    assert_eq!(open_whole(&note, &[log.clone(), beside.key]).unwrap().cosigned.len(), 1);
+    assert!(open_whole(&note, &[log]).unwrap().cosigned.is_empty());
     world.end().await;
 }
 

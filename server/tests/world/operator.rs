@@ -67,9 +67,14 @@ impl World {
     }
 
     async fn dial_operator(&self) -> Line {
+        self.operator_caller().dial().await
+    }
+
+    /// Somebody who comes to the operator port.
+    pub(crate) fn operator_caller(&self) -> Caller<'_> {
         let port = self.running().ports().operator.unwrap();
         let version = &rustls::version::TLS13;
-        Caller { port, root: &self.root, shows: None, version, preface: &self.preface }.dial().await
+        Caller { port, root: &self.root, shows: None, version, preface: &self.preface }
     }
 
     pub(crate) async fn get(&mut self, path: &str) -> Value {

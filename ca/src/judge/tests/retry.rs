@@ -66,15 +66,21 @@ fn a_key_that_was_superseded_or_spent_is_not_taken_again() {
     scene.key = key(0x32);
     scene.enroll();
     scene.key = key(0x31);
-    assert_eq!(scene.refused(), RuleId::SPENT);
+    assert_eq!(scene.refused(), RuleId::KEY_SPENT);
 
     // After a quarantine every leaf is superseded, and only a new key comes in.
     let mut released = Scene::born();
     released.enroll();
     released.leaves[0].revoked = Some(Revocation { at: NOW, reason: Reason::Superseded });
-    assert_eq!(released.refused(), RuleId::SPENT);
+    assert_eq!(released.refused(), RuleId::KEY_SPENT);
     released.key = key(0x32);
     assert!(released.judge().is_ok());
+
+    // Who shows a spent leaf and keeps its key hears of the leaf.
+    let mut restored = Scene::joined();
+    restored.shown().spent = Some(NOW);
+    restored.leaves[0].spent = Some(NOW);
+    assert_eq!(restored.refused(), RuleId::SPENT);
 }
 
 proptest! {

@@ -58,6 +58,7 @@ pub fn check(
     once(&left, book, workers)?;
     standing::look(&registry, &credentials, (book, workers))?;
     tokens(&registry, book, &told)?;
+    taken_back(&registry, workers, &told)?;
     let found = Found {
         devices: audit::devices(&registry, REALM)?.len(),
         certificates: credentials.len(),
@@ -77,16 +78,19 @@ fn erased(registry: &Registry) -> Result<BTreeSet<DeviceId>, Failure> {
 }
 
 /// What the ledger tells of certificates and tokens.
+#[derive(Default)]
 struct Told {
     serials: BTreeSet<Serial>,
     tokens: BTreeMap<String, u32>,
+    /// How often a token's revocation is told.
+    ended: BTreeMap<String, u32>,
 }
 
 /// Computes the ledger again, past every head that was ever shown.
 fn ledger(registry: &Registry, book: &Book) -> Result<Told, Failure> {
     let heads: HashMap<u64, [u8; 32]> = book.heads.iter().map(|h| (h.size, h.root)).collect();
     let shown = book.heads.iter().map(|head| head.size).max().unwrap_or_default();
-    let mut told = Told { serials: BTreeSet::new(), tokens: BTreeMap::new() };
+    let mut told = Told::default();
     let mut verifier = Verifier::new();
     loop {
         let rows = registry.entries(REALM, verifier.size(), usize::MAX)?;
@@ -117,6 +121,11 @@ fn ledger(registry: &Registry, book: &Book) -> Result<Told, Failure> {
 impl Told {
     fn read(&mut self, payload: &[u8]) -> Result<(), Failure> {
         let payload = Payload::decode(payload).map_err(|d| d.sentence.into_owned())?;
+        let token = payload.get("token").and_then(Value::as_text);
+        if payload.verb() == "token.revoked" {
+            let token = token.ok_or("an entry of a revoked token without its id")?;
+            *self.ended.entry(token.to_owned()).or_default() += 1;
+        }
         if !payload.verb().ends_with(".issued") {
             return Ok(());
         }
@@ -125,7 +134,7 @@ impl Told {
         if !self.serials.insert(serial) {
             return Err(format!("two entries tell of certificate {serial}").into());
         }
-        if let Some(token) = payload.get("token").and_then(Value::as_text) {
+        if let Some(token) = token {
             *self.tokens.entry(token.to_owned()).or_default() += 1;
         }
         Ok(())
@@ -201,10 +210,34 @@ fn tokens(registry: &Registry, book: &Book, told: &Told) -> Result<(), Failure> 
     Ok(())
 }
 
+/// What was revoked stays so, and is told of once; what nobody asked to revoke is as it was made.
+fn taken_back(registry: &Registry, workers: &[Worker], told: &Told) -> Result<(), Failure> {
+    let mints = workers.iter().filter_map(|worker| match worker.task() {
+        Task::Mint(mint) => Some(mint),
+        Task::Unit(_) | Task::Flock(_) | Task::Roll(_) => None,
+    });
+    for mint in mints {
+        for (id, revoked) in
+            mint.revoked().map(|id| (id, true)).chain(mint.live().map(|id| (id, false)))
+        {
+            let parsed = TokenId::parse(id).ok_or("a token without an id")?;
+            let token = registry.token(REALM, &parsed)?;
+            let token = token.ok_or_else(|| format!("token {id} was handed over and is lost"))?;
+            let ends = told.ended.get(id).copied().unwrap_or_default();
+            if (token.revoked.is_some(), ends) != (revoked, u32::from(revoked)) {
+                let at = token.revoked;
+                let what = format!("revoked {at:?} and told {ends} times, and answered: {revoked}");
+                return Err(format!("token {id} is {what}").into());
+            }
+        }
+    }
+    Ok(())
+}
+
 fn units<'a>(book: &'a Book, workers: &'a [Worker]) -> impl Iterator<Item = &'a Unit> {
     let at = workers.iter().filter_map(|worker| match worker.task() {
         Task::Unit(unit) => Some(&**unit),
-        Task::Flock(_) | Task::Roll(_) => None,
+        Task::Flock(_) | Task::Roll(_) | Task::Mint(_) => None,
     });
     book.done.iter().chain(at)
 }
@@ -212,7 +245,7 @@ fn units<'a>(book: &'a Book, workers: &'a [Worker]) -> impl Iterator<Item = &'a 
 fn flocks<'a>(book: &'a Book, workers: &'a [Worker]) -> impl Iterator<Item = &'a Flock> {
     let at = workers.iter().filter_map(|worker| match worker.task() {
         Task::Flock(flock) => Some(flock),
-        Task::Unit(_) | Task::Roll(_) => None,
+        Task::Unit(_) | Task::Roll(_) | Task::Mint(_) => None,
     });
     book.flocks.iter().chain(at)
 }
@@ -220,6 +253,6 @@ fn flocks<'a>(book: &'a Book, workers: &'a [Worker]) -> impl Iterator<Item = &'a
 fn rollers(workers: &[Worker]) -> impl Iterator<Item = &Roller> {
     workers.iter().filter_map(|worker| match worker.task() {
         Task::Roll(roller) => Some(roller),
-        Task::Unit(_) | Task::Flock(_) => None,
+        Task::Unit(_) | Task::Flock(_) | Task::Mint(_) => None,
     })
 }

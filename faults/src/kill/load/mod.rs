@@ -1,8 +1,10 @@
 //! The load: as many workers as a small site has devices at once, each with a device after the
-//! other; beside them one who moves many at once ([`flock`]), and one who rolls an authority over
-//! now and then ([`roll`]); until nobody answers any more.
+//! other; beside them one who moves many at once ([`flock`]), one who rolls an authority over now
+//! and then ([`roll`]), and one who makes tokens and takes them back ([`mint`]); until nobody
+//! answers any more.
 
 pub mod flock;
+pub mod mint;
 pub mod roll;
 
 use super::client::{Client, Desk};
@@ -11,6 +13,7 @@ use crate::Failure;
 use crate::dice::Dice;
 use flock::Flock;
 use ledger::Head;
+use mint::Mint;
 use roll::Roller;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -60,6 +63,8 @@ pub enum Task {
     Flock(Flock),
     /// An authority that is rolled over now and then.
     Roll(Roller),
+    /// Tokens that are made and revoked.
+    Mint(Mint),
 }
 
 impl Worker {
@@ -82,6 +87,7 @@ impl Worker {
         let rest = [
             Task::Flock(Flock::new("flock-0".to_owned())?),
             Task::Roll(Roller::new(home.to_owned())),
+            Task::Mint(Mint::default()),
         ];
         all.extend(rest.into_iter().enumerate().map(|(number, at)| Self {
             number: DEVICES + number,
@@ -105,6 +111,7 @@ impl Worker {
             Task::Unit(unit) => unit.waits(),
             Task::Flock(flock) => flock.waits(),
             Task::Roll(roller) => roller.waits(),
+            Task::Mint(mint) => mint.waits(),
         }
     }
 
@@ -130,6 +137,10 @@ impl Worker {
                 None => return Ok(false),
             },
             Task::Roll(roller) => match roller.step(client, desk, &mut self.dice).await? {
+                true => Vec::new(),
+                false => return Ok(false),
+            },
+            Task::Mint(mint) => match mint.step(client, desk, &mut self.dice).await? {
                 true => Vec::new(),
                 false => return Ok(false),
             },

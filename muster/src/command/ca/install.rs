@@ -1,14 +1,15 @@
 //! Installing what the root signed, far away from the server.
 
-use super::super::root::one_certificate;
+use super::super::root::{one_certificate, pem_of};
 use super::super::words::{until, word};
 use super::{all, facts, find, offline, root};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::rest::Rest;
 use crate::session::Session;
 use api::path::AUTHORITIES;
 use api::{AuthorityInstall, AuthorityRole, AuthorityState, AuthorityView};
 use clap::Args;
+use identity::text::counted;
 use std::path::PathBuf;
 
 /// Install what the root signed: an authority's certificate, which signs from then on, or the
@@ -22,7 +23,7 @@ use std::path::PathBuf;
   muster ca install --role operations --certificate operations.pem
   muster ca install --crl root.crl")]
 pub(crate) struct Install {
-    /// The certificate, PEM.
+    /// The certificate, PEM or DER.
     #[arg(long, value_name = "FILE", requires = "role")]
     #[arg(required_unless_present_any = ["crl", "root_roll"])]
     certificate: Option<PathBuf>,
@@ -34,7 +35,7 @@ pub(crate) struct Install {
     /// once the last leaf of it has ended].
     #[arg(long, value_name = "WHEN", value_parser = until, requires = "certificate")]
     until: Option<u64>,
-    /// The root's CRL, PEM, as `muster ca crl --root --out` wrote it.
+    /// The root's CRL, PEM or DER: as `muster ca crl --root --out` wrote it, or HOME/offline/root.crl.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "role"])]
     crl: Option<PathBuf>,
     /// A new root with all that leads to it, as `muster ca roll root` wrote it.
@@ -45,7 +46,7 @@ pub(crate) struct Install {
 /// Does what was typed.
 pub(super) async fn install(typed: Install, rest: &Rest, session: &Session) -> Outcome {
     if let Some(path) = typed.crl {
-        let crl = std::fs::read_to_string(&path).map_err(|e| Failure::file("read", &path, &e))?;
+        let crl = pem_of(&path, "X509 CRL")?;
         let id = signer_of(&crl, rest).await?;
         let done = offline::publish(id, crl, rest).await?;
         return session.show(&done, |_, _| "the server publishes it now".to_owned());
@@ -81,8 +82,8 @@ pub(super) async fn tell(done: &AuthorityView, rest: &Rest, session: &Session) -
         if old.state != AuthorityState::Retiring {
             continue;
         }
-        let left =
-            old.leaves.map(|n| format!(" {n} leaves wait for their renewal.")).unwrap_or_default();
+        let (one, many) = ("leaf waits for its renewal", "leaves wait for their renewal");
+        let left = old.leaves.map(|n| format!(" {}.", counted(n, one, many))).unwrap_or_default();
         session.remark(&match &old.retires {
             Some(at) => format!("{} signs no more, and counts until {at}.{left}", old.id),
             None => format!("{} signs no more, and counts for good.", old.id),

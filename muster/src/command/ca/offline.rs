@@ -1,6 +1,6 @@
 //! What only the root's key can do. It runs here, and needs no server.
 
-use super::super::root::{RootArgs, one_certificate};
+use super::super::root::{RootArgs, one_certificate, pem_of};
 use super::super::words::{moment, word};
 use crate::failure::{Failure, Outcome};
 use crate::production::write_whole;
@@ -95,8 +95,7 @@ pub(super) fn sign(typed: &Sign, session: &Session) -> Outcome {
     let role = role.ok_or_else(|| {
         Failure::usage("the root signs birth, operations and service authorities, and no root")
     })?;
-    let text =
-        std::fs::read_to_string(&typed.csr).map_err(|e| Failure::file("read", &typed.csr, &e))?;
+    let text = pem_of(&typed.csr, "CERTIFICATE REQUEST")?;
     let csr = Csr::parse_pem(&text)
         .map_err(|d| Failure::new(format!("`{}`: {}", typed.csr.display(), d.sentence)))?;
     let root = typed.root.open(session)?;

@@ -10,6 +10,7 @@ use api::moves::NAMED_MAX;
 use api::path::DEVICE_MOVES;
 use api::{DeviceMove, MoveFailure, MoveSample, MovesRequest, MovesResult};
 use clap::Args;
+use identity::text::counted;
 use serde::Serialize;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -74,7 +75,7 @@ impl Many {
         match done.refused {
             0 => Ok(()),
             _ if dry_run => Ok(()),
-            n => Err(Failure::new(format!("{n} of {} devices stay as they were", done.selected))
+            n => Err(Failure::new(format!("{n} of {} not moved", devices(done.selected)))
                 .next("look at the reasons, then type the same again: what is done stays done")),
         }
     }
@@ -168,6 +169,10 @@ fn read(file: &Path) -> Outcome<Vec<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
+fn devices(count: u64) -> String {
+    counted(count, "device", "devices")
+}
+
 fn told(done: &Done, wanted: DeviceMove, paint: Paint) -> String {
     let what = match wanted {
         DeviceMove::Suspend => "suspended",
@@ -181,8 +186,8 @@ fn told(done: &Done, wanted: DeviceMove, paint: Paint) -> String {
     let would = if done.dry_run { "would be " } else { "" };
     let Done { selected, moved, already, refused, .. } = done;
     let mut lines = vec![format!(
-        "{selected} devices selected: {moved} {would}{what}, {already} there already, {refused} \
-         {would}refused"
+        "{} selected: {moved} {would}{what}, {already} there already, {refused} {would}refused",
+        devices(*selected)
     )];
     lines.extend(done.failures.iter().map(|failure| {
         format!("{} {}: {}", paint.bad("refused"), plain(&failure.device), plain(&failure.reason))
@@ -202,6 +207,14 @@ fn told(done: &Done, wanted: DeviceMove, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_device_is_one_device() {
+        let done = Done { selected: 1, moved: 1, ..Done::default() };
+        let paint = Paint::decide(crate::output::Color::Never, false);
+        let told = told(&done, DeviceMove::Suspend, paint);
+        assert_eq!(told, "1 device selected: 1 suspended, 0 there already, 0 refused");
+    }
 
     #[test]
     fn a_limit_is_told_by_the_name_that_it_has_on_the_command_line() {

@@ -7,6 +7,7 @@ use crate::rest::Rest;
 use crate::session::Session;
 use api::path::{DEVICE, DEVICE_ERASE, fill};
 use api::{DeviceView, EraseResult};
+use identity::text::counted;
 use std::io::{BufRead, IsTerminal, Write};
 
 /// Octets of a name that somebody types.
@@ -45,7 +46,8 @@ fn told(done: &EraseResult, paint: Paint) -> String {
     let what = match done.already {
         true => format!("{} was erased at {}", done.device, done.erased),
         false => {
-            format!("{} is erased, and with it what {} entries said", done.device, done.entries)
+            let entries = counted(done.entries, "entry", "entries");
+            format!("{} is erased, and with it what {entries} said", done.device)
         }
     };
     let mut lines = vec![what, paint.strong("What remains:")];

@@ -1,5 +1,6 @@
 //! That a ledger only grew between two checkpoints.
 
+use super::entries;
 use crate::command::receipt::log_key;
 use crate::failure::{Failure, Outcome};
 use crate::output::Paint;
@@ -131,10 +132,10 @@ fn grown(from: &Checkpoint, to: &Checkpoint) -> Grown {
 
 fn sheet(grown: &Grown, paint: Paint) -> String {
     format!(
-        "{} from {} to {} entries\nroot {}",
+        "{} from {} to {}\nroot {}",
         paint.good("the ledger only grew:"),
         grown.from,
-        grown.to,
+        entries(grown.to),
         grown.root
     )
 }

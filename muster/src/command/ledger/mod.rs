@@ -15,6 +15,7 @@ use crate::session::Session;
 use api::path::{HEAD, ROWS};
 use api::{EntryRow, HeadView, Page};
 use clap::{Args, Subcommand};
+use identity::text::counted;
 use std::io::Write;
 use std::path::PathBuf;
 use verify::Whose;
@@ -161,24 +162,35 @@ async fn export(rest: &Rest) -> Outcome {
     Ok(out.flush()?)
 }
 
+/// A number of entries, as people read it.
+fn entries(count: u64) -> String {
+    counted(count, "entry", "entries")
+}
+
 /// What a proof says, for a person.
 fn proven(proof: &verify::Proof, paint: Paint) -> String {
     let erased = match proof.erased {
         0 => String::new(),
-        n => format!(", {n} of them with their payload erased"),
+        n => {
+            let (one, many) =
+                ("of them with its payload erased", "of them with their payload erased");
+            format!(", {}", counted(n, one, many))
+        }
     };
-    let ours = "signed by the ledger's key";
     let held = match (proof.signed, proof.key) {
         (true, Whose::File) => {
             "signed by the key that stands beside it (--key holds it against the one you kept)"
                 .to_owned()
         }
-        (true, _) => ours.to_owned(),
-        (false, _) => format!("not proven: {} of them are {ours}", proof.signed_entries),
+        (true, _) => "signed by the ledger's key".to_owned(),
+        (false, _) => format!(
+            "not proven: {} by the ledger's key",
+            counted(proof.signed_entries, "of them is signed", "of them are signed")
+        ),
     };
     let said = match proof.signed {
         true => paint.good("the ledger holds:"),
         false => paint.strong("the ledger agrees with itself:"),
     };
-    format!("{said} {} entries{erased}\nroot {}, {held}", proof.size, proof.root)
+    format!("{said} {}{erased}\nroot {}, {held}", entries(proof.size), proof.root)
 }

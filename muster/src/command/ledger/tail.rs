@@ -178,7 +178,8 @@ const DIGEST_DIGITS: usize = 40;
 /// An entry in one line: whom it is about comes first, then what is said of them.
 fn line(row: &EntryView) -> String {
     let at = row.at.clone().unwrap_or_else(|| format!("hour {}", row.hours));
-    let verb = row.verb.as_deref().unwrap_or("(erased)");
+    let silent = if row.damaged { "(does not decode: run ledger verify)" } else { "(erased)" };
+    let verb = row.verb.as_deref().unwrap_or(silent);
     let mut text = format!("{:>6}  {at}  {verb:<19}", row.index);
     if let Some(serde_json::Value::Object(members)) = &row.payload {
         let whom = members.iter().filter(|(key, _)| *key == "device");
@@ -238,8 +239,14 @@ mod tests {
                 "authority": "ab".repeat(20), "by": "ada", "device": "0190", "ends": 0, "reason": "two words", "until": 60, "spki": "00".repeat(32),
                 "verb": "join.issued",
             })),
+            damaged: false,
         };
         let said = "device=0190 authority=abababababab… by=ada ends=1970-01-01T00:00:00Z reason=\"two words\" until=1970-01-01T00:01:00Z";
         assert_eq!(line(&row), format!("     7  2026-11-22T17:44:56Z  join.issued         {said}"));
+
+        let silent = EntryView { verb: None, payload: None, ..row };
+        assert!(line(&silent).ends_with("  (erased)"));
+        let damaged = EntryView { damaged: true, ..silent };
+        assert!(line(&damaged).ends_with("  (does not decode: run ledger verify)"));
     }
 }

@@ -7,7 +7,7 @@
 
 mod database;
 
-use super::{Verify, proven, rows};
+use super::{Verify, entries, proven, rows};
 use crate::command::receipt::log_key;
 use crate::command::words::moment;
 use crate::failure::{Failure, Outcome};
@@ -16,7 +16,7 @@ use crate::rest::Rest;
 use crate::session::Session;
 use api::path::HEAD;
 use api::{EntryRow, HeadView};
-use identity::text::{from_base64, hex};
+use identity::text::{counted, from_base64, hex};
 use ledger::verify::What;
 use ledger::{Break, Checkpoint, Entry, Row, Verifier, VerifierKey, note};
 use serde::Serialize;
@@ -207,8 +207,9 @@ impl Course {
         let found = self.verifier.head();
         if let Some(beyond) = self.to_meet.get(self.met) {
             return Err(Failure::new(format!(
-                "the ledger breaks: it has {} entries, and a checkpoint from earlier has {}",
-                found.size, beyond.checkpoint.size
+                "the ledger breaks: it has {}, and a checkpoint from earlier has {}",
+                entries(found.size),
+                beyond.checkpoint.size
             ))
             .next(NEXT));
         }
@@ -216,9 +217,10 @@ impl Course {
         let head = with.head.as_ref();
         if let Some(head) = head.filter(|h| h.size != found.size || h.root != root) {
             return Err(Failure::new(format!(
-                "the ledger breaks: it says {} entries with root {}, and there are {} with root \
-                 {root}",
-                head.size, head.root, found.size
+                "the ledger breaks: it says {} with root {}, and it has {} with root {root}",
+                entries(head.size),
+                head.root,
+                found.size
             ))
             .next(NEXT));
         }
@@ -271,8 +273,8 @@ fn unproven(proof: &Proof, head: Option<&HeadView>) -> Failure {
         }
         Some(_) => ("no checkpoint is there to hold it against".to_owned(), NEXT_LATER),
     };
-    let what =
-        format!("the ledger is not proven: of {size} entries, {signed} are signed: {missing}");
+    let (all, signed) = (entries(size), counted(signed, "is signed", "are signed"));
+    let what = format!("the ledger is not proven: of {all}, {signed}: {missing}");
     Failure::new(what).next(next)
 }
 

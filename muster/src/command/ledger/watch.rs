@@ -1,9 +1,9 @@
 //! A ledger as it is seen from outside, over its public port: what a monitor does.
 
-use super::Verify;
+use super::{Verify, entries};
 use crate::command::receipt::Seen;
 use crate::failure::{Failure, Outcome};
-use crate::output::Paint;
+use crate::output::{self, Paint};
 use crate::progress;
 use crate::session::Session;
 use bytes::Bytes;
@@ -190,7 +190,7 @@ impl<'a> Course<'a> {
             let mut path = state.as_os_str().to_owned();
             path.push(".broken");
             if std::fs::write(&path, note).is_ok() {
-                eprintln!("the checkpoint is kept as `{}`", path.display());
+                output::aside(&format!("the checkpoint is kept as `{}`", path.display()));
             }
         }
     }
@@ -267,15 +267,15 @@ fn broken(at: &ledger::Break) -> Failure {
 fn sheet(watched: &Watched, paint: Paint) -> String {
     let grown = watched
         .grown_from
-        .map_or_else(String::new, |from| format!("\nit only grew since it had {from} entries"));
+        .map_or_else(String::new, |from| format!("\nit only grew since it had {}", entries(from)));
     let seen = match watched.witnesses.is_empty() {
         true => String::new(),
         false => format!("\nseen by {}", Seen::sentence(&watched.witnesses)),
     };
     format!(
-        "{} {} entries of {}, {} of them hashed now\nroot {}, signed by the ledger's key{seen}{grown}",
+        "{} {} of {}, {} hashed now\nroot {}, signed by the ledger's key{seen}{grown}",
         paint.good("the ledger holds:"),
-        watched.size,
+        entries(watched.size),
         watched.origin,
         watched.hashed,
         watched.root

@@ -1,5 +1,6 @@
 //! Whom the server asks to see that its ledger only grows.
 
+use super::entries;
 use crate::command::receipt::witness_key;
 use crate::failure::{Failure, Outcome};
 use crate::output::Paint;
@@ -80,7 +81,7 @@ fn sheet(row: &WitnessView, paint: Paint) -> String {
             ("name", Some(row.name.clone())),
             ("url", Some(row.url.clone())),
             ("key", Some(row.key.clone())),
-            ("cosigned", row.cosigned_size.map(|size| format!("{size} entries"))),
+            ("cosigned", row.cosigned_size.map(entries)),
             ("at", row.cosigned_at.clone()),
             ("trouble", row.trouble.clone()),
         ],

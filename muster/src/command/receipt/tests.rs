@@ -70,11 +70,15 @@ fn a_receipt_that_was_changed_or_is_of_another_key_is_refused_with_the_reason() 
     assert!(refused.what().contains("holds entry 0"), "{}", refused.what());
 }
 
+fn witness() -> VerifierKey {
+    let signer = NewKey::make(KeyKind::Ed25519).unwrap().signer().unwrap();
+    VerifierKey::cosigner(&Origin::parse("w.example").unwrap(), signer.public()).unwrap()
+}
+
 #[test]
 fn a_demanded_witness_that_did_not_sign_is_missed() {
     let scene = scene();
-    let name = Origin::parse("w.example").unwrap();
-    let cosigner = VerifierKey::cosigner(&name, scene.key.key()).unwrap();
+    let cosigner = witness();
     let demanding = |quorum| {
         let witnesses = Witnesses { witness: vec![cosigner.to_string()], quorum };
         check(&Verify { witnesses, ..scene.typed() })
@@ -89,8 +93,7 @@ fn a_demanded_witness_that_did_not_sign_is_missed() {
 #[test]
 fn keys_of_logs_and_of_witnesses_are_not_mixed_up() {
     let scene = scene();
-    let name = Origin::parse("w.example").unwrap();
-    let cosigner = VerifierKey::cosigner(&name, scene.key.key()).unwrap();
+    let cosigner = witness();
     let (log, witness) = (scene.key.to_string(), cosigner.to_string());
     assert!(log_key(&log).is_ok() && witness_key(&witness).is_ok());
     assert!(log_key(&witness).is_err() && witness_key(&log).is_err());

@@ -106,7 +106,10 @@ impl Fleet {
             self.tick();
             assert_eq!(self.enroll(&shows, Want::Renew, &key).err(), Some(RuleId::REVOKED));
             let old = self.enroll(&birth, Want::Join, &shows.key).err();
-            assert!([Some(RuleId::SPENT), Some(RuleId::KEY_OF_BIRTH)].contains(&old), "{old:?}");
+            assert!(
+                [Some(RuleId::KEY_SPENT), Some(RuleId::KEY_OF_BIRTH)].contains(&old),
+                "{old:?}"
+            );
         }
         assert!(!self.is_quarantined(), "old keys quarantine nobody again");
         let back = self.enroll(&birth, Want::Join, &key).unwrap();

@@ -65,8 +65,7 @@ fn was_asked_for(state: &State, who: &Who, authority: &Authority) -> Result<(), 
     match asked {
         Some(asked) if asked.role != authority.role => {
             let (asked, role) = (asked.role, authority.role);
-            let sentence =
-                format!("its key was made for a {asked} authority, not for a {role} one");
+            let sentence = format!("its key was made for the role `{asked}`, and not for `{role}`");
             Err(Refused::Rule { rule: "other-role", sentence })
         }
         None => {

@@ -144,3 +144,26 @@ async fn anybody_is_told_whether_the_server_is_ready_and_those_who_may_see_why()
     let call = Call { headers: &headers, ..Call::default() };
     assert_eq!(world.call("GET", READYZ, call).await.status, StatusCode::UNAUTHORIZED);
 }
+
+#[tokio::test]
+async fn however_many_ask_whether_it_is_ready_it_is_looked_at_once_a_second() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    let mut world = World::new();
+    let looks = std::sync::Arc::new(AtomicU64::new(0));
+    let counted = looks.clone();
+    let look = move || {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Vec::new()
+    };
+    let checks: crate::operator::Checks = std::sync::Arc::new(look);
+    let fittings = crate::operator::Fittings { checks: Some(checks), workshop: None };
+    world.router = crate::operator::router_with(world.house.clone(), fittings);
+    let began = std::time::Instant::now();
+
+    for _ in 0..50 {
+        assert_eq!(world.get("", READYZ).await.status, StatusCode::OK);
+    }
+
+    let seconds = began.elapsed().as_secs();
+    assert!(looks.load(Ordering::Relaxed) <= seconds + 1, "{looks:?} in {seconds} s");
+}

@@ -30,7 +30,9 @@ fn allowed(role: &str, method: &str, path: &str) -> bool {
     let part = path.trim_start_matches("/api/v1/").split('/').next().unwrap();
     match (role, method) {
         ("admin", _) => true,
-        ("station", _) => path == api::path::BIRTHS || path == api::path::ROOTS,
+        ("station", _) => {
+            [api::path::BIRTHS, api::path::ROOTS, api::path::CERTIFICATE_RECEIPT].contains(&path)
+        }
         (_, "GET") => true,
         // What cannot be undone takes somebody who answers for it.
         ("operator", _) if path == api::path::DEVICE_ERASE => false,

@@ -103,6 +103,69 @@ async fn a_door_that_promises_too_much_or_makes_no_sense_is_refused() {
 }
 
 #[tokio::test]
+async fn a_rule_that_was_decided_on_an_old_state_is_not_written() {
+    let world = World::new();
+    let (door, profile) = (fill(DOOR, &["birth"]), fill(PROFILE, &["standard"]));
+    let close = fill(DOOR_CLOSE, &["birth"]);
+    let setting = |secs: &str| json!({"key": "overlap_s", "value": secs});
+    let birth = |binding: bool| json!({"kind": "birth", "binding": binding});
+    for (shown, method, path, wish, other) in [
+        (&door, "PUT", &door, birth(true), birth(false)),
+        (&profile, "PUT", &profile, json!({"lifetime_s": 3600}), json!({"lifetime_s": 7200})),
+        (&SETTINGS.to_owned(), "PUT", &SETTINGS.to_owned(), setting("60"), setting("90")),
+        (&door, "POST", &close, json!({}), json!({})),
+    ] {
+        let tag = world.get("viewer", shown).await.header("etag").to_owned();
+        assert_eq!(tag.len(), 34, "{shown}: {tag}");
+        let write = async |tag: &str, body: &Value| {
+            let headers = [("if-match", tag)];
+            let body = Some(body.to_string());
+            world.call(method, path, Call { role: "admin", headers: &headers, body }).await
+        };
+        for wrong in ["\"77\"", &format!("W/{tag}")] {
+            let refused = write(wrong, &wish).await;
+            assert_eq!(refused.status, StatusCode::PRECONDITION_FAILED, "{path}");
+            assert_eq!(refused.json()["rule"], "stale");
+        }
+        let written = write(&tag, &wish).await;
+        assert_eq!(written.status, StatusCode::OK, "{path}: {}", written.text);
+        let next = world.get("viewer", shown).await.header("etag").to_owned();
+        assert_eq!((written.header("etag"), next == tag), (next.as_str(), false), "{path}");
+        assert_eq!(write(&tag, &other).await.status, StatusCode::PRECONDITION_FAILED);
+        assert_eq!(write(&format!("\"77\", {next}"), &other).await.status, StatusCode::OK);
+    }
+    let headers = [("if-match", "*")];
+    let body = Some(json!({"kind": "token"}).to_string());
+    let missing = Call { role: "admin", headers: &headers, body };
+    let refused = world.call("PUT", &fill(DOOR, &["none"]), missing).await;
+    assert_eq!(refused.status, StatusCode::PRECONDITION_FAILED, "there is none to match");
+}
+
+#[tokio::test]
+async fn there_is_one_door_for_births_and_one_for_tokens() {
+    let world = World::new();
+    for kind in ["birth", "token"] {
+        let own = fill(DOOR, &[kind]);
+        let second = fill(DOOR, &[&format!("a-{kind}")]);
+        let wish = json!({"kind": kind, "binding": true});
+        let refused = world.send("admin", "PUT", &second, wish.clone()).await;
+        let rule = refused.json()["rule"].clone();
+        assert_eq!((refused.status, rule), (StatusCode::CONFLICT, json!("second-door")));
+        assert_eq!(world.get("viewer", &second).await.status, StatusCode::NOT_FOUND);
+
+        let changed = world.send("admin", "PUT", &own, wish.clone()).await;
+        assert_eq!(changed.status, StatusCode::OK, "the one may be changed: {}", changed.text);
+        let gone = world.call("DELETE", &own, Call { role: "admin", ..Call::default() }).await;
+        assert_eq!(gone.status, StatusCode::OK);
+        let renamed = world.send("admin", "PUT", &second, wish).await;
+        assert_eq!(renamed.status, StatusCode::OK, "another takes its place: {}", renamed.text);
+    }
+    let other = json!({"kind": "token"});
+    let refused = world.send("admin", "PUT", &fill(DOOR, &["a-birth"]), other).await;
+    assert_eq!(refused.json()["rule"], "second-door", "a door that becomes another kind");
+}
+
+#[tokio::test]
 async fn a_profile_is_set_and_never_certifies_a_server() {
     let world = World::new();
     let path = fill(PROFILE, &["short"]);
@@ -273,7 +336,8 @@ async fn a_new_authority_is_asked_for_and_the_roots_list_is_published_if_the_roo
     let refused = world.send("admin", "POST", AUTHORITY_REQUESTS, json!({"role": "birth"})).await;
     assert_eq!(refused.json()["rule"], "home", "without a home there is no key");
     let bench = std::sync::Arc::new(Bench::default());
-    let fittings = crate::operator::Fittings { checks: None, workshop: Some(bench.clone()) };
+    let fittings =
+        crate::operator::Fittings { workshop: Some(bench.clone()), ..Default::default() };
     world.router = crate::operator::router_with(world.house.clone(), fittings);
 
     let made = world.send("admin", "POST", AUTHORITY_REQUESTS, json!({"role": "birth"})).await;

@@ -7,9 +7,13 @@ use axum::http::StatusCode;
 use serde_json::json;
 
 async fn make(world: &World, key: &str, body: &str) -> Reply {
+    make_as("operator", world, key, body).await
+}
+
+async fn make_as(role: &str, world: &World, key: &str, body: &str) -> Reply {
     let headers = [("idempotency-key", key)];
     let body = Some(body.to_owned());
-    world.call("POST", TOKENS, Call { role: "operator", headers: &headers, body }).await
+    world.call("POST", TOKENS, Call { role, headers: &headers, body }).await
 }
 
 #[tokio::test]
@@ -176,4 +180,69 @@ async fn a_credential_has_so_many_keys_a_day_and_births_go_on_without() {
     let body = Some(json!({"births": [unit]}).to_string());
     let born = world.call("POST", BIRTHS, Call { role: "station", headers: &next, body }).await;
     assert_eq!(born.json()["results"][0]["outcome"], "issued");
+
+    // Nobody else has to come for the credential to be let in again.
+    world.later(86_400);
+    let next_day = world.call("POST", TOKENS, asked(&next)).await;
+    assert_eq!(next_day.status, StatusCode::CREATED, "{}", next_day.text);
+    let left = world.house.registry.noted_all(REALM, "idempotency").unwrap();
+    assert_eq!(left.len(), 1, "what has ended is gone");
+}
+
+#[tokio::test]
+async fn the_answers_of_one_credential_fill_so_much_and_those_of_others_are_kept() {
+    let world = World::new();
+    assert_eq!(make_as("operator", &world, "one", "{}").await.status, StatusCode::CREATED);
+    let known = world.house.registry.noted_all(REALM, "idempotency").unwrap();
+    let (slot, row) = known.into_iter().next().unwrap();
+    let large =
+        [row.as_slice(), &vec![0; usize::try_from(once::ANSWERS_OCTETS_MAX).unwrap()]].concat();
+    let name = [&slot[..8], &[0; 24]].concat();
+    world.house.registry.note_wait(REALM, "idempotency", &name, Some(large)).unwrap();
+    let world = world.reopened();
+
+    let refused = make_as("operator", &world, "two", "{}").await;
+    assert_eq!(refused.json()["rule"], "idempotency-keys", "{}", refused.text);
+    assert!(refused.json()["detail"].as_str().unwrap().contains("128 MiB"));
+    assert_eq!(
+        make_as("operator", &world, "one", "{}").await.header("idempotency-replayed"),
+        "true"
+    );
+    assert_eq!(make_as("admin", &world, "two", "{}").await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn what_has_ended_is_swept_in_each_realm_by_itself() {
+    let world = World::new();
+    let registry = &world.house.registry;
+    let other = registry::RealmKey(2);
+    let id = [9; 16];
+    let realm = registry::Realm {
+        key: other,
+        name: identity::RealmName::parse("plant").unwrap(),
+        id,
+        origin: ledger::Origin::new(&id, 1).as_str().to_owned(),
+        founded: world.house.clock.now(),
+    };
+    let payload = ledger::Payload::new("realm.founded");
+    let now = world.house.clock.now();
+    let draft = registry::Draft::new(ledger::Class::Realm, &payload, [7; 32], now);
+    registry.commit_wait(other, registry::Change::Found(realm), draft).unwrap();
+    let state =
+        crate::operator::State::new(world.house.clone(), crate::operator::Fittings::default());
+    let ended = [now.minus_secs(86_400).millis().to_be_bytes().as_slice(), &[0; 32]].concat();
+    let lives = [now.minus_secs(86_399).millis().to_be_bytes().as_slice(), &[0; 32]].concat();
+
+    for realm in [REALM, other] {
+        for (name, row) in [(1, &ended), (2, &lives)] {
+            registry.note_wait(realm, "idempotency", &[name; 32], Some(row.clone())).unwrap();
+        }
+        let of_ended = once::held(&state, &(realm, [1; 32])).await.unwrap();
+        let of_lives = once::held(&state, &(realm, [2; 32])).await.unwrap();
+
+        assert_eq!((of_ended.count, of_ended.octets), (0, 0), "{realm:?}");
+        assert_eq!((of_lives.count, of_lives.octets), (1, 40), "{realm:?}");
+        let left = registry.noted_all(realm, "idempotency").unwrap();
+        assert_eq!(left.into_keys().collect::<Vec<_>>(), [[2; 32]]);
+    }
 }

@@ -2,9 +2,10 @@
 //! begins anew for each step, as after a pulled plug; what a kill in the middle of one leaves is
 //! tried with the program itself, in `strangers/agent`.
 //!
-//! Whom it believes is in `roots`, what a door demands of it in `receipt`, and what the device says
-//! of itself in `own`.
+//! What a disk may do to its state is in `damage`, whom it believes in `roots`, what a door demands
+//! of it in `receipt`, and what the device says of itself in `own`.
 
+mod damage;
 mod own;
 mod receipt;
 mod roots;

@@ -3,11 +3,15 @@
 use super::{Unit, entries};
 use crate::world::pki::Key;
 use crate::world::{About, World};
+use agent::Trouble;
+use agent::args::{Args, Verb};
+use agent::config::Typed;
 use agent::plan::Step;
 use hyper::Method;
 use identity::RuleId;
 use serde_json::json;
 use std::fs;
+use std::net::TcpListener;
 
 #[tokio::test]
 async fn what_a_device_reports_is_shown_and_written_once() {
@@ -98,6 +102,60 @@ async fn who_leaves_is_revoked_and_wiped_and_comes_back_only_when_somebody_says_
     unit.insist(Step::Join).await.unwrap();
     assert_eq!(unit.status().state, "enrolled");
     world.end().await;
+}
+
+#[tokio::test]
+async fn who_leaves_anyway_is_wiped_without_a_server_and_told_that_nobody_has_revoked_it() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    let unit = Unit::born(&world, &device, "");
+    unit.settle().await;
+    let serial = unit.leaf().serial().unwrap().to_string();
+    let state = unit.state();
+
+    let kept = leave(&unit, false).await.unwrap_err();
+    assert!(matches!(&kept, Trouble::NoAnswer(said) if said.contains("--anyway")), "{kept}");
+    assert_eq!(unit.status().state, "enrolled", "without the word nothing is wiped");
+    assert!(state.join("current/key.pem").exists());
+
+    let told = leave(&unit, true).await.unwrap();
+    assert!(told.contains("No server has confirmed that its certificate is revoked"), "{told}");
+    assert!(told.contains("`muster device show`") && told.contains("`muster device retire`"));
+    assert!(!state.join("current").exists());
+    assert!(fs::read_dir(state.join("sets")).unwrap().next().is_none());
+    assert!(unit.path("birth.key").exists(), "the birth certificate's key stays");
+    assert_eq!((unit.settle().await, unit.status().state), (Step::Stuck, "left"));
+
+    // What the sentence says is so: the server shows it, and an operator ends it.
+    let shown = world.device(&device.id).await;
+    assert_eq!(
+        (&shown["leaf"]["serial"], &shown["leaf"]["revoked"]),
+        (&json!(serial), &json!(null))
+    );
+    assert_eq!(entries(&world, &device.id, "device.left"), 0);
+    world.post(&format!("/api/v1/devices/{}/retire", device.id), json!({})).await;
+    let shown = world.get(&format!("/api/v1/certificates/{serial}")).await;
+    assert_eq!(shown["state"], "revoked");
+    world.end().await;
+}
+
+/// What `muster-agent leave` says where no server is.
+async fn leave(unit: &Unit, anyway: bool) -> Result<String, Trouble> {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let typed = Typed {
+        config: Some(unit.path("muster-agent.toml")),
+        state: Some(unit.state()),
+        url: Some(format!("https://localhost:{gone}")),
+        ..Typed::default()
+    };
+    let args = Args { verb: Verb::Leave, typed, json: false, anyway, birth_too: false };
+    let said = move || {
+        let mut out = Vec::new();
+        let well = agent::verb::run(&args, &mut out)?;
+        assert!(well);
+        Ok(String::from_utf8(out).unwrap())
+    };
+    tokio::task::spawn_blocking(said).await.unwrap()
 }
 
 #[tokio::test]
