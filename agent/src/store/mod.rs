@@ -7,6 +7,7 @@
 //! | `pending.pem` | the key of a request that is under way |
 //! | `anchors.pem` | whom we trust |
 //! | `clock` | the last moment that a server confirmed |
+//! | `here`, `leaving` or `left` | whether the device stays: an empty file that only changes its name |
 //! | `memo.json` | the last tries, for `status` and for the wait between them |
 //!
 //! The order is always: the new key is durable before its request goes out; the answer is durable
@@ -33,6 +34,28 @@ use zeroize::Zeroizing;
 
 /// Authorities that we may trust at once: two roots of a roll-over, and room for a third.
 const ANCHORS_MAX: usize = 8;
+
+/// Whether the device stays. It is the name of an empty file that is always there, since a rename
+/// needs no room: a full disk keeps nobody from leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// Nobody has said that it leaves.
+    Here,
+    /// It leaves; whether the server has revoked its leaf is not known yet.
+    Leaving,
+    /// It has left; it joins again only when somebody says so.
+    Left,
+}
+
+impl Stay {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Here => "here",
+            Self::Leaving => "leaving",
+            Self::Left => "left",
+        }
+    }
+}
 
 /// The state of a device, open for reading.
 #[derive(Debug)]
@@ -117,6 +140,10 @@ impl Store {
             .map_err(|e| Trouble::file("lock", &path, &e))?;
         let locked = Locked { store: Self::at(root), _lock: lock };
         locked.recover()?;
+        if locked.kept_stay().is_none() {
+            // Where there is no room for it now there may be when it is wanted.
+            drop(locked.put_stay(Stay::Here));
+        }
         Ok(locked)
     }
 
@@ -183,6 +210,17 @@ impl Store {
             .map_err(|e| Trouble::Own(format!("`{}` is damaged: {e}", path.display())))
     }
 
+    /// Whether the device stays.
+    #[must_use]
+    pub fn stay(&self) -> Stay {
+        self.kept_stay().unwrap_or(Stay::Here)
+    }
+
+    fn kept_stay(&self) -> Option<Stay> {
+        let is_there = |stay: &Stay| self.root.join(stay.as_str()).exists();
+        [Stay::Left, Stay::Leaving, Stay::Here].into_iter().find(is_there)
+    }
+
     /// The last moment that a server confirmed.
     ///
     /// # Errors
@@ -208,7 +246,7 @@ impl Locked {
     /// A crash may have left a whole set that nothing points to yet, pieces without a name, and what
     /// a device that leaves had not wiped yet.
     fn recover(&self) -> Result<(), Trouble> {
-        if self.memo()?.left {
+        if self.stay() == Stay::Left {
             self.wipe()?;
         }
         let newest = self.numbers()?.into_iter().max();
@@ -323,6 +361,20 @@ impl Locked {
         }
         let text: String = anchors.iter().map(Certificate::pem).collect();
         disk::replace(&self.root.join("anchors.pem"), text.as_bytes())
+    }
+
+    /// Notes whether the device stays.
+    ///
+    /// # Errors
+    /// Where the disk does not take it.
+    pub fn put_stay(&self, stay: Stay) -> Result<(), Trouble> {
+        let path = self.root.join(stay.as_str());
+        match self.kept_stay() {
+            Some(kept) if kept == stay => {}
+            Some(kept) => return disk::rename(&self.root.join(kept.as_str()), &path),
+            None => disk::write_new(&path, b"")?,
+        }
+        disk::sync(&self.root)
     }
 
     /// Keeps a moment that a server confirmed.

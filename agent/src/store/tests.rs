@@ -2,7 +2,7 @@
 //! program, in `strangers/agent`.
 
 use super::*;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 fn store() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -72,6 +72,19 @@ fn time_that_was_confirmed_is_never_taken_back() {
 }
 
 #[test]
+fn whether_the_device_stays_is_one_file_that_changes_its_name() {
+    let (_dir, root) = store();
+    let locked = Store::lock(&root).unwrap();
+    let file = fs::metadata(root.join("here")).unwrap();
+    for stay in [Stay::Leaving, Stay::Left, Stay::Left, Stay::Here, Stay::Leaving] {
+        locked.put_stay(stay).unwrap();
+        assert_eq!(locked.stay(), stay);
+        let now = fs::metadata(root.join(stay.as_str())).unwrap();
+        assert_eq!(now.ino(), file.ino(), "nothing was made that needs room");
+    }
+}
+
+#[test]
 fn wiping_leaves_neither_key_nor_link() {
     let (_dir, root) = store();
     drop(Store::lock(&root).unwrap());
@@ -91,7 +104,7 @@ fn a_leave_that_a_crash_cut_short_is_brought_to_its_end_and_nothing_comes_back()
     let locked = Store::lock(&root).unwrap();
     locked.put_pending(b"key").unwrap();
     // The plug was pulled as soon as it was noted that the device has left.
-    locked.put_memo(&Memo { left: true, ..Memo::default() }).unwrap();
+    locked.put_stay(Stay::Left).unwrap();
     drop(locked);
     put(&root, 2);
     // What is overwritten is seen under another name of the same file.
@@ -108,7 +121,7 @@ fn a_leave_that_a_crash_cut_short_is_brought_to_its_end_and_nothing_comes_back()
 
     assert!(!root.join("current").exists() && !root.join("pending.pem").exists());
     assert!(fs::read_dir(root.join("sets")).unwrap().next().is_none());
-    assert!(locked.memo().unwrap().left);
+    assert_eq!(locked.stay(), Stay::Left);
     for key in seen {
         assert_eq!(fs::read(key).unwrap(), [0; 3], "a key is overwritten before it goes");
     }
