@@ -56,6 +56,10 @@ pub struct EntryRow {
     pub payload: Option<String>,
     /// Base64 of the salt; `null` where it was erased.
     pub salt: Option<String>,
+    /// When it was decided, as lists of entries tell it. No digest is over it, but the entry has the
+    /// hour that it must be in.
+    #[serde(default)]
+    pub at: Option<String>,
 }
 
 /// That the ledger only grew.

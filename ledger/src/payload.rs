@@ -9,8 +9,9 @@ use minicbor::data::Type;
 use minicbor::{Decoder, Encoder};
 use std::convert::Infallible;
 
-/// The octets that a payload may have. The largest that Muster writes, a birth with every
-/// identifier at its bound, has about 8 KiB; a reader can hold a full bundle of 256 in 4 MiB.
+/// The octets that a payload may have. The largest that Muster writes, a second birth
+/// where every identifier is at its bound and another than before, has about 14 KiB; a reader can
+/// hold a full bundle of 256 in 4 MiB.
 pub const PAYLOAD_OCTETS_MAX: usize = 16 * 1024;
 /// Lists and maps within each other, the payload's own map included. Muster writes three; reading
 /// recurses, so there is an end.

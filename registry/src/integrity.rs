@@ -1,11 +1,16 @@
 //! The long look: whether the whole file holds together.
 
+use crate::change::about;
 use crate::read::Reader;
 use crate::realm::Realm;
+use crate::rows::moment;
 use crate::{ReadError, Registry};
+use identity::text::rfc3339;
+use identity::{DeviceId, UnixTime};
 use ledger::note::{Checkpoint, Origin};
 use ledger::tree::Head;
 use ledger::verify::{Row, Verifier};
+use ledger::{Entry, Payload};
 use std::fmt;
 
 /// Something that does not hold.
@@ -92,6 +97,15 @@ impl Registry {
             Ok(findings)
         })
     }
+
+    /// Every entry of one ledger hashed again against its tiles and its head, and what is stored
+    /// beside it held against it. What breaks, `None` where it holds.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`] where the look could not be finished.
+    pub fn check_ledger(&self, realm: &Realm) -> Result<Option<String>, ReadError> {
+        self.pool().read(|db| chain(db, realm))
+    }
 }
 
 fn file(db: &Reader<'_>) -> Result<Vec<Finding>, ReadError> {
@@ -109,13 +123,18 @@ fn chain(db: &Reader<'_>, realm: &Realm) -> Result<Option<String>, ReadError> {
         .ok_or(ReadError::Damaged("realm"))?;
     let stored = crate::read::StoredHashes::new(db, realm.key);
     let mut verifier = Verifier::new();
-    let sql = "SELECT entry, payload, salt FROM entry WHERE realm = ?1 ORDER BY number";
+    let sql = "SELECT entry, payload, salt, at, device FROM entry \
+        WHERE realm = ?1 ORDER BY number";
     let broken = db.each(sql, [realm.key.0], |row| {
         let salt: Option<[u8; 32]> = row.get(2)?;
         let entry: Vec<u8> = row.get(0)?;
         let payload: Option<Vec<u8>> = row.get(1)?;
+        let beside = Beside { at: moment(row, 3)?, device: row.get(4)? };
         let row = Row { entry: &entry, payload: payload.as_deref(), salt: salt.as_ref() };
-        Ok(verifier.feed(&row, &stored).err().map(|broken| broken.to_string()))
+        Ok(match verifier.feed(&row, &stored) {
+            Ok(held) => beside.contradicts(&held, payload.as_deref()),
+            Err(broken) => Some(broken.to_string()),
+        })
     })?;
     if broken.is_some() {
         return Ok(broken);
@@ -125,4 +144,30 @@ fn chain(db: &Reader<'_>, realm: &Realm) -> Result<Option<String>, ReadError> {
     };
     let against = Checkpoint { origin, size: head.size, root: head.root };
     Ok(verifier.finish(&against).err().map(|broken| broken.to_string()))
+}
+
+/// What stands beside an entry so that it is found. No hash is over it, and people read it all the
+/// same: so it has to say what the entry says.
+struct Beside {
+    at: UnixTime,
+    device: Option<Vec<u8>>,
+}
+
+impl Beside {
+    fn contradicts(&self, entry: &Entry, payload: Option<&[u8]>) -> Option<String> {
+        let index = entry.index;
+        if self.at.hours() != entry.hours {
+            let hour = UnixTime::from_secs(entry.hours.saturating_mul(3600));
+            return Some(format!(
+                "entry {index}: its moment is stored as {}, and it is of the hour from {} on",
+                rfc3339(self.at),
+                rfc3339(hour)
+            ));
+        }
+        // What was erased names nobody any more.
+        let device = about(&Payload::decode(payload?).ok()?);
+        let told = device.as_ref().map(DeviceId::octets).map(<[u8; 16]>::as_slice);
+        (told != self.device.as_deref())
+            .then(|| format!("entry {index}: it is stored under another device than it names"))
+    }
 }

@@ -6,13 +6,13 @@
 use crate::clock::SystemDice;
 use crate::erasure::Over;
 use crate::house::{House, RealmState};
-use crate::record::Refused;
+use crate::record::{Refused, printed};
 use ca::birth::{self, BirthAsk, BirthFacts, BirthJudgement, Born};
 use identity::ask::Cause;
 use identity::authority::{Authority, AuthorityState, KeyId};
 use identity::credential::{Credential, Requester};
 use identity::{Csr, Defect, Device, DeviceId, Identifiers, Outside, Refusal, RuleId, Serial};
-use ledger::{Class, Payload};
+use ledger::{Class, Map, Payload, Value};
 use registry::{Change, CommitError, Committed, ReadError};
 use std::fmt;
 use std::net::IpAddr;
@@ -99,7 +99,8 @@ impl From<Refusal> for Denied {
 
 enum Decided {
     Again(Box<Credential>),
-    Born(Box<Born>),
+    /// With what was bound before, of a device that comes again.
+    Born(Box<Born>, Option<Identifiers>),
 }
 
 type CommitWait<'a> =
@@ -146,8 +147,8 @@ impl House {
         match self.decide_birth(realm, &ask) {
             Err(denied) => Step::Done(Err(denied)),
             Ok(Decided::Again(credential)) => Step::Done(Ok(birth_of(&credential, true))),
-            Ok(Decided::Born(born)) => {
-                let payload = payload(&ask, &born, station);
+            Ok(Decided::Born(born, before)) => {
+                let payload = payload(&ask, &born, before.as_ref(), station);
                 let birth = Box::new(birth_of(&born.credential, false));
                 let commit = self.queue(realm.key, change(*born), Class::Birth, payload);
                 Step::Committing { ask, born: birth, commit: Box::pin(commit) }
@@ -207,6 +208,9 @@ impl House {
             }
         }
         let recorded = facts.by_key.as_ref().map(|(device, _)| device.identifiers.told());
+        let same =
+            facts.by_key.as_ref().map(|(d, _)| d).or(facts.by_serial.as_ref().map(|(d, _)| d));
+        let before = same.map(|device| device.identifiers.clone());
         let judged = birth::judge(ask, facts, &realm.settings.rules(None));
         match judged.map_err(|refusal| denied(refusal, known, recorded, ask))? {
             BirthJudgement::Again(credential) => Ok(Decided::Again(credential)),
@@ -215,7 +219,7 @@ impl House {
                 let born = issuer
                     .issue_birth(*approved, &mut Outside { now, dice: &mut SystemDice })
                     .map_err(|_| outage("the birth authority did not sign"))?;
-                Ok(Decided::Born(Box::new(born)))
+                Ok(Decided::Born(Box::new(born), before))
             }
         }
     }
@@ -335,23 +339,44 @@ fn change(born: Born) -> Change {
     }
 }
 
-fn payload(ask: &BirthAsk, born: &Born, station: Station<'_>) -> Payload {
+fn payload(
+    ask: &BirthAsk,
+    born: &Born,
+    before: Option<&Identifiers>,
+    station: Station<'_>,
+) -> Payload {
+    let bound = &born.device.identifiers;
     let payload = Payload::new("birth.issued")
         .with("device", born.device.id.to_string())
         .with("serial", born.credential.serial.octets().to_vec())
         .with("spki", born.credential.spki.octets().to_vec())
         .with("issuer", born.credential.issuer.octets().to_vec())
         .with("certificate", identity::key::sha256(&[&born.credential.der]).to_vec())
-        .with("model", ask.identifiers.model.as_str())
-        .with("serial_number", ask.identifiers.serial.as_str())
+        .with("model", bound.model.as_str())
+        .with("serial_number", bound.serial.as_str())
         .with("by", station.name)
         .with("from", station.from.to_string());
+    let now = said_of(bound);
+    // Rework overwrites the row: what it takes away stands here.
+    let mut gone = before.map(said_of).unwrap_or_default();
+    gone.retain(|member| !now.contains(member));
+    let gone = (!gone.is_empty()).then(|| gone.into_iter().collect::<Map>());
+    let members = now.into_iter().fold(payload, |payload, (key, value)| payload.with(key, value));
+    let payload = members.with_some("before", gone);
     match &ask.replace {
         Some(reason) => payload.with("replace", reason.as_str()),
         // Nobody said so: the same unit came again, and what it had was signed by a barred authority.
         None if !born.replaces.is_empty() => payload.with("replace", ISSUER_BARRED),
         None => payload,
     }
+}
+
+/// All that is bound at birth beside model and serial number, labels too.
+fn said_of(identifiers: &Identifiers) -> Vec<(&'static str, Value)> {
+    let mut said = printed(identifiers);
+    let labels = (!identifiers.meta.is_empty()).then(|| identifiers.meta.iter().collect::<Map>());
+    said.extend(labels.map(|labels| ("meta", Value::Map(labels))));
+    said
 }
 
 fn outage(sentence: &'static str) -> Refusal {

@@ -19,7 +19,9 @@ use tokio::sync::{Notify, oneshot};
 /// Where the signed checkpoint of a realm is kept among the notes of the registry.
 pub const SPACE: &str = "checkpoint";
 /// Where the one that witnesses have seen is kept: what is published, where there are any.
-const SEEN: &str = "checkpoint-seen";
+pub const SEEN: &str = "checkpoint-seen";
+/// Where the key that signs them is told: a copy of the database is verified without its keys.
+pub const KEY: &str = "checkpoint-key";
 
 /// Between two checkpoints: who waits for a receipt waits a second at most, and a busy ledger is
 /// not signed for every commit.
@@ -47,6 +49,7 @@ pub async fn sign_all(house: &House, view: &PublicView) {
                     stay(house, &realm).await;
                     store(house, &realm, SPACE, Some(text)).await;
                 }
+                tell_key(house, &realm).await;
                 match published(house, &realm) {
                     Ok(Some((_, text))) => show(house, view, &realm, text),
                     Ok(None) => {}
@@ -57,6 +60,18 @@ pub async fn sign_all(house: &House, view: &PublicView) {
                 tracing::error!(realm = %realm.name(), "the checkpoint could not be made: {error}")
             }
         }
+    }
+}
+
+/// Keeps the public key beside what it signed.
+async fn tell_key(house: &House, realm: &RealmState) {
+    let Some(origin) = Origin::parse(&realm.realm.origin) else { return };
+    let key = VerifierKey::new(&origin, house.ledger_key.public()).map(|key| key.to_string());
+    let told = house.registry.noted(realm.key, KEY, b"");
+    if let (Some(key), Ok(told)) = (key, told)
+        && told.as_deref() != Some(key.as_bytes())
+    {
+        store(house, realm, KEY, Some(key)).await;
     }
 }
 
@@ -171,15 +186,36 @@ fn read(
     Ok(text.and_then(|text| Some((note::unbelieved(&text).ok()?, text))))
 }
 
+/// The head as it is now, signed.
+///
+/// # Errors
+/// A sentence: the registry cannot be read, the key does not sign, or what was signed before says
+/// otherwise.
+pub fn fresh(house: &House, realm: &RealmState) -> Result<(Checkpoint, String), String> {
+    let (text, _) = signed(house, realm)?;
+    let checkpoint = note::unbelieved(&text).map_err(|defect| defect.to_string())?;
+    Ok((checkpoint, text))
+}
+
 /// The signed head, and whether it is stored already.
 fn signed(house: &House, realm: &RealmState) -> Result<(String, bool), String> {
+    let before = read(house, realm, SPACE).map_err(|e| e.to_string())?;
+    // Read after it: no checkpoint is stored before its entries are.
     let head = house.registry.head(realm.key).map_err(|e| e.to_string())?;
     let origin = Origin::parse(&realm.realm.origin).ok_or("the realm's origin cannot be read")?;
     let checkpoint = Checkpoint { origin, size: head.size, root: head.root };
-    let stored = house.registry.noted(realm.key, SPACE, b"").map_err(|e| e.to_string())?;
-    let stored = stored.and_then(|s| String::from_utf8(s).ok());
-    if let Some(text) = stored.filter(|s| s.starts_with(&checkpoint.text())) {
-        return Ok((text, true));
+    if let Some((before, text)) = before {
+        if text.starts_with(&checkpoint.text()) {
+            return Ok((text, true));
+        }
+        // Another signature would cover up what somebody did to the entries.
+        if before.origin == checkpoint.origin && before.size >= checkpoint.size {
+            return Err(format!(
+                "{} entries were signed with another root: run `muster ledger verify` on the \
+                 database of the stopped home",
+                before.size
+            ));
+        }
     }
     let text = note::sign(&checkpoint, house.ledger_key.as_ref()).map_err(|e| e.to_string())?;
     Ok((text, false))

@@ -3,8 +3,8 @@
 //! summary entry per reason and hour.
 
 use crate::house::{House, RealmState};
-use identity::{Defect, DeviceId, Refusal, Signal, UnixTime};
-use ledger::{Class, Payload};
+use identity::{Defect, DeviceId, Identifiers, Refusal, Signal, UnixTime};
+use ledger::{Class, Payload, Value};
 use registry::{Change, RealmKey};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -202,4 +202,15 @@ impl Strangers {
         let ended: BTreeMap<_, _> = ended;
         ended.into_iter().collect()
     }
+}
+
+/// What is printed on a unit beside model and serial number, as members of a payload: at a birth and
+/// in a report the same.
+pub(crate) fn printed(said: &Identifiers) -> Vec<(&'static str, Value)> {
+    let macs: Vec<_> = said.macs.iter().map(String::as_str).collect();
+    let text = |text: &String| Value::Text(text.clone());
+    let mac = (!macs.is_empty()).then(|| ("mac", Value::Text(macs.join(" "))));
+    let imei = said.imei.as_ref().map(|imei| ("imei", text(imei)));
+    let digest = said.ek_digest.as_ref().map(|digest| ("ek_digest", text(digest)));
+    mac.into_iter().chain(imei).chain(digest).collect()
 }

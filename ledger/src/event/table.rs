@@ -100,8 +100,8 @@ events! {
         => "`muster operator refresh` for each credential; `muster ca state ID retired` once nobody needs the old one.";
 
     301 Birth Info "birth.issued"
-        ["device" "serial" "spki" "issuer" "certificate" "model" "serial_number" "replace" "by" "from"]
-        "A birth certificate was issued.";
+        ["device" "serial" "spki" "issuer" "certificate" "model" "serial_number" "mac" "imei" "ek_digest" "meta" "before" "replace" "by" "from"]
+        "A birth certificate was issued, and its identifiers were bound.";
 
     401 Join Info "join.issued"
         LEAFED
@@ -230,6 +230,10 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("anchors", "SHA-256 of each trust anchor of the door"),
     ("assurance", "the assurance that the door gives"),
     ("authority", "the key identifier of the authority"),
+    (
+        "before",
+        "what was bound by the birth before and is so no more: a map of mac, imei, ek_digest and meta",
+    ),
     ("binding", "whether the request was bound to its TLS channel (RFC 9266), or must be"),
     ("birth", "SHA-256 of the SPKI of the birth authority"),
     ("by", "the operator or station whose credential did it"),
@@ -261,6 +265,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("leaves", "devices that still had a leaf of it"),
     ("lifetime_s", "seconds for which a certificate of the profile is good"),
     ("mac", "the MAC addresses"),
+    ("meta", "what else the factory said: a map"),
     ("model", "the model, as it was said at birth or as the door sets it"),
     ("name", "the operator's name"),
     ("newcomer", "the holder who came with the spent leaf: a map, see docs/contracts.md"),

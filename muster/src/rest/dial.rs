@@ -159,8 +159,10 @@ impl Dialer {
 fn misdated(reason: &CertificateError) -> Option<String> {
     let shown = |at: &UnixTime| rfc3339(identity::UnixTime::from_secs(at.as_secs()));
     match reason {
-        CertificateError::Expired => Some("has ended".to_owned()),
-        CertificateError::NotValidYet => Some("is not good yet".to_owned()),
+        CertificateError::Expired => Some("has ended, by the clock of this machine".to_owned()),
+        CertificateError::NotValidYet => {
+            Some("is not good yet, by the clock of this machine".to_owned())
+        }
         CertificateError::ExpiredContext { time, not_after } => Some(format!(
             "ended at {}, and the clock of this machine says {}",
             shown(not_after),

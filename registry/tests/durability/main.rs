@@ -111,6 +111,11 @@ fn the_long_look_names_the_entry_that_was_changed_and_rows_that_point_to_nothing
             "entry 7:",
         ),
         ("UPDATE entry SET leaf = zeroblob(32) WHERE number = 9", "entry 9:"),
+        ("UPDATE entry SET at = at + 100000000 WHERE number = 11", "entry 11: its moment"),
+        (
+            "UPDATE entry SET device = zeroblob(16) WHERE number = 12",
+            "entry 12: it is stored under",
+        ),
         ("DELETE FROM entry WHERE number = 100", "entry 100:"),
         ("UPDATE subtree SET hash = zeroblob(32)", "entries 0 to 255"),
         ("DELETE FROM certificate WHERE realm = 1", "299 credentials without a certificate"),

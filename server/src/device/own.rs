@@ -4,7 +4,7 @@
 use super::facts::recorded;
 use crate::house::{House, RealmState};
 use crate::listen::Connection;
-use crate::record::Refused;
+use crate::record::{Refused, printed};
 use ca::{Present, Recognized, Trust};
 use enroll::device::{self, Report as Said};
 use enroll::est::server::Answer;
@@ -124,16 +124,13 @@ async fn try_note(
 fn told(device: &Device, report: &Report, connection: &Connection) -> Payload {
     let said = &report.identifiers;
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    let macs: Vec<_> = said.macs.iter().cloned().collect();
-    Payload::new("device.reported")
+    let payload = Payload::new("device.reported")
         .with("device", device.id.to_string())
         .with_some("firmware", report.firmware.clone())
         .with_some("model", text(&said.model))
         .with_some("serial_number", text(&said.serial))
-        .with_some("mac", text(&macs.join(" ")))
-        .with_some("imei", said.imei.clone())
-        .with_some("ek_digest", said.ek_digest.clone())
-        .with("from", connection.peer.to_string())
+        .with("from", connection.peer.to_string());
+    printed(said).into_iter().fold(payload, |payload, (key, value)| payload.with(key, value))
 }
 
 async fn try_let_go(

@@ -8,9 +8,10 @@ use super::page::{cursor, limit, page};
 use super::refuse::Refused;
 use super::who::{Viewer, Who};
 use super::{Answer, State, apart, view};
+use crate::checkpoint::fresh;
 use api::{EntryRow, EntryView, HeadView, Page};
 use identity::text::{base64, hex, rfc3339};
-use ledger::{Checkpoint, Entry, Event, Origin, Payload, Value, VerifierKey};
+use ledger::{Entry, Event, Payload, Value, VerifierKey};
 use seek::Sought;
 use serde::Deserialize;
 use serde_json::json;
@@ -71,24 +72,17 @@ pub(crate) async fn entry(
 #[utoipa::path(get, path = api::path::HEAD, tag = "entries",
     responses((status = 200, body = HeadView), Problems))]
 pub(crate) async fn head(state: State, Viewer(who): Viewer) -> Answer<HeadView> {
-    let head = state.house.registry.head(who.realm.key)?;
-    let origin = who.realm.realm.origin.clone();
-    let (mut checkpoint, mut verifier) = (None, None);
-    if let Some(origin) = Origin::parse(&origin) {
-        let key = &*state.house.ledger_key;
-        verifier = VerifierKey::new(&origin, key.public()).map(|v| v.to_string());
-        let seen = Checkpoint { origin, size: head.size, root: head.root };
-        checkpoint = Some(ledger::note::sign(&seen, key).map_err(|error| {
-            tracing::error!("the checkpoint was not signed: {error}");
-            Refused::Outage("the ledger key does not sign")
-        })?);
-    }
+    let (seen, checkpoint) = fresh(&state.house, &who.realm).map_err(|error| {
+        tracing::error!("the checkpoint was not signed: {error}");
+        Refused::Outage("the ledger's head is not signed: the server's log says why")
+    })?;
+    let key = VerifierKey::new(&seen.origin, state.house.ledger_key.public());
     Ok(axum::Json(HeadView {
-        origin,
-        size: head.size,
-        root: hex(&head.root),
-        checkpoint,
-        verifier,
+        origin: seen.origin.to_string(),
+        size: seen.size,
+        root: hex(&seen.root),
+        checkpoint: Some(checkpoint),
+        verifier: key.map(|key| key.to_string()),
     }))
 }
 
@@ -144,6 +138,7 @@ fn row(row: &registry::EntryRow) -> EntryRow {
         entry: base64(&row.entry),
         payload: row.payload.as_deref().map(base64),
         salt: row.salt.as_ref().map(|s| base64(s)),
+        at: Some(rfc3339(row.at)),
     }
 }
 

@@ -78,6 +78,39 @@ async fn a_birth_that_comes_again_with_more_is_refused_and_says_what_is_recorded
 }
 
 #[tokio::test]
+async fn what_is_bound_at_birth_stands_in_the_ledger_and_what_rework_takes_away_as_well() {
+    let mut world = World::new().await;
+    let said = json!({
+        "serial": "pump-7", "mac": ["02:00:5E:00:53:01", "02-00-5e-00-53-02"],
+        "imei": "490154203237518", "meta": {"line": "3", "shift": "b"},
+    });
+    world.birth(&Key::new(), said).await;
+    let entry = world.last_entry();
+    let text = |member: &str| entry.get(member).and_then(|v| v.as_text().map(str::to_owned));
+    assert_eq!(text("mac").as_deref(), Some("02:00:5e:00:53:01 02:00:5e:00:53:02"));
+    assert_eq!(text("imei").as_deref(), Some("490154203237518"));
+    assert_eq!(entry.get("before"), None);
+    let meta = entry.get("meta").cloned();
+    assert_eq!(meta, Some(map([("line", "3"), ("shift", "b")])));
+
+    let said = json!({"serial": "pump-7", "imei": "490154203237518", "replace": "no radio"});
+    world.birth(&Key::new(), said).await;
+    let entry = world.last_entry();
+    assert_eq!((entry.get("mac"), entry.get("meta")), (None, None));
+    let Some(ledger::Value::Map(before)) = entry.get("before") else { panic!("{entry:?}") };
+    assert_eq!(
+        before.get("mac").and_then(|v| v.as_text()),
+        Some("02:00:5e:00:53:01 02:00:5e:00:53:02")
+    );
+    assert_eq!((before.get("meta"), before.get("imei")), (meta.as_ref(), None));
+    world.end().await;
+}
+
+fn map<const N: usize>(members: [(&str, &str); N]) -> ledger::Value {
+    ledger::Value::Map(members.into_iter().collect())
+}
+
+#[tokio::test]
 async fn a_second_birth_with_another_key_is_refused_and_marked() {
     let mut world = World::new().await;
     let device = world.born("pump-7").await;

@@ -88,6 +88,26 @@ async fn a_byte_that_was_changed_in_the_database_makes_the_server_unready_and_sa
 }
 
 #[tokio::test]
+async fn a_head_that_contradicts_what_was_signed_before_is_not_signed() {
+    let mut world = World::new().await;
+    world.enrolled("pump-7").await;
+    let head = world.ask_as(&world.admin(), Method::GET, api::path::HEAD, None).await.json();
+    let root = head["checkpoint"].as_str().unwrap().lines().nth(2).unwrap().to_owned();
+    let front = if root.starts_with('A') { "B" } else { "A" };
+    let other = front.to_owned() + &root[1..];
+
+    // As somebody leaves it who rewrites the entries and not the checkpoint, seen from its side.
+    world.restart_with(root.as_bytes(), other.as_bytes()).await;
+    let heard = world.ask_as(&world.admin(), Method::GET, api::path::HEAD, None).await;
+    assert_eq!(heard.status(), 503, "{}", heard.text());
+
+    world.restart_with(other.as_bytes(), root.as_bytes()).await;
+    let again = world.ask_as(&world.admin(), Method::GET, api::path::HEAD, None).await.json();
+    assert_eq!(again["root"], head["root"]);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn the_first_use_of_a_leaf_is_remembered() {
     let mut world = World::new().await;
     let (device, leaf) = world.enrolled("pump-7").await;

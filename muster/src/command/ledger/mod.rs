@@ -18,6 +18,7 @@ use clap::{Args, Subcommand};
 use identity::text::counted;
 use std::io::Write;
 use std::path::PathBuf;
+use verify::Whose;
 
 /// The ledger: read it, export it, prove what is in it, compute it again.
 #[derive(Debug, Subcommand)]
@@ -54,7 +55,13 @@ pub(crate) struct Export {}
 /// Without FILES, entries, payloads and salts come from the server and everything is computed
 /// here: the digest of each entry, the tree over all of them, and the signature of the checkpoint.
 /// FILES are exports (`muster ledger export`), or the database of a stopped home (HOME/muster.db);
-/// they need no server.
+/// they need no server. The ledger's key is the one you name with --key, else that of the home, else
+/// the one that stands in the file itself.
+///
+/// "The ledger holds" is said of entries that a checkpoint signed by that key is about. Where some
+/// are about none, because the file was cut, its checkpoint or key is missing, or a server was
+/// killed before it signed, the exit code is 1 and the answer says what is missing; with --unsigned
+/// you are told whether such a ledger at least agrees with itself.
 ///
 /// With --url it is watched from outside, as anybody may: the checkpoint, every entry and every tile
 /// are fetched from the public port, hashed, and held against the signature. Entries tell nothing
@@ -81,6 +88,10 @@ pub(crate) struct Verify {
     /// the ledger].
     #[arg(long, value_name = "VKEY")]
     key: Option<String>,
+    /// Do not fail where nothing signed holds the entries, or the last of them; then they prove
+    /// nothing but that they agree with each other.
+    #[arg(long, conflicts_with = "url")]
+    unsigned: bool,
     /// The ledger's public address, `http://HOST:8080/ledger/REALM`; needs --key.
     #[arg(long, value_name = "URL", conflicts_with = "files", requires = "key")]
     url: Option<String>,
@@ -166,14 +177,20 @@ fn proven(proof: &verify::Proof, paint: Paint) -> String {
             format!(", {}", counted(n, one, many))
         }
     };
-    let signed = match proof.signed {
-        true => "signed by the ledger's key",
-        false => "no checkpoint was there to hold it against",
+    let held = match (proof.signed, proof.key) {
+        (true, Whose::File) => {
+            "signed by the key that stands beside it (--key holds it against the one you kept)"
+                .to_owned()
+        }
+        (true, _) => "signed by the ledger's key".to_owned(),
+        (false, _) => format!(
+            "not proven: {} by the ledger's key",
+            counted(proof.signed_entries, "of them is signed", "of them are signed")
+        ),
     };
-    format!(
-        "{} {}{erased}\nroot {}, {signed}",
-        paint.good("the ledger holds:"),
-        entries(proof.size),
-        proof.root
-    )
+    let said = match proof.signed {
+        true => paint.good("the ledger holds:"),
+        false => paint.strong("the ledger agrees with itself:"),
+    };
+    format!("{said} {}{erased}\nroot {}, {held}", entries(proof.size), proof.root)
 }

@@ -156,7 +156,7 @@ async fn however_many_ask_whether_it_is_ready_it_is_looked_at_once_a_second() {
         Vec::new()
     };
     let checks: crate::operator::Checks = std::sync::Arc::new(look);
-    let fittings = crate::operator::Fittings { checks: Some(checks), workshop: None };
+    let fittings = crate::operator::Fittings { checks: Some(checks), ..Default::default() };
     world.router = crate::operator::router_with(world.house.clone(), fittings);
     let began = std::time::Instant::now();
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use identity::text::base64;
-use identity::{KeyKind, UnixTime};
-use ledger::{Class, Entry, Payload, digest, note};
+use identity::{KeyKind, Signer, UnixTime};
+use ledger::{Class, Entry, Origin, Payload, digest};
 use server::keys::NewKey;
 use std::path::PathBuf;
 
@@ -23,6 +23,7 @@ fn row(index: u64) -> EntryRow {
         entry: base64(&entry.encode()),
         payload: Some(base64(&payload)),
         salt: Some(base64(&salt)),
+        at: Some("2026-09-21T14:13:20Z".to_owned()),
     }
 }
 
@@ -63,6 +64,12 @@ impl Export {
         from_export(&Verify { files: vec![path.clone()], checkpoint, ..Verify::default() }, &path)
     }
 
+    fn unsigned(&self) -> Outcome<Proof> {
+        let path = self.path();
+        let files = vec![path.clone()];
+        from_export(&Verify { files, unsigned: true, ..Verify::default() }, &path)
+    }
+
     fn breaks(&self) -> String {
         self.verify(Vec::new()).unwrap_err().what().to_owned()
     }
@@ -101,11 +108,13 @@ fn a_whole_ledger_that_was_forged_again_breaks_at_a_checkpoint_from_earlier() {
 
     let mut grown = Export::of(25);
     grown.head.verifier.clone_from(&key);
+    assert!(grown.verify(vec![kept.clone()]).is_err(), "another key signed what came after");
     grown.head.checkpoint = None;
-    assert!(grown.verify(vec![kept.clone()]).unwrap().signed);
+    let later = grown.verify(vec![kept.clone()]).unwrap_err();
+    assert!(later.what().contains("of 25 entries, 10 are signed"), "{}", later.what());
 
     let mut forged = Export::of(10);
-    forged.rows[3] = EntryRow { payload: None, salt: None, ..row(3) };
+    forged.rows[3] = EntryRow { payload: None, salt: None, at: None, ..row(3) };
     let other = Entry { index: 3, hours: 1, class: Class::Use, digest: [0; 32] };
     forged.rows[3].entry = base64(&other.encode());
     forged.head = HeadView { verifier: key, checkpoint: None, ..forged.head };
@@ -121,9 +130,71 @@ fn what_head_prints_is_a_checkpoint_that_verify_takes() {
     let kept = early.dir.path().join("kept.txt");
     std::fs::write(&kept, super::super::checkpoint(&early.head) + "\n").unwrap();
 
-    let mut grown = Export::of(25);
-    grown.head.verifier.clone_from(&early.head.verifier);
-    grown.head.checkpoint = None;
-
-    assert!(grown.verify(vec![kept]).unwrap().signed);
+    assert!(early.verify(vec![kept]).unwrap().signed);
 }
+
+#[test]
+fn what_nobody_signed_is_not_proven() {
+    let mut export = Export::of(20);
+    export.head.checkpoint = None;
+    let told = export.breaks();
+    assert!(told.contains("not proven: of 20 entries, 0 are signed: no checkpoint"), "{told}");
+    let proof = export.unsigned().unwrap();
+    assert_eq!((proof.size, proof.signed, proof.signed_entries), (20, false, 0));
+
+    let mut export = Export::of(20);
+    export.head.verifier = None;
+    assert!(export.breaks().contains("no key is at hand"), "{}", export.breaks());
+    assert!(!export.unsigned().unwrap().signed);
+}
+
+#[test]
+fn a_cut_or_empty_export_is_not_proven_whatever_key_is_named() {
+    let export = Export::of(20);
+    let path = export.path();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let cut = |lines: usize| text.lines().take(lines).map(|l| l.to_owned() + "\n").collect();
+    for (kept, said) in [(20, "the checkpoint of its last line is missing"), (0, "no entry")] {
+        let kept: String = cut(kept);
+        std::fs::write(&path, kept).unwrap();
+        for key in [None, export.head.verifier.clone()] {
+            let told = from_export(&Verify { key, ..Verify::default() }, &path).unwrap_err();
+            assert!(told.what().contains(said), "{}", told.what());
+        }
+    }
+    let typed = Verify { unsigned: true, ..Verify::default() };
+    assert!(from_export(&typed, &path).is_err(), "an empty file agrees with nothing");
+}
+
+#[test]
+fn a_checkpoint_that_contradicts_is_met_also_where_no_key_is_at_hand() {
+    let mut forged = Export::of(10);
+    let other = Entry { index: 3, hours: 1, class: Class::Use, digest: [0; 32] };
+    forged.rows[3] = EntryRow { payload: None, salt: None, at: None, ..row(3) };
+    forged.rows[3].entry = base64(&other.encode());
+    forged.head.verifier = None;
+
+    let told = forged.unsigned().unwrap_err();
+
+    assert!(told.what().contains("the checkpoint has the root"), "{}", told.what());
+}
+
+#[test]
+fn a_key_that_did_not_sign_proves_nothing() {
+    let export = Export::of(10);
+    let key = Export::of(10).head.verifier;
+    let told = from_export(&Verify { key, ..Verify::default() }, &export.path()).unwrap_err();
+    assert!(told.what().contains("checkpoint: "), "{}", told.what());
+}
+
+#[test]
+fn a_moment_outside_the_hour_of_its_entry_is_found() {
+    let mut export = Export::of(10);
+    export.rows[4].at = Some("2026-09-22T14:13:20Z".to_owned());
+    assert!(export.breaks().contains("entry 4: its moment"), "{}", export.breaks());
+    // An export of a Muster that did not tell moments.
+    export.rows.iter_mut().for_each(|row| row.at = None);
+    assert!(export.verify(Vec::new()).unwrap().signed);
+}
+
+mod database;
