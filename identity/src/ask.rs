@@ -253,7 +253,8 @@ rules! {
     RATE = "rate",
         "too many requests from this device: wait and try again";
     NO_AUTHORITY = "no-authority",
-        "the realm has no active authority for this: ask the operator to install one";
+        "the realm has no active authority for this, and its operator has to install one: try again \
+         later";
 }
 
 impl RuleId {

@@ -127,6 +127,17 @@ pub enum CredentialState {
     Revoked,
 }
 
+words!(CredentialState {
+    Good = "good",
+    Unused = "unused",
+    Used = "used",
+    Overlap = "overlap",
+    Spent = "spent",
+    Ended = "ended",
+    Held = "held",
+    Revoked = "revoked",
+});
+
 /// A certificate that we issued to a device, as the registry knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {

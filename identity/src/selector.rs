@@ -9,12 +9,14 @@
 //! `&& || !`, parentheses, and `startsWith`, `endsWith`, `contains`. A member that has several
 //! values, as `group` has, holds where one of them does, so that `==` on it means membership. A
 //! member that a device does not have equals nothing: every comparison with it is false except
-//! `!=`. Times are RFC 3339 texts, whose order is that of time. `meta["hw-rev"]` is how to write a
-//! key that is not a plain name.
+//! `!=`. `has(mark)` asks whether there is one, and an empty text or list counts as none. Times are
+//! RFC 3339 texts, whose order is that of time. `meta["hw-rev"]` is how to write a key that is not a
+//! plain name.
 //!
-//! [`Selector::parse`] reads one, [`Selector::check`] knows the members, [`Selector::holds`] asks
+//! [`Selector::parse`] reads one, [`Selector::check`] knows the members and what they can be compared with, [`Selector::holds`] asks
 //! one device.
 
+mod literal;
 mod parse;
 mod print;
 
@@ -72,6 +74,8 @@ pub enum Expr {
         /// Which.
         part: String,
     },
+    /// `has(member)`: it is there, and not empty.
+    There(String),
     /// A member that is `true`.
     Flag(String),
     /// `true` or `false`.
@@ -188,6 +192,16 @@ pub enum Value<'a> {
     Assurance(Assurance),
 }
 
+impl Value<'_> {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_empty(),
+            Self::List(texts) => texts.is_empty(),
+            Self::Number(_) | Self::Bool(_) | Self::Assurance(_) => false,
+        }
+    }
+}
+
 /// Somebody who has members that can be asked for.
 pub trait Members {
     /// The member of that name; `None` where there is none. Below `meta`, `name` is `meta.` and
@@ -259,13 +273,14 @@ impl Selector {
     }
 
     /// Returns it if it names no other members than `known`, of which one that ends with a dot
-    /// stands for all that begin so.
+    /// stands for all that begin so, and compares each with what it can be.
     ///
     /// # Errors
-    /// A [`Defect`] that names the unknown member and all known ones.
+    /// A [`Defect`] that names the unknown member and all known ones, or the literal.
     pub fn check(self, known: &[&str]) -> Result<Self, Defect> {
         let unknown = self.expr.members().into_iter().find(|name| !is_among(name, known));
         let Some(unknown) = unknown else {
+            literal::check(&self.expr)?;
             return Ok(self);
         };
         let shown: Vec<String> = known
@@ -330,6 +345,7 @@ impl Expr {
             Self::Compare { member, .. }
             | Self::In { member, .. }
             | Self::Has { member, .. }
+            | Self::There(member)
             | Self::Flag(member) => vec![member],
             Self::Constant(_) => Vec::new(),
         }
@@ -351,6 +367,7 @@ impl Expr {
                 Some(Value::Assurance(level)) => place.holds(level.as_str(), part),
                 _ => false,
             },
+            Self::There(member) => whom.member(member).is_some_and(|value| !value.is_empty()),
             Self::Flag(member) => whom.member(member) == Some(Value::Bool(true)),
             Self::Constant(yes) => *yes,
         }

@@ -3,9 +3,13 @@
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::fmt::Write;
 use std::io::IsTerminal;
+use std::time::Duration;
 
 /// Ten a second is as fast as one reads, and drawing never costs more than a birth.
 const DRAWS_PER_S: u8 = 10;
+
+/// What was done in the first instants says nothing about a rate.
+const RATE_AFTER: Duration = Duration::from_secs(1);
 
 /// A bar over `total` units, or none where stderr is not a terminal.
 pub(crate) fn bar(total: Option<u64>, unit: &str) -> ProgressBar {
@@ -22,8 +26,23 @@ pub(crate) fn bar(total: Option<u64>, unit: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
-            let _ = write!(out, "{:.0}/s", state.per_sec());
+            let _ = write!(out, "{}", rate(state.per_sec(), state.elapsed()));
         })
         .progress_chars("=> ");
     bar.with_style(style).with_message(unit.to_owned())
+}
+
+fn rate(per_s: f64, elapsed: Duration) -> String {
+    if elapsed < RATE_AFTER { String::new() } else { format!("{per_s:.0}/s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_frame_tells_no_rate() {
+        assert_eq!(rate(12_690_294.0, Duration::from_micros(5)), "");
+        assert_eq!(rate(812.4, RATE_AFTER), "812/s");
+    }
 }

@@ -280,6 +280,7 @@ impl House {
             refusal: &refusal,
             from: station.from,
             by: Some(station.name),
+            token: None,
             mark: mark.map(|device| (device, sentence)),
         };
         self.refused(realm, refused).await;

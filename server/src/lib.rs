@@ -29,6 +29,7 @@ pub mod settings;
 pub mod standing;
 pub mod tell;
 pub mod tls;
+mod unlisted;
 pub mod witness;
 pub mod writing;
 

@@ -1,8 +1,10 @@
 //! How refusals leave their trace. Nobody can grow the ledger from outside: a known device gets an
-//! entry, so many an hour; strangers that proved nothing get a metric, a log line, and together one
-//! summary entry per reason and hour.
+//! entry, so many an hour, and so does a token whose secret was right; strangers that proved nothing
+//! get a metric, a log line, and together one summary entry per reason and hour.
 
 use crate::house::{House, RealmState};
+use crate::rate::{Rate, Rates};
+use identity::token::TokenId;
 use identity::{Defect, DeviceId, Identifiers, Refusal, Signal, UnixTime};
 use ledger::{Class, Payload, Value};
 use registry::{Change, RealmKey};
@@ -13,6 +15,9 @@ use std::sync::{Mutex, PoisonError};
 /// Refusals of one device that become entries in an hour: enough to see a pattern, too few to fill
 /// a disk.
 const ENTRIES_PER_HOUR: u32 = 12;
+/// Refusals with one token that become entries in an hour: the first ones say who has it, the summary
+/// counts the others.
+const TOKEN_ENTRIES_PER_HOUR: u32 = 4;
 /// Log lines about strangers in a minute; the metric counts the rest.
 const LINES_PER_MINUTE: u32 = 60;
 
@@ -30,6 +35,8 @@ pub struct Refused<'a> {
     pub from: IpAddr,
     /// Who asked for it, where it was an operator or a station.
     pub by: Option<&'a str>,
+    /// The token whose secret was right.
+    pub token: Option<&'a TokenId>,
     /// The device that is to be marked, and with which sentence.
     pub mark: Option<(DeviceId, String)>,
 }
@@ -70,7 +77,34 @@ impl House {
         let now = self.clock.now();
         match what.device.or(what.mark.as_ref().map(|(device, _)| *device)) {
             Some(device) => self.refused_device(realm, &what, (device, signal), now).await,
-            None => self.strangers.refused((realm.key, rule, signal), what.from, now),
+            None => match what.token.zip(signal) {
+                Some((token, signal)) if self.strangers.may_tell(token, now) => {
+                    self.refused_token(realm, &what, (token, signal)).await;
+                }
+                _ => self.strangers.refused((realm.key, rule, signal), what.from, now),
+            },
+        }
+    }
+
+    /// Somebody has the whole of a token, so this is told at once and by its name.
+    async fn refused_token(
+        &self,
+        realm: &RealmState,
+        what: &Refused<'_>,
+        (token, signal): (&TokenId, Signal),
+    ) {
+        let rule = rule_name(what.refusal);
+        tracing::warn!(realm = %realm.name(), %token, from = %what.from, want = what.want, rule,
+            "refused: {}", what.refusal);
+        let payload = Payload::new("token.denied")
+            .with("token", token.as_str())
+            .with("rule", rule)
+            .with("reason", what.refusal.to_string())
+            .with("from", what.from.to_string())
+            .with_some("door", what.door);
+        let payload = signed(payload, Some(signal));
+        if let Err(error) = self.commit(realm.key, Change::Nothing, Class::Refusal, payload).await {
+            tracing::error!(realm = %realm.name(), %token, "the refusal could not be recorded: {error}");
         }
     }
 
@@ -98,7 +132,7 @@ impl House {
         if let Some(door) = what.door {
             payload = payload.with("door", door);
         }
-        payload = signed(payload, signal);
+        payload = signed(payload, signal).with_some("token", what.token.map(TokenId::as_str));
         if let Some(by) = what.by {
             payload = payload.with("by", by);
         }
@@ -154,7 +188,8 @@ fn signed(payload: Payload, signal: Option<Signal>) -> Payload {
 pub struct Strangers {
     tallies: Mutex<BTreeMap<Summed, Tally>>,
     lines: Mutex<(u64, u32)>,
-    ration: crate::rate::Rates,
+    ration: Rates,
+    tokens: Rates<[u8; 16]>,
 }
 
 /// What one summary is about: realm, rule, signal, hour.
@@ -181,6 +216,13 @@ impl Strangers {
         if self.may_log(now) {
             tracing::info!(rule, %from, "refused a stranger");
         }
+    }
+
+    /// Whether a refusal with this token is an entry of its own.
+    fn may_tell(&self, token: &TokenId, now: UnixTime) -> bool {
+        let rate = Rate::per_hour(TOKEN_ENTRIES_PER_HOUR);
+        let token = <[u8; 16]>::try_from(token.as_str().as_bytes());
+        token.is_ok_and(|token| self.tokens.take_of(token, rate, now))
     }
 
     fn may_log(&self, now: UnixTime) -> bool {

@@ -79,6 +79,24 @@ pub fn request(name: &str, key: &dyn Signer) -> Result<Vec<u8>, KeyError> {
     crate::wire::request(&subject(name).map_err(unencodable)?, key)
 }
 
+/// How long a certificate of an authority of this role lasts at most; `None` is for good.
+#[must_use]
+pub const fn lasts_s(role: Role) -> Option<u64> {
+    match role {
+        Role::Birth | Role::Root => None,
+        Role::Operations | Role::Service => Some(AUTHORITY_S + BACKDATE_S),
+    }
+}
+
+/// The role that a request was made for, as its common name tells; `None` where it tells none.
+#[must_use]
+pub fn asked_role(csr: &Csr) -> Option<Role> {
+    let name = attribute(&csr.request().info.subject, rfc4519::CN)?;
+    let mut words = name.split(' ');
+    words.next().filter(|word| *word == "Muster")?;
+    words.next().and_then(Role::parse)
+}
+
 /// What the root is asked to sign.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'a> {

@@ -2,7 +2,7 @@
 
 use crate::judge::Facts;
 use crate::recognize::Recognized;
-use identity::token::Token;
+use identity::token::{Token, TokenId};
 use identity::{Device, Refusal, RuleId, Signal};
 
 /// What the facts of an ask say, kept while the judge has them.
@@ -12,6 +12,8 @@ pub struct Hint {
     knows_token: bool,
     /// It names a serial number.
     token_names: bool,
+    /// The CSR's key is the one of the device that was found.
+    own_key: bool,
     /// A maker's certificate has the serial number of a device that came with another key.
     other_key: bool,
 }
@@ -28,7 +30,17 @@ impl Hint {
         Self {
             knows_token: token.is_some(),
             token_names: token.is_some_and(|t| t.serial.is_some()),
+            own_key: facts.device.as_ref().is_some_and(|d| facts.key.device == Some(d.id)),
             other_key: facts.device.as_ref().is_some_and(|d| came_otherwise(recognized, facts, d)),
+        }
+    }
+
+    /// The token, where its secret was right.
+    #[must_use]
+    pub fn token(self, recognized: &Recognized) -> Option<&TokenId> {
+        match recognized {
+            Recognized::Token { id, .. } if self.knows_token => Some(id),
+            _ => None,
         }
     }
 
@@ -43,9 +55,10 @@ impl Hint {
             rule if *rule == RuleId::TOKEN_REFUSED => {
                 self.knows_token.then_some(Signal::TokenReuse)
             }
-            // A token that names nobody, and a serial number that somebody has.
+            // A token that names nobody, and a serial number that somebody has: with his own key it
+            // is himself.
             rule if *rule == RuleId::TOKEN_OTHER_SERIAL && !self.token_names => {
-                Some(Signal::SerialOfTwo)
+                (!self.own_key).then_some(Signal::SerialOfTwo)
             }
             rule => Signal::of_rule(rule),
         }

@@ -11,7 +11,7 @@ use const_oid::db::rfc5280;
 use der::asn1::UintRef;
 use der::{Decode, Encode, Tag, TagNumber};
 use identity::{Certificate, KeyError, Reason, Serial, Signer, UnixTime};
-use x509_cert::crl::CertificateList;
+use x509_cert::crl::{CertificateList, RevokedCert};
 use x509_cert::ext::pkix::CrlNumber;
 
 /// What a list lists.
@@ -34,6 +34,17 @@ pub struct Revoked {
     /// Since when.
     pub at: UnixTime,
     /// Why.
+    pub reason: Reason,
+}
+
+/// An entry of a list as it was read, whoever signed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The serial number, of any form.
+    pub serial: Vec<u8>,
+    /// Since when.
+    pub at: UnixTime,
+    /// Why; unspecified too where no reason of ours is said.
     pub reason: Reason,
 }
 
@@ -78,6 +89,26 @@ pub fn number(list: &[u8]) -> Option<u64> {
         .as_bytes()
         .iter()
         .try_fold(0_u64, |sum, octet| sum.checked_mul(256)?.checked_add(u64::from(*octet)))
+}
+
+/// The entries of a list, whoever signed it; `None` where it is none.
+#[must_use]
+pub fn entries(list: &[u8]) -> Option<Vec<Listed>> {
+    let list: CertificateList = CertificateList::from_der(list).ok()?;
+    let rows = list.tbs_cert_list.revoked_certificates.unwrap_or_default();
+    let read = |row: RevokedCert| Listed {
+        serial: row.serial_number.as_bytes().to_vec(),
+        at: UnixTime::from_secs(row.revocation_date.to_unix_duration().as_secs()),
+        reason: reason(&row).unwrap_or(Reason::Unspecified),
+    };
+    Some(rows.into_iter().map(read).collect())
+}
+
+fn reason(row: &RevokedCert) -> Option<Reason> {
+    let all = row.crl_entry_extensions.as_ref()?;
+    let found = all.iter().find(|e| e.extn_id == rfc5280::ID_CE_CRL_REASONS)?;
+    let [_, _, code] = found.extn_value.as_bytes() else { return None };
+    Reason::ALL.iter().copied().find(|reason| reason.code() == *code)
 }
 
 /// The number of the next list after those with the numbers in `before`: the second of its making,

@@ -102,3 +102,22 @@ fn the_number_of_a_list_is_read_and_the_next_one_is_above_it_whatever_the_clock_
     assert_eq!(next_number(NOW, Some(now)), now + 1, "two in one second");
     assert_eq!(next_number(NOW, Some(now + 9)), now + 10, "the clock is slow");
 }
+
+#[test]
+fn what_a_list_names_is_read_as_it_was_written() {
+    let reasons = [Reason::KeyCompromise, Reason::Unspecified, Reason::Superseded];
+    let world = World::new();
+    let issuer = world.operations.certificate();
+    let der = sign(issuer, &*key(3), list(Scope::Complete, &reasons)).unwrap();
+
+    let read = entries(&der).unwrap();
+
+    let wanted = (0..3).zip(reasons).map(|(n, reason)| Listed {
+        serial: serial(n).octets().to_vec(),
+        at: UnixTime::from_secs(NOW.secs()),
+        reason,
+    });
+    assert_eq!(read, wanted.collect::<Vec<_>>());
+    let empty = sign(issuer, &*key(3), list(Scope::Complete, &[])).unwrap();
+    assert_eq!((entries(&empty), entries(b"")), (Some(Vec::new()), None));
+}

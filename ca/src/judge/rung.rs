@@ -249,6 +249,9 @@ impl<'a> Case<'a> {
     ) -> Result<Identifiers, Refusal> {
         let Some(serial) = &token.serial else {
             let made_here = self.unused_answer().is_some();
+            if device.is_some_and(|d| self.is_of_another(d, claimed)) {
+                return denied(RuleId::KEY_OF_ANOTHER);
+            }
             return match device {
                 Some(_) if !made_here => denied(RuleId::TOKEN_OTHER_SERIAL),
                 _ => Ok(claimed.clone()),
@@ -267,6 +270,13 @@ impl<'a> Case<'a> {
             return denied(RuleId::TOKEN_OTHER_SERIAL);
         }
         Ok(named)
+    }
+
+    /// Whether the CSR's key is this device's, and the CSR names another one.
+    fn is_of_another(&self, device: &Device, claimed: &Identifiers) -> bool {
+        let names_another =
+            !claimed.serial.is_empty() && claimed.serial != device.identifiers.serial;
+        self.facts.key.device == Some(device.id) && names_another
     }
 
     /// The certificate that a lost answer carried: same requester, same key, unused, still good,

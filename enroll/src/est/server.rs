@@ -253,6 +253,8 @@ fn status(refusal: &Refusal) -> u16 {
         Refusal::Denied(rule) => match rule {
             rule if [RuleId::NO_CREDENTIAL, RuleId::TOKEN_REFUSED].contains(rule) => 401,
             rule if *rule == RuleId::RATE => 429,
+            // No fault of the device's: it may come again unchanged, once there is one.
+            rule if *rule == RuleId::NO_AUTHORITY => 503,
             _ => 403,
         },
         Refusal::Outage(_) => 503,

@@ -261,6 +261,10 @@ impl Parser {
                 (Side::Literal(to), Side::Member(member)) => {
                     Ok(Expr::Compare { member, by: by.turned(), to })
                 }
+                (Side::Member(one), Side::Member(other)) if other == "null" => {
+                    let what = format!("nothing is null here: write `has({one})` or `!has({one})`");
+                    Err(wrong(at, &what))
+                }
                 _ => Err(wrong(at, "a comparison is between a member and a literal")),
             };
         }
@@ -307,11 +311,20 @@ impl Parser {
         Ok(list)
     }
 
-    /// `member.startsWith("x")`, of which the name and the first parenthesis are read.
+    /// `member.startsWith("x")` or `has(member)`, of which the name and the first parenthesis are
+    /// read.
     fn question(&mut self, path: &str, at: usize) -> Result<Expr, Defect> {
+        if path == "has" {
+            let Side::Member(member) = self.side()? else {
+                return Err(wrong(at, "`has(..)` asks for a member"));
+            };
+            self.expect(")")?;
+            return Ok(Expr::There(member));
+        }
         let asked = path.rsplit_once('.').and_then(|(m, name)| Some((m, Place::parse(name)?)));
         let Some((member, place)) = asked else {
-            let what = "a member can be asked only `startsWith`, `endsWith` and `contains`";
+            let what = "a member can be asked only `startsWith`, `endsWith` and `contains`, and \
+                `has(member)` whether it is there";
             return Err(wrong(at, what));
         };
         let Token::Text(part) = self.peek().clone() else {

@@ -33,6 +33,7 @@ impl fmt::Display for Expr {
                 let name = Place::ALL.iter().find(|(one, _)| one == place).map_or("", |(_, n)| n);
                 write!(f, "{}.{name}({})", Name(member), Quoted(part))
             }
+            Self::There(member) => write!(f, "has({})", Name(member)),
             Self::Flag(member) => Name(member).fmt(f),
             Self::Constant(yes) => yes.fmt(f),
         }

@@ -44,6 +44,8 @@ fn each_member_of_a_device_can_be_asked_for() {
         r#"group == "pumps""#,
         r#"born == "2026-05-01T08:00:00Z""#,
         r#"enrolled != "2026""#,
+        "!has(enrolled)",
+        "has(born)",
         r#"door == "birth""#,
         "generation == 2",
         r#"meta.site == "Ulm""#,
@@ -72,15 +74,48 @@ fn times_are_compared_as_rfc_3339_texts() {
 #[test]
 fn assurance_is_compared_by_what_it_is_worth_and_not_by_the_alphabet() {
     assert!(holds(r#"assurance >= "token""#) && holds(r#"assurance < "hardware""#));
-    assert!(holds(r#"assurance > "claimed""#) && !holds(r#"assurance >= "great""#));
+    assert!(holds(r#"assurance > "claimed""#) && !holds(r#"assurance >= "measured""#));
 }
 
 #[test]
-fn what_is_absent_or_of_another_type_equals_nothing() {
-    assert!(!holds(r#"imei == """#) && holds(r#"imei != "1""#) && !holds(r#"imei >= """#));
-    assert!(!holds(r#"meta.none.contains("")"#));
-    assert!(!holds(r#"generation == "2""#) && holds(r#"generation != "2""#));
-    assert!(!holds("generation") && !holds("model < 5") && !holds("model in []"));
+fn what_is_absent_equals_nothing_and_can_be_asked_for() {
+    assert!(!holds(r#"imei == "1""#) && holds(r#"imei != "1""#) && !holds(r#"imei >= "0""#));
+    assert!(!holds(r#"meta.none.contains("")"#) && !holds("model in []"));
+    assert!(!holds("has(imei)") && holds("!has(mark)") && holds("has(serial) && has(group)"));
+    assert!(holds(r#"has(meta["hw-rev"])"#) && !holds("has(meta.none)"));
+    assert!(!holds("has(maker)"), "an empty text is none");
+}
+
+#[test]
+fn a_question_that_nobody_or_everybody_would_meet_is_refused() {
+    let refused = |text: &str| {
+        let checked = Selector::parse(text).unwrap().check(&DEVICE_MEMBERS);
+        let defect = checked.expect_err(text);
+        assert_eq!(defect.name, "selector-literal", "{text}");
+        defect.sentence.into_owned()
+    };
+    for date in [r#"born < "2026-13-01""#, r#"born < "x""#, "born < 2026", r#"enrolled != """#] {
+        assert!(refused(date).contains("is a moment"), "{date}");
+    }
+    refused(r#"leaf.not_after < "next week""#);
+    refused(r#"model == "P7" && !(born in ["2026", "2026-02-30"])"#);
+    let typed = refused(r#"standing == "enroled""#);
+    assert_eq!(
+        typed,
+        "`standing` is never \"enroled\": it is one of born, enrolled, quarantined, suspended, \
+         retired"
+    );
+    refused(r#"standing in ["born", "Enrolled"]"#);
+    refused(r#"standing < "retired""#);
+    refused(r#"assurance >= "great""#);
+    refused(r#"leaf.state == "good enough""#);
+    assert!(refused(r#"mark != """#).contains("`has(mark)`"));
+    for typed in [r#"generation != "2""#, "model < 5", "meta.rev == 3", "weak_detection == 1"] {
+        refused(typed);
+    }
+    for typed in ["generation", "!standing", r#"generation.contains("1")"#] {
+        refused(typed);
+    }
 }
 
 #[test]
@@ -108,6 +143,7 @@ fn an_error_says_where_and_what_would_be_right() {
     assert_eq!(said("a == b"), "at character 1: a comparison is between a member and a literal");
     assert!(said("!a == 1").contains("write `!(..)`"));
     assert!(said("a.size()").contains("only `startsWith`"));
+    assert!(said("mark == null").contains("`has(mark)`") && said("has('x')").contains("a member"));
     assert!(said("'ä' == a && 5g == a").starts_with("at character 13"));
     assert!(said("a == 99999999999999999999").contains("64 bits"));
     assert!(said("").contains("the end"));
@@ -172,6 +208,7 @@ fn exprs() -> impl Strategy<Value = Expr> {
             part
         }),
         names().prop_map(Expr::Flag),
+        names().prop_map(Expr::There),
         any::<bool>().prop_map(Expr::Constant),
     ];
     plain.prop_recursive(4, 12, 3, |inner| {
@@ -204,7 +241,7 @@ proptest! {
     fn texts_that_look_like_selectors_are_read_without_a_panic(
         parts in prop::collection::vec(prop::sample::select(vec![
             "model", "group", "meta", ".", "x", "(", ")", "[", "]", "!", "&&", "||", "==", "!=",
-            "<", ">=", "in", "true", "'a'", "\"b\"", "7", "-", ",", "startsWith", "(\"c\")", " ",
+            "<", ">=", "in", "true", "'a'", "\"b\"", "7", "-", ",", "startsWith", "(\"c\")", "has", " ",
         ]), 0..20),
     ) {
         if let Ok(selector) = Selector::parse(&parts.concat()) {

@@ -11,7 +11,7 @@ pub use table::{EVENTS, FIELDS};
 
 pub use identity::Severity;
 
-use crate::Class;
+use crate::{Class, Payload, Value};
 use identity::Signal;
 
 /// A kind of event.
@@ -23,7 +23,7 @@ pub struct Event {
     pub verb: &'static str,
     /// The class of its entry.
     pub class: Class,
-    /// How grave it is.
+    /// How grave it is, where its entry carries no signal: see [`gravity`].
     pub severity: Severity,
     /// What happened, in one sentence.
     pub meaning: &'static str,
@@ -39,6 +39,17 @@ impl Event {
     pub fn of(verb: &str) -> Option<&'static Self> {
         EVENTS.iter().find(|event| event.verb == verb)
     }
+}
+
+/// How grave an entry with this payload is: as grave as the signal that it carries, else as its
+/// event; `None` for a verb of a newer Muster without one.
+///
+/// The member `severity` alone says nothing: a receiver's entry has the one that it wants.
+#[must_use]
+pub fn gravity(payload: &Payload) -> Option<Severity> {
+    let text = |name: &str| payload.get(name).and_then(Value::as_text);
+    let signal = text("signal").and_then(|_| text("severity")).and_then(Severity::parse);
+    signal.or_else(|| Event::of(payload.verb()).map(|event| event.severity))
 }
 
 /// What a member means; `None` where no event has one of this name.
@@ -61,7 +72,10 @@ pub fn document() -> String {
          | info | 6 | 1 | the daily life of a fleet |\n\
          | notice | 5 | 4 | somebody changed what holds, or what is rare |\n\
          | warning | 4 | 7 | something was refused or taken away: look when you have time |\n\
-         | critical | 1 | 10 | an identity is in doubt, or an authority ended: look now |\n",
+         | critical | 1 | 10 | an identity is in doubt, or an authority ended: look now |\n\n\
+         An entry that carries a signal (member `signal`) is as grave as the signal, whatever its \
+         event: its member `severity`\nsays how grave, and `--severity`, receivers, syslog and CEF \
+         go by it.\n",
     );
     for class in Class::ALL {
         let mut of_class = EVENTS.iter().filter(|event| event.class == *class).peekable();
@@ -131,6 +145,21 @@ mod tests {
         for event in EVENTS.iter().filter(|event| event.severity >= Severity::Warning) {
             assert!(!event.todo.is_empty(), "{}", event.verb);
         }
+    }
+
+    #[test]
+    fn an_entry_with_a_signal_is_as_grave_as_the_signal() {
+        let denied = Payload::new("join.denied");
+        assert_eq!(gravity(&denied), Some(Severity::Warning));
+        let signal = |name: &str, grave: &str| {
+            Payload::new("key.knocked").with("signal", name).with("severity", grave)
+        };
+        assert_eq!(gravity(&signal("compromised-key", "critical")), Some(Severity::Critical));
+        assert_eq!(gravity(&signal("spent-key", "notice")), Some(Severity::Notice));
+        assert_eq!(gravity(&signal("of-tomorrow", "dire")), Some(Severity::Warning));
+        let sink = Payload::new("sink.set").with("severity", "critical");
+        assert_eq!(gravity(&sink), Event::of("sink.set").map(|event| event.severity));
+        assert_eq!(gravity(&Payload::new("of.tomorrow")), None);
     }
 
     #[test]

@@ -16,7 +16,8 @@ macro_rules! fields {
 /// A device stands otherwise than before.
 const STOOD: &[&str] = &["device", "was", "standing", "reason", "by", "from"];
 /// A known device was turned away.
-const DENIED: &[&str] = &["device", "rule", "reason", "door", "signal", "severity", "by", "from"];
+const DENIED: &[&str] =
+    &["device", "rule", "reason", "door", "token", "signal", "severity", "by", "from"];
 /// A leaf was issued.
 const LEAFED: &[&str] = &[
     "device",
@@ -154,6 +155,10 @@ events! {
     807 Refusal Warning "leave.denied" DENIED
         "A device that may not speak wanted to leave."
         => "Nothing: it is refused already.";
+    808 Refusal Warning "token.denied"
+        ["token" "rule" "reason" "door" "signal" "severity" "from"]
+        "Somebody who knows the secret of a join token was refused: it was used up, has ended or was revoked, or it is for another device."
+        => "See who has it: `muster token list` tells who made it. An hour has four of these about a token, and `strangers.refused` the others.";
     805 Refusal Notice "strangers.refused" ["rule" "signal" "severity" "hour" "count" "last_from"]
         "So many strangers that proved nothing were refused by one rule within an hour.";
 

@@ -95,7 +95,7 @@ pub(crate) struct State {
     #[arg(value_name = "AUTHORITY")]
     id: String,
     /// How it shall stand.
-    #[arg(value_parser = word!(AuthorityState))]
+    #[arg(value_parser = word!(AuthorityState, except AuthorityState::Barred))]
     state: AuthorityState,
     /// When a retiring one retires: a length of time like 30d, or a day like 2027-03-31.
     #[arg(long, value_name = "WHEN", value_parser = until)]

@@ -2,7 +2,7 @@
 
 use super::words::{certificate, device, word};
 use crate::failure::Outcome;
-use crate::output::Paint;
+use crate::output::{Paint, plain};
 use crate::rest::Query;
 use crate::session::Session;
 use crate::table::{Table, members};
@@ -110,9 +110,16 @@ pub(super) async fn run(typed: Cert, session: &Session) -> Outcome {
         Cert::Release(Release { name }) => {
             let path = fill(CERTIFICATE_RELEASE, &[&name]);
             let done: ReleaseResult = rest.post(path, &serde_json::json!({})).await?;
-            session.show(&done, |done, paint| table(&done.released, paint))
+            session.show(&done, |done, paint| released(done, &name, paint))
         }
     }
+}
+
+fn released(done: &ReleaseResult, name: &str, paint: Paint) -> String {
+    if done.released.is_empty() {
+        return format!("`{}` is not on hold: there was nothing to release", plain(name));
+    }
+    table(&done.released, paint)
 }
 
 /// Certificates, a line each.
@@ -167,6 +174,16 @@ fn sheet(row: &CertificateView, paint: Paint) -> String {
 mod tests {
     use super::*;
     use api::{CertificateKind, RevocationView};
+
+    #[test]
+    fn a_release_of_what_is_not_on_hold_says_so() {
+        let told = released(
+            &ReleaseResult { released: Vec::new() },
+            "cert:01",
+            Paint::decide(crate::output::Color::Never, false),
+        );
+        assert_eq!(told, "`cert:01` is not on hold: there was nothing to release");
+    }
 
     #[test]
     fn a_person_reads_until_when_a_predecessor_is_good_and_why_one_was_revoked() {

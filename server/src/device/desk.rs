@@ -13,6 +13,7 @@ use ca::contact::Hint;
 use ca::{Approved, Granted, Judgement, Trust};
 use enroll::est::server::{self, Answer};
 use identity::ask::{Cause, KeySource, Want};
+use identity::token::TokenId;
 use identity::{
     Ask, Certificate, KeyKind, Outside, PublicKey, Refusal, RuleId, Signal, Signer, UnixTime,
 };
@@ -37,6 +38,8 @@ struct Trace {
     device: Option<identity::DeviceId>,
     mark: Option<(identity::DeviceId, String)>,
     signal: Option<Signal>,
+    /// The token, where its secret was right.
+    token: Option<TokenId>,
 }
 
 /// Carries one wish to its durable answer.
@@ -58,6 +61,7 @@ pub(super) async fn enroll(house: &House, realm: &RealmState, ask: &Ask) -> Answ
                 refusal: &refusal,
                 from: ask.from,
                 by: None,
+                token: trace.token.as_ref(),
                 mark: trace.mark,
             };
             house.metrics.enrollment(realm.name().as_str(), ask.want.as_str(), "refused");
@@ -112,6 +116,7 @@ async fn attempt(
         return Err(Refusal::Denied(RuleId::RATE));
     }
     let hint = Hint::of(&gathered.recognized, &gathered.facts);
+    trace.token = hint.token(&gathered.recognized).cloned();
     let judged = ca::judge(ask, &gathered.recognized, gathered.facts, &rules, now);
     trace.signal = hint.signal(&judged);
     if let (Err(Refusal::Denied(rule)), Some(device)) = (&judged, proven)

@@ -208,6 +208,7 @@ async fn record(house: &House, realm: &RealmState, connection: &Connection, refu
         refusal,
         from: connection.peer,
         by: None,
+        token: None,
         mark: None,
     };
     house.refused(realm, refused).await;

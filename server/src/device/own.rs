@@ -52,7 +52,8 @@ async fn answer(
     let Err(refusal) = done else { return device::server::done() };
     let Trace { device, mark } = trace;
     let from = connection.peer;
-    let refused = Refused { want, door: None, device, refusal: &refusal, from, by: None, mark };
+    let (door, by, token) = (None, None, None);
+    let refused = Refused { want, door, device, refusal: &refusal, from, by, token, mark };
     house.refused(realm, refused).await;
     device::server::turn_away(&refusal)
 }

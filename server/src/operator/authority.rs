@@ -220,7 +220,8 @@ pub(crate) async fn change(
 }
 
 /// Bars an authority at once and for good: it signs nothing, and nothing that it signed opens a
-/// door. Everybody else hears of it by the root's CRL, which is signed by hand.
+/// door. Everybody else hears of it by the root's CRL, which is signed by hand. One that is barred
+/// already may have its reason raised, to `keyCompromise` or from `unspecified`.
 #[utoipa::path(post, path = api::path::AUTHORITY_REVOKE, tag = "authorities",
     params(("id" = String, Path, description = "Its subject key identifier in hex"), Idempotent),
     request_body = AuthorityRevocation,
@@ -245,11 +246,17 @@ async fn bar(
     authority: Authority,
     reason: Reason,
 ) -> Answer<AuthorityView> {
-    if authority.state == AuthorityState::Barred {
-        return Ok(axum::Json(view::authority(&authority)));
-    }
-    may_become(&authority, AuthorityState::Barred)?;
-    let barred = Revocation { at: state.house.clock.now(), reason: view::reason_of(reason) };
+    let reason = view::reason_of(reason);
+    let barred = match authority.barred {
+        Some(stands) if !raises(stands.reason, reason)? => {
+            return Ok(axum::Json(view::authority(&authority)));
+        }
+        Some(stands) => Revocation { reason, ..stands },
+        None => {
+            may_become(&authority, AuthorityState::Barred)?;
+            Revocation { at: state.house.clock.now(), reason }
+        }
+    };
     let payload = who
         .payload("authority.revoked")
         .with("authority", authority.id.octets().as_slice())
@@ -258,6 +265,21 @@ async fn bar(
         .with("reason", reason.as_str());
     let next = Authority { state: AuthorityState::Barred, barred: Some(barred), ..authority };
     stand(state, who, next, payload).await
+}
+
+/// Whether an authority that is barred for one reason is barred for a graver one from now on: what
+/// was not said is said, and a key turns out to be another's. The way back there is none.
+fn raises(stands: identity::Reason, said: identity::Reason) -> Result<bool, Refused> {
+    use identity::Reason::{CaCompromise, KeyCompromise, Unspecified};
+    let compromised = |reason| matches!(reason, KeyCompromise | CaCompromise);
+    if said == stands || said == Unspecified {
+        return Ok(false);
+    }
+    if stands == Unspecified || compromised(said) && !compromised(stands) {
+        return Ok(true);
+    }
+    let sentence = format!("it is barred for {stands}, and a reason is only raised");
+    Err(Refused::Rule { rule: "barred", sentence })
 }
 
 /// Commits how an authority stands from now on.

@@ -124,7 +124,7 @@ pub(crate) fn shown(row: &registry::EntryRow) -> EntryView {
         digest: entry.map(|e| hex(&e.digest)).unwrap_or_default(),
         verb: payload.as_ref().map(|p| p.verb().to_owned()),
         event: event.map(|e| e.id),
-        severity: event.map(|e| view::severity(e.severity)),
+        severity: payload.as_ref().and_then(ledger::event::gravity).map(view::severity),
         damaged: row.payload.is_some() && payload.is_none(),
         payload: payload.map(|p| {
             serde_json::Value::Object(p.iter().map(|(k, v)| (k.to_owned(), plain(v))).collect())

@@ -42,6 +42,7 @@ mod witness;
 mod workshop;
 
 pub(crate) use self::ledger::shown;
+pub(crate) use self::view::severity_of;
 pub use workshop::Workshop;
 
 use crate::clock::SystemDice;

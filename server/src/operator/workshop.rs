@@ -7,6 +7,7 @@ use super::refuse::Refused;
 use super::who::{Admin, Viewer, Who};
 use super::{Answer, State, apart, authority, view};
 use crate::house::RealmState;
+use crate::unlisted::{dropped, unlisted};
 use api::{AuthorityCsr, AuthorityRequest, AuthorityView, CrlInstall, Page};
 use axum::http::StatusCode;
 use const_oid::AssociatedOid;
@@ -198,7 +199,9 @@ pub(crate) async fn publish(
     let der = read(&request.crl)?;
     let number = fit(&der, &authority, state.house.clock.now()).map_err(Refused::Malformed)?;
     let workshop = state.workshop.clone().ok_or_else(none)?;
-    newer(&der, workshop.crl(&who.realm, &authority))?;
+    let shown = workshop.crl(&who.realm, &authority);
+    newer(&der, shown.clone())?;
+    whole(&state, &who, &authority, (&der, shown))?;
     let (realm, issuer) = (who.realm.clone(), authority.clone());
     let digest = identity::key::sha256(&[&der]);
     let payload = who
@@ -225,6 +228,35 @@ pub(super) fn newer(crl: &[u8], shown: Option<Vec<u8>>) -> Result<(), Refused> {
     let sentence = "its CRL number is not above that of the list that is shown: sign a new one with \
                     `muster ca crl --root` and a new `--authorities` file, which tells the number";
     Err(Refused::Rule { rule: "old-crl", sentence: sentence.to_owned() })
+}
+
+/// A list that leaves out whom it has to name would make him good again, for everybody but us.
+pub(super) fn whole(
+    state: &State,
+    who: &Who,
+    root: &Authority,
+    (crl, shown): (&[u8], Option<Vec<u8>>),
+) -> Result<(), Refused> {
+    let (list, now) = (ca::crl::entries(crl).unwrap_or_default(), state.house.clock.now());
+    let no = |sentence| Err(Refused::Rule { rule: "crl-leaves-out", sentence });
+    if let Some(barred) = unlisted(&who.realm, root, &list, now).first() {
+        return no(format!(
+            "it leaves out the {} authority `{}`, which was barred, and would make it good again \
+             for whoever reads it: sign a new one with `muster ca crl --root` and a new \
+             `--authorities` file",
+            barred.role, barred.id
+        ));
+    }
+    let shown = shown.as_deref().and_then(ca::crl::entries).unwrap_or_default();
+    match dropped(&who.realm, &list, shown, now) {
+        Some(dropped) => no(format!(
+            "it leaves out the serial number {}, which the list that is shown names, and what was \
+             revoked stays so: sign a new one with `muster ca crl --root` and `--previous`, which \
+             takes over what that list names",
+            text::hex(&dropped.serial)
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The CRL number, as length and octets, which is how such numbers compare.

@@ -1,8 +1,12 @@
-//! What `/readyz` looks at beside the registry's own answers: the full check of the file, and what
-//! of the root's key still lies here.
+//! What `/readyz` looks at beside the registry's own answers: the full check of the file, what of
+//! the root's key still lies here, and whom the root's list does not name yet.
 
 use crate::home::Home;
+use crate::house::House;
+use crate::public::PublicView;
+use crate::unlisted::unlisted;
 use api::Check;
+use identity::authority::{AuthorityState, Role};
 use std::sync::{PoisonError, RwLock};
 
 /// What was found so far.
@@ -91,4 +95,31 @@ impl Health {
         };
         Check { name: "public-url".to_owned(), ok: true, detail }
     }
+}
+
+/// Whether everybody can hear of each authority that was barred: the root's list is signed by hand,
+/// and until it is brought here only this server knows.
+pub(super) fn barred(house: &House, view: &PublicView) -> Check {
+    let now = house.clock.now();
+    let mut unheard = Vec::new();
+    for realm in house.realms() {
+        let counts = |s| matches!(s, AuthorityState::Active | AuthorityState::Retiring);
+        let roots = realm.authorities.iter().filter(|a| a.role == Role::Root && counts(a.state));
+        for root in roots {
+            let shown = view.shown(&format!("/crl/{}/{}.crl", realm.name(), root.id));
+            let list = shown.and_then(|file| ca::crl::entries(file.octets())).unwrap_or_default();
+            let missing = unlisted(&realm, root, &list, now);
+            unheard.extend(missing.into_iter().map(|a| format!("{} {}", a.role, a.id)));
+        }
+    }
+    let detail = if unheard.is_empty() {
+        "no authority is barred that the root's list does not name".to_owned()
+    } else {
+        format!(
+            "warning: barred, and not on the root's list, so that others still believe them: {}: \
+             `muster ca crl --root --authorities`, then `muster ca install --crl`",
+            unheard.join(", ")
+        )
+    };
+    Check { name: "root-crl".to_owned(), ok: true, detail }
 }

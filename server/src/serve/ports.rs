@@ -1,7 +1,7 @@
 //! The three ports: who answers there, behind which limits, with which certificate.
 
 use super::StartError;
-use super::health::Health;
+use super::health::{self, Health};
 use super::workshop::HomeWorkshop;
 use crate::home::{Ports, Settings, near};
 use crate::house::House;
@@ -188,9 +188,14 @@ async fn routed(
 
 /// The operators' interface, with what this home adds to it.
 fn interface(desk: &Desk, stop: &Stop) -> axum::Router {
-    let health = desk.health.clone();
+    let (health, house, view) = (desk.health.clone(), desk.house.clone(), desk.view.clone());
+    let checks = move || {
+        let mut checks = health.checks();
+        checks.push(health::barred(&house, &view));
+        checks
+    };
     let fittings = Fittings {
-        checks: Some(Arc::new(move || health.checks())),
+        checks: Some(Arc::new(checks)),
         workshop: Some(desk.workshop.clone()),
         stop: Some(stop.clone()),
     };

@@ -2,8 +2,9 @@
 //! as its guide of revision 26 has it), and the frame of a syslog message (RFC 5424, counted as RFC
 //! 5425 §4.3 wants). Text in, text out.
 
+use super::gravity;
 use api::EntryView;
-use ledger::{Event, Severity};
+use ledger::Event;
 use serde_json::Value;
 
 /// What a receiver is told about the one who sends.
@@ -36,7 +37,7 @@ pub fn cef(entry: &EntryView, realm: &str) -> String {
     let event = entry.verb.as_deref().and_then(Event::of);
     let silent = if entry.damaged { "damaged" } else { "erased" };
     let (id, verb) = (event.map_or(0, |e| e.id), entry.verb.as_deref().unwrap_or(silent));
-    let grave = event.map_or(Severity::Notice, |e| e.severity).cef();
+    let grave = gravity(entry).cef();
     let mut line = format!("CEF:0|Muster|Muster|{VERSION}|{id}|{}|{grave}|", front(verb));
     let mut put = |key: &str, value: &str| {
         if !line.ends_with('|') {
@@ -92,8 +93,7 @@ fn millis(moment: &str) -> Option<u64> {
 /// A syslog message around `text`, with its length in front.
 #[must_use]
 pub fn framed(entry: &EntryView, text: &str, sender: &Sender) -> Vec<u8> {
-    let event = entry.verb.as_deref().and_then(Event::of);
-    let grave = event.map_or(Severity::Notice, |e| e.severity).syslog();
+    let grave = gravity(entry).syslog();
     let message = format!(
         "<{}>1 {} {} muster {} {} [meta sequenceId=\"{}\"][origin software=\"muster\" \
          swVersion=\"{VERSION}\"] \u{feff}{text}",
@@ -161,6 +161,18 @@ mod tests {
             "<108>1 2026-11-22T17:44:56Z musterhost muster 7 device.suspended [meta sequenceId=\"42\"]"
         ));
         assert!(message.ends_with("] \u{feff}text"));
+    }
+
+    #[test]
+    fn a_signal_is_told_as_grave_as_it_is_and_not_as_its_verb() {
+        let signal = EntryView {
+            verb: Some("join.denied".to_owned()),
+            severity: Some(api::Severity::Critical),
+            ..entry()
+        };
+        assert!(cef(&signal, "default").contains("|801|join.denied|10|rt="));
+        let frame = framed(&signal, "", &Sender { host: String::new(), pid: 7 });
+        assert!(String::from_utf8(frame).unwrap().contains(" <105>1 "));
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub use target::{Target, TargetError};
 pub use worker::{check, try_once};
 
 use crate::house::{House, RealmState};
+use crate::operator::severity_of;
+use api::EntryView;
+use ledger::Severity;
 use registry::{RealmKey, Sink};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,6 +71,12 @@ pub async fn keep(house: Arc<House>) {
         let _either = tokio::time::timeout(LOOK_AGAIN, seen.changed()).await;
         tokio::time::sleep(LOOK_AGAIN / 4).await;
     }
+}
+
+/// How grave an entry is. One that was erased, or that a newer Muster wrote, is as grave as a
+/// notice.
+fn gravity(entry: &EntryView) -> Severity {
+    entry.severity.map_or(Severity::Notice, severity_of)
 }
 
 type Wanted = BTreeMap<(RealmKey, String), (Arc<RealmState>, Sink)>;

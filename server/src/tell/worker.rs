@@ -1,12 +1,12 @@
 //! The order of things for one sink: entries in the order of the ledger, each until it arrived or
 //! was given up, and the number of the next one durable behind it.
 
+use super::gravity;
 use super::letters::{self, DEAD_MAX, Letter};
 use super::reach::{Reach, Trouble};
 use crate::house::{House, RealmState};
 use crate::operator::shown;
 use api::EntryView;
-use ledger::{Event, Severity};
 use registry::{EntryRow, Sink};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,11 +69,10 @@ pub(super) async fn run(
     }
 }
 
-/// Whether a sink is told of this entry. One that was erased, or that a newer Muster wrote, is as
-/// grave as a notice.
+/// Whether a sink is told of this entry.
 fn wants(sink: &Sink, entry: &EntryView) -> bool {
     let verb = entry.verb.as_deref().unwrap_or_default();
-    let grave = Event::of(verb).map_or(Severity::Notice, |event| event.severity);
+    let grave = gravity(entry);
     let named = sink.verbs.is_empty() || sink.verbs.iter().any(|front| verb.starts_with(front));
     grave >= sink.least && named
 }
@@ -209,6 +208,7 @@ impl Work {
 mod tests {
     use super::*;
     use identity::UnixTime;
+    use ledger::{Event, Severity};
     use registry::{SinkFormat, SinkKind};
 
     fn entry(verb: &str) -> EntryView {
@@ -220,7 +220,7 @@ mod tests {
             digest: String::new(),
             verb: Some(verb.to_owned()),
             event: None,
-            severity: None,
+            severity: Event::of(verb).and_then(|event| event.severity.as_str().parse().ok()),
             payload: None,
             damaged: false,
         }
@@ -244,6 +244,10 @@ mod tests {
         assert!(wants(&sink, &entry("device.suspended")));
         assert!(!wants(&sink, &entry("join.issued")));
         assert!(!wants(&sink, &entry("of.tomorrow")));
+        let signal = EntryView { severity: Some(api::Severity::Critical), ..entry("key.knocked") };
+        sink.least = Severity::Critical;
+        assert!(wants(&sink, &signal) && !wants(&sink, &entry("key.knocked")));
+        sink.least = Severity::Warning;
         sink.verbs = vec!["certificate.".to_owned()];
         assert!(wants(&sink, &entry("certificate.revoked")));
         assert!(!wants(&sink, &entry("device.suspended")));

@@ -319,6 +319,8 @@ async fn a_revoked_key_that_knocks_is_counted_each_time_and_told_a_few_times() {
     assert_eq!(knocks.len(), 4);
     assert_eq!(text(knocks[0], "device"), device.id);
     assert_eq!(text(knocks[0], "severity"), "critical");
+    let critical = world.get("/api/v1/entries?severity=critical").await;
+    assert_eq!(critical["items"].as_array().unwrap().len(), 4, "{critical}");
     world.end().await;
 }
 
@@ -342,13 +344,24 @@ async fn refusals_that_speak_of_misuse_are_signals_too() {
     let key = Key::new();
     world.join_by(&token, &key, "t-1").await.leaf(&key);
     let heard = world.join_by(&token, &Key::new(), "t-2").await;
-    world.denied(&heard, &RuleId::TOKEN_REFUSED, About::Stranger).await;
+    let told_of = world.entries().pop().unwrap();
+    assert_eq!((told_of.verb(), text(&told_of, "signal")), ("token.denied", "token-reuse"));
+    assert_eq!(text(&told_of, "token"), token.id.as_str(), "at once, and which");
+    world.denied(&heard, &RuleId::TOKEN_REFUSED, About::Token(token.id.as_str())).await;
     assert_eq!(signals(&mut world, "token-reuse").await, 1);
 
     let token = world.token(json!({})).await;
     let heard = world.join_by(&token, &Key::new(), "pump-7").await;
     assert_eq!(heard.status(), 403, "{}", heard.text());
     assert_eq!(signals(&mut world, "serial-of-two").await, 1);
+
+    let heard = world.join_by(&token, &leaf.key, "pump-9").await;
+    world.denied(&heard, &RuleId::KEY_OF_ANOTHER, About::Device(&device.id)).await;
+    assert_eq!(signals(&mut world, "key-of-two").await, 2, "one key for two serial numbers");
+    assert_eq!(signals(&mut world, "serial-of-two").await, 1);
+    let heard = world.join_by(&token, &leaf.key, "pump-7").await;
+    world.denied(&heard, &RuleId::TOKEN_OTHER_SERIAL, About::Device(&device.id)).await;
+    assert_eq!(signals(&mut world, "serial-of-two").await, 1, "it is the device itself");
     assert_eq!(world.device(&device.id).await["standing"], "enrolled");
     world.end().await;
 }

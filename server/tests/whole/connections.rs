@@ -239,7 +239,7 @@ async fn a_stranger_who_claims_a_serial_number_uses_up_nothing_of_its_device() {
         let heard = world.join_by(&bad, &Key::new(), "pump-7").await;
         world.denied(&heard, &RuleId::TOKEN_REFUSED, About::Stranger).await;
         let heard = world.join_by(&good, &Key::new(), "pump-7").await;
-        world.denied(&heard, &RuleId::TOKEN_OTHER_SERIAL, About::Stranger).await;
+        world.denied(&heard, &RuleId::TOKEN_OTHER_SERIAL, About::Token(good.id.as_str())).await;
     }
 
     let key = Key::new();

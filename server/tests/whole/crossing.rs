@@ -16,7 +16,7 @@ async fn of_two_that_show_a_token_for_one_join_one_gets_in() {
 
     let (won, lost) = if first.status() == 200 { (first, second) } else { (second, first) };
     assert_eq!(won.status(), 200);
-    world.denied(&lost, &RuleId::TOKEN_REFUSED, About::Stranger).await;
+    world.denied(&lost, &RuleId::TOKEN_REFUSED, About::Token(token.id.as_str())).await;
     world.end().await;
 }
 

@@ -50,6 +50,17 @@ async fn only_what_the_root_signed_for_this_request_is_installed_and_twice_is_on
     let other_role = json!({"certificate": good, "role": "birth"});
     let told = refused(&mut world, Method::POST, authorities, other_role).await;
     assert_eq!(told, (409, "other-role".to_owned()));
+    for (role, made) in [("birth", "operations"), ("operations", "birth")] {
+        let csr = if made == "birth" {
+            request(&mut world, made).await["csr"].clone()
+        } else {
+            json!(csr)
+        };
+        let signed = sign_by(&world, &world.root_key(), role, csr.as_str().unwrap());
+        let said = json!({"certificate": signed, "role": made});
+        let told = refused(&mut world, Method::POST, authorities, said).await;
+        assert_eq!(told, (409, "other-role".to_owned()), "signed as {role}, for {made}");
+    }
     let stranger = World::new().await;
     let forged = sign_by(&stranger, &stranger.root_key(), "operations", &csr);
     stranger.end().await;

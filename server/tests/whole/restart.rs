@@ -37,7 +37,7 @@ async fn after_a_restart_everything_stands_as_it_stood() {
     let key = Key::new();
     world.join_by(&token, &key, "t-2").await.leaf(&key);
     let heard = world.join_by(&token, &Key::new(), "t-3").await;
-    world.denied(&heard, &RuleId::TOKEN_REFUSED, About::Stranger).await;
+    world.denied(&heard, &RuleId::TOKEN_REFUSED, About::Token(token.id.as_str())).await;
     let key = Key::new();
     world.join(&maker.unit("S1"), &key).await.leaf(&key);
     world.resume(&held.id).await;

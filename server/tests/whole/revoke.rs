@@ -1,8 +1,9 @@
 //! An authority is barred: at once, for good, and with a sentence for every device below it.
 
-use super::roll::{active, anchors, issuer, request, roll, sign_by, standing, verbs};
+use super::roll::{active, anchors, issuer, refused, request, roll, sign_by, standing, verbs};
 use crate::world::pki::Key;
-use crate::world::{About, World, birth_of, default_realm};
+use crate::world::{About, DAY_S, HOUR_S, World, birth_of, default_realm};
+use ca::crl::{Crl, Revoked, Scope};
 use hyper::Method;
 use identity::authority::{Authority, AuthorityState, Role};
 use identity::credential::{Reason, Revocation};
@@ -36,6 +37,11 @@ async fn a_barred_operations_authority_signs_nothing_and_nothing_of_it_is_accept
     let heard = world.renew(&leaf, &Key::new()).await;
     world.denied(&heard, &RuleId::AUTHORITY_BARRED, About::Device(&device.id)).await;
     let heard = world.join(&device.birth, &Key::new()).await;
+    assert_eq!(
+        (heard.status(), heard.header("retry-after")),
+        (503, Some("30")),
+        "an outage of ours"
+    );
     world.denied(&heard, &RuleId::NO_AUTHORITY, About::Device(&device.id)).await;
     assert_eq!(world.public().await.get(&list, &[]).await.status(), 404, "its list is taken away");
     server::crl::publish_all(world.running().house(), world.running().view()).await;
@@ -43,8 +49,11 @@ async fn a_barred_operations_authority_signs_nothing_and_nothing_of_it_is_accept
     assert!(anchors(&world).await.iter().all(|c| c.subject_key_id().unwrap().to_string() != id));
 
     let entries = world.entries().len();
-    let again = bar(&mut world, &id, "superseded").await;
-    assert_eq!(again["barred"]["reason"], "keyCompromise", "the first word stays");
+    let again = bar(&mut world, &id, "keyCompromise").await;
+    assert_eq!(again["barred"], done["barred"]);
+    let path = format!("/api/v1/authorities/{id}/revoke");
+    let lesser = refused(&mut world, Method::POST, &path, json!({"reason": "superseded"})).await;
+    assert_eq!(lesser, (409, "barred".to_owned()), "the graver word stays");
     assert_eq!(world.entries().len(), entries);
     world.restart().await;
     let heard = world.renew(&leaf, &Key::new()).await;
@@ -244,5 +253,99 @@ async fn what_cannot_be_barred_is_refused_with_what_to_do_first() {
     assert_eq!(standing(&mut world, &service).await["state"], "barred");
     world.restart().await;
     world.enrolled("pump-7").await;
+    world.end().await;
+}
+
+/// A list of the root with these entries; what the server says to it.
+async fn list(world: &mut World, number: u64, entries: Vec<Revoked>) -> (u16, String) {
+    let root = active(world, "root").await;
+    let list = Crl {
+        number,
+        this_update: world.now(),
+        next_update: world.now().plus_secs(DAY_S),
+        scope: Scope::Complete,
+        entries,
+    };
+    let der = ca::crl::sign(world.root(), &world.root_key(), list).unwrap();
+    let body = json!({ "crl": identity::certificate::pem("X509 CRL", &der) });
+    let path = format!("/api/v1/authorities/{root}/crl");
+    let admin = world.admin();
+    let heard = world.ask_as(&admin, Method::PUT, &path, Some(body)).await;
+    let rule = heard.json()["rule"].as_str().unwrap_or_default().to_owned();
+    (heard.status(), rule)
+}
+
+/// What `/readyz` says of those whom the root's list does not name, once it warns or does not; it
+/// looks once a second.
+async fn unheard(world: &mut World, warns: bool) -> String {
+    loop {
+        let heard = world.ask_as(&world.admin(), Method::GET, "/readyz", None).await;
+        let checks = heard.json()["checks"].clone();
+        let check = checks.as_array().unwrap().iter().find(|c| c["name"] == "root-crl").cloned();
+        let told = check.unwrap()["detail"].as_str().unwrap().to_owned();
+        if told.starts_with("warning") == warns {
+            return told;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_the_root_names_each_authority_that_is_barred_and_all_that_the_one_before_named()
+{
+    let mut world = World::new().await;
+    let old = active(&mut world, "operations").await;
+    roll(&mut world, "operations", json!({})).await;
+    let row = world.get(&format!("/api/v1/authorities/{old}")).await;
+    let barred = Certificate::parse_pem(row["pem"].as_str().unwrap(), 1).unwrap().remove(0);
+    unheard(&mut world, false).await;
+    bar(&mut world, &old, "keyCompromise").await;
+    let told = unheard(&mut world, true).await;
+    assert!(told.starts_with("warning: barred") && told.contains(&old), "{told}");
+    let (now, of) =
+        (world.now(), |serial, at| Revoked { serial, at, reason: Reason::KeyCompromise });
+
+    let number = now.secs() + 10;
+    let told = list(&mut world, number, Vec::new()).await;
+    assert_eq!(told, (409, "crl-leaves-out".to_owned()));
+    assert_eq!(verbs(&world, "crl.installed").await, 0, "nothing was installed");
+    let (named, other) = (barred.serial().unwrap(), Serial::new(now, [9; 10]));
+    let both = vec![of(named, now), of(other, now)];
+    assert_eq!(list(&mut world, number + 1, both).await.0, 200);
+    unheard(&mut world, false).await;
+
+    let told = list(&mut world, number + 2, vec![of(named, now)]).await;
+    assert_eq!(told, (409, "crl-leaves-out".to_owned()), "what the shown one names, stays");
+    let told = list(&mut world, number + 2, vec![of(other, now)]).await;
+    assert_eq!(told, (409, "crl-leaves-out".to_owned()));
+    assert_eq!(list(&mut world, number + 2, vec![of(named, now), of(other, now)]).await.0, 200);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_reason_that_was_not_said_is_said_later_and_a_stolen_key_is_told_after_all() {
+    let mut world = World::new().await;
+    let id = active(&mut world, "operations").await;
+    let path = format!("/api/v1/authorities/{id}");
+    let admin = world.admin();
+    let body = Some(json!({"state": "barred"}));
+    let first = world.ask_as(&admin, Method::PATCH, &path, body.clone()).await.json();
+    assert_eq!(first["barred"]["reason"], "unspecified");
+    world.later(HOUR_S);
+
+    for reason in ["superseded", "keyCompromise"] {
+        let done = bar(&mut world, &id, reason).await;
+        assert_eq!(done["barred"]["reason"], reason);
+        assert_eq!(done["barred"]["at"], first["barred"]["at"], "it is barred since then");
+        let told = world.entries();
+        let entry = told.iter().rfind(|e| e.verb() == "authority.revoked").unwrap();
+        let told = |key: &str| entry.get(key).unwrap().as_text().unwrap().to_owned();
+        assert_eq!((told("was"), told("reason")), ("barred".to_owned(), reason.to_owned()));
+    }
+    let again = world.ask_as(&admin, Method::PATCH, &path, body).await;
+    let told = verbs(&world, "authority.revoked").await;
+    assert_eq!((again.status(), told), (200, 3), "nothing new was said");
+    world.restart().await;
+    assert_eq!(standing(&mut world, &id).await["barred"]["reason"], "keyCompromise");
     world.end().await;
 }

@@ -167,7 +167,7 @@ async fn a_retired_device_is_refused_for_good() {
         world.denied(&heard, &RuleId::RETIRED, About::Device(&device.id)).await;
     }
     let heard = world.join_by(&token, &Key::new(), "pump-7").await;
-    world.denied(&heard, &RuleId::TOKEN_REFUSED, About::Stranger).await;
+    world.denied(&heard, &RuleId::TOKEN_REFUSED, About::Token(token.id.as_str())).await;
     let told = world.birth(&Key::new(), json!({"serial": "pump-7", "replace": "repaired"})).await;
     assert_eq!(told["rule"], "retired");
     world.birth_denied(&RuleId::RETIRED, About::Device(&device.id)).await;

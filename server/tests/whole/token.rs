@@ -91,10 +91,12 @@ async fn a_token_ends_with_its_uses_its_time_and_its_revocation() {
     wrong.secret = world.token(json!({})).await.secret;
 
     world.later(61);
-    for token in [&spent, &ended, &revoked, &wrong] {
+    for token in [&spent, &ended, &revoked] {
         let heard = world.join_by(token, &Key::new(), "t-9").await;
-        world.denied(&heard, &RuleId::TOKEN_REFUSED, About::Stranger).await;
+        world.denied(&heard, &RuleId::TOKEN_REFUSED, About::Token(token.id.as_str())).await;
     }
+    let heard = world.join_by(&wrong, &Key::new(), "t-9").await;
+    world.denied(&heard, &RuleId::TOKEN_REFUSED, About::Stranger).await;
     let mut say = simpleenroll(&Key::new().csr(""));
     say.headers.push(("Authorization", "Basic nonsense".to_owned()));
     let heard = world.say(None, say).await;
@@ -114,10 +116,29 @@ async fn a_spent_token_answers_only_for_the_key_that_spent_it() {
     assert_eq!(again.serial(), leaf.serial());
     assert_eq!(world.entries().len(), entries);
 
+    let about = About::Token(token.id.as_str());
     let heard = world.join_by(&token, &Key::new(), "").await;
-    world.denied(&heard, &RuleId::TOKEN_REFUSED, About::Stranger).await;
+    world.denied(&heard, &RuleId::TOKEN_REFUSED, about).await;
     let heard = world.join_by(&token, &Key::new(), "t-1").await;
-    world.denied(&heard, &RuleId::TOKEN_OTHER_SERIAL, About::Stranger).await;
+    world.denied(&heard, &RuleId::TOKEN_OTHER_SERIAL, about).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_spent_token_that_is_tried_over_and_over_is_told_a_few_times_and_then_counted() {
+    let mut world = World::new().await;
+    let token = world.token(json!({"uses": 1})).await;
+    let key = Key::new();
+    world.join_by(&token, &key, "t-1").await.leaf(&key);
+
+    for attempt in 0..6 {
+        let heard = world.join_by(&token, &Key::new(), "t-2").await;
+        let told = attempt < 4;
+        let about = if told { About::Token(token.id.as_str()) } else { About::Stranger };
+        world.denied(&heard, &RuleId::TOKEN_REFUSED, about).await;
+    }
+    let told = world.entries();
+    assert_eq!(told.iter().filter(|e| e.verb() == "token.denied").count(), 4);
     world.end().await;
 }
 
@@ -145,7 +166,7 @@ async fn a_token_without_a_serial_number_never_attaches_to_a_device() {
 
     for serial in ["pump-7", "pump-8"] {
         let heard = world.join_by(&token, &Key::new(), serial).await;
-        world.denied(&heard, &RuleId::TOKEN_OTHER_SERIAL, About::Stranger).await;
+        world.denied(&heard, &RuleId::TOKEN_OTHER_SERIAL, About::Token(token.id.as_str())).await;
     }
     let heard = world.join_by(&token, &leaf.key, "").await;
     world.denied(&heard, &RuleId::TOKEN_OTHER_SERIAL, About::Device(&enrolled.id)).await;

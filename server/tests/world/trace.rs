@@ -13,6 +13,8 @@ use registry::RealmKey;
 pub(crate) enum About<'a> {
     /// An entry of its own that names this device.
     Device(&'a str),
+    /// An entry of its own that names this token, whose secret was right.
+    Token(&'a str),
     /// Nobody that we know: the summary of the hour.
     Stranger,
 }
@@ -55,6 +57,7 @@ impl World {
         let status = match rule.as_str() {
             "no-credential" | "token-refused" => 401,
             "rate" => 429,
+            "no-authority" => 503,
             _ => 403,
         };
         assert_eq!((heard.status(), heard.text().trim()), (status, &*rule.sentence()));
@@ -112,6 +115,9 @@ impl World {
                 && match about {
                     About::Device(id) => {
                         entry.verb().ends_with(".denied") && text("device") == Some(id) && told == 0
+                    }
+                    About::Token(id) => {
+                        entry.verb() == "token.denied" && text("token") == Some(id) && told == 0
                     }
                     About::Stranger => entry.verb() == "strangers.refused" && told < count(entry),
                 }

@@ -89,3 +89,15 @@ fn a_token_with_a_serial_number_is_for_that_device_alone() {
     let new = Scene::token(Some("acme/P7/S9")).enroll().device.identifiers;
     assert_eq!((new.maker, new.model, new.serial), ("acme".into(), "P7".into(), "S9".into()));
 }
+
+#[test]
+fn a_key_that_a_device_has_is_brought_by_no_other_one() {
+    let mut scene = Scene::token(None);
+    scene.token.as_mut().unwrap().uses_left = 9;
+    scene.claimed = "S1".into();
+    let made = scene.enroll().device;
+    (scene.leaves[0].used, scene.known.device) = (Some(NOW), Some(made.id));
+    assert_eq!(scene.refused(), RuleId::TOKEN_OTHER_SERIAL, "it is himself");
+    scene.claimed = "S2".into();
+    assert_eq!(scene.refused(), RuleId::KEY_OF_ANOTHER);
+}

@@ -48,7 +48,8 @@ pub(crate) struct Sign {
 ///
 /// It lists the authorities that are not good any more, and holds for a year. It replaces the one
 /// before: with --authorities (or --install, which asks the server) every barred one is named by
-/// itself; otherwise name every authority that was ever revoked, with --revoke.
+/// itself, and with --previous all that the list before names; otherwise name every authority that
+/// was ever revoked, with --revoke. The server refuses a list that leaves one of them out.
 ///
 /// Its number is the second of signing, or one more than that of the list before where that is
 /// greater: --authorities and --install know it, otherwise name that list with --previous.
@@ -68,7 +69,8 @@ pub(crate) struct RootCrl {
     /// An authority that is not good any more, and why; may be said again.
     #[arg(long, value_name = "FILE[=REASON]")]
     revoke: Vec<String>,
-    /// The list before this one, PEM or DER, as /crl/… shows it: this one's number is above its.
+    /// The list before this one, PEM or DER, as /crl/… shows it: this one has all that it names, and
+    /// a number above its.
     #[arg(long, value_name = "FILE")]
     previous: Option<PathBuf>,
     /// How many days it holds.
@@ -98,6 +100,7 @@ pub(super) fn sign(typed: &Sign, session: &Session) -> Outcome {
     let text = pem_of(&typed.csr, "CERTIFICATE REQUEST")?;
     let csr = Csr::parse_pem(&text)
         .map_err(|d| Failure::new(format!("`{}`: {}", typed.csr.display(), d.sentence)))?;
+    for_its_role(&csr, role)?;
     let root = typed.root.open(session)?;
     let addresses = Addresses { public_url: typed.public_url.clone(), realm: typed.realm.clone() };
     if addresses.public_url.is_none() {
@@ -114,6 +117,17 @@ pub(super) fn sign(typed: &Sign, session: &Session) -> Outcome {
     deliver(&signed.pem(), typed.out.as_ref(), &said, session)
 }
 
+/// A request tells what its key was made for.
+fn for_its_role(csr: &Csr, role: Role) -> Outcome {
+    match authority::asked_role(csr) {
+        Some(asked) if asked != role => {
+            let what = format!("the request was made for the role `{asked}`, and not for `{role}`");
+            Err(Failure::new(what).next(format!("say `--role {asked}`, or take the other request")))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Signs the root's list.
 pub(super) async fn crl(typed: RootCrl, session: &Session) -> Outcome {
     let mut entries: Vec<Revoked> =
@@ -126,9 +140,11 @@ pub(super) async fn crl(typed: RootCrl, session: &Session) -> Outcome {
     };
     let root = typed.root.open(session)?;
     add_barred(&known, &root.certificate, &mut entries)?;
+    let previous = typed.previous.as_deref().map(previous).transpose()?;
+    add_listed(previous.as_ref(), &mut entries)?;
     let this_update = clock::now();
     let next_update = this_update.plus_secs(u64::from(typed.days) * 86_400);
-    let before = before(&typed, &known, &root.certificate)?;
+    let before = before(previous.map(|p| p.number), &known, &root.certificate);
     let number = crl::next_number(this_update, before);
     if let Some(note) = doubt(this_update.secs(), before) {
         session.remark(&note);
@@ -149,11 +165,19 @@ pub(super) async fn crl(typed: RootCrl, session: &Session) -> Outcome {
 }
 
 /// The greatest number of a list before this one, as far as it is known here.
-fn before(typed: &RootCrl, known: &[AuthorityView], root: &Certificate) -> Outcome<Option<u64>> {
+fn before(said: Option<u64>, known: &[AuthorityView], root: &Certificate) -> Option<u64> {
     let id = root.subject_key_id().map(|id| id.to_string());
     let shown = known.iter().filter(|row| Some(&row.id) == id.as_ref());
-    let shown = shown.filter_map(|row| row.crl_number).max();
-    let Some(path) = &typed.previous else { return Ok(shown) };
+    shown.filter_map(|row| row.crl_number).max().max(said)
+}
+
+/// A list that was shown before the one that is signed now.
+struct Previous {
+    number: u64,
+    listed: Vec<crl::Listed>,
+}
+
+fn previous(path: &Path) -> Outcome<Previous> {
     let octets = std::fs::read(path).map_err(|e| Failure::file("read", path, &e))?;
     let body = std::str::from_utf8(&octets).ok().filter(|text| text.contains("-----BEGIN"));
     let body =
@@ -162,11 +186,28 @@ fn before(typed: &RootCrl, known: &[AuthorityView], root: &Certificate) -> Outco
         Some(body) => identity::text::from_base64(body.as_bytes()).unwrap_or_default(),
         None => octets,
     };
-    let said = crl::number(&der).ok_or_else(|| {
+    let read = crl::number(&der).zip(crl::entries(&der));
+    let (number, listed) = read.ok_or_else(|| {
         Failure::new(format!("`{}` is no CRL with a number, in PEM or DER", path.display()))
             .next("fetch it from the server: /crl/REALM/ISSUER.crl at its public port")
     })?;
-    Ok(shown.max(Some(said)))
+    Ok(Previous { number, listed })
+}
+
+/// What the list before named stays revoked.
+fn add_listed(previous: Option<&Previous>, entries: &mut Vec<Revoked>) -> Outcome {
+    for listed in previous.iter().flat_map(|previous| &previous.listed) {
+        let serial = Serial::from_octets(&listed.serial).ok_or_else(|| {
+            let serial = identity::text::hex(&listed.serial);
+            Failure::new(format!(
+                "the list before names {serial}, which is no serial number of ours"
+            ))
+        })?;
+        if !entries.iter().any(|entry| entry.serial == serial) {
+            entries.push(Revoked { serial, at: listed.at, reason: listed.reason });
+        }
+    }
+    Ok(())
 }
 
 /// What a person should know of the number of the new list.
@@ -257,6 +298,39 @@ fn deliver(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_is_signed_for_the_role_that_it_was_made_for() {
+        let key = server::keys::NewKey::make(identity::KeyKind::P256).unwrap().signer().unwrap();
+        let made = |name: &str| {
+            let request = authority::request(name, &key).unwrap();
+            Csr::parse(&request).unwrap()
+        };
+        let request = made("Muster operations default 0123abcd");
+        assert!(for_its_role(&request, Role::Operations).is_ok());
+        let refused = for_its_role(&request, Role::Birth).unwrap_err();
+        assert!(refused.what().contains("`operations`"), "{}", refused.what());
+        assert!(for_its_role(&made("Anything else"), Role::Birth).is_ok());
+    }
+
+    #[test]
+    fn a_list_before_is_taken_over_and_nothing_twice() {
+        let at = identity::UnixTime::from_secs(1_800_000_000);
+        let listed = |n: u8| crl::Listed {
+            serial: Serial::new(at, [n; 10]).octets().to_vec(),
+            at,
+            reason: identity::Reason::Superseded,
+        };
+        let before = Previous { number: 7, listed: vec![listed(1), listed(2)] };
+        let serial = Serial::new(at, [1; 10]);
+        let mut entries = vec![Revoked { serial, at, reason: identity::Reason::KeyCompromise }];
+        add_listed(Some(&before), &mut entries).unwrap();
+        assert_eq!(entries.len(), 2);
+        assert_eq!(entries[0].reason, identity::Reason::KeyCompromise);
+        let foreign = crl::Listed { serial: vec![1, 2], ..listed(1) };
+        let before = Previous { number: 7, listed: vec![foreign] };
+        assert!(add_listed(Some(&before), &mut entries).is_err());
+    }
 
     #[test]
     fn a_number_that_may_not_grow_is_told() {

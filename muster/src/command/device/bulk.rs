@@ -12,6 +12,7 @@ use api::{DeviceMove, MoveFailure, MoveSample, MovesRequest, MovesResult};
 use clap::Args;
 use identity::text::counted;
 use serde::Serialize;
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,8 @@ const FILE_OCTETS_MAX: u64 = 64 * 1024 * 1024;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Many devices at once")]
 pub(super) struct Many {
-    /// All for which this holds, over the members of `device list --json`.
+    /// All for which this holds, over the members of `device list --json`; `has(mark)` asks whether
+    /// there is one.
     #[arg(long = "where", value_name = "SELECTOR", conflicts_with_all = ["file", "id"])]
     selector: Option<String>,
     /// All that are named in this file, one in a line; `-` is standard input.
@@ -53,6 +55,8 @@ struct Done {
     moved: u64,
     already: u64,
     refused: u64,
+    /// Lines of the file that said a name once more.
+    repeated: u64,
     failures: Vec<MoveFailure>,
     sample: Vec<MoveSample>,
 }
@@ -67,7 +71,11 @@ impl Many {
     pub(super) async fn run(self, deed: Deed, rest: &Rest, session: &Session) -> Outcome {
         let dry_run = self.dry_run;
         let done = match (&self.selector, &self.file) {
-            (None, Some(file)) => self.named(&read(file)?, &deed, rest).await?,
+            (None, Some(file)) => {
+                let (names, repeated) = once(read(file)?);
+                let done = self.named(&names, &deed, rest).await?;
+                Done { repeated, ..done }
+            }
             _ => self.selected(&deed, rest).await?,
         };
         let done = Done { dry_run, ..done };
@@ -169,6 +177,14 @@ fn read(file: &Path) -> Outcome<Vec<String>> {
     Ok(names.map(str::to_owned).collect())
 }
 
+/// The names, each once in its place, and how many lines said one again.
+fn once(names: Vec<String>) -> (Vec<String>, u64) {
+    let (count, mut seen) = (names.len(), HashSet::new());
+    let names: Vec<String> = names.into_iter().filter(|name| seen.insert(name.clone())).collect();
+    let repeated = (count - names.len()) as u64;
+    (names, repeated)
+}
+
 fn devices(count: u64) -> String {
     counted(count, "device", "devices")
 }
@@ -189,6 +205,10 @@ fn told(done: &Done, wanted: DeviceMove, paint: Paint) -> String {
         "{} selected: {moved} {would}{what}, {already} there already, {refused} {would}refused",
         devices(*selected)
     )];
+    if done.repeated > 0 {
+        let repeated = counted(done.repeated, "line names", "lines name");
+        lines.push(format!("{repeated} a device once more, and count once"));
+    }
     lines.extend(done.failures.iter().map(|failure| {
         format!("{} {}: {}", paint.bad("refused"), plain(&failure.device), plain(&failure.reason))
     }));
@@ -207,6 +227,13 @@ fn told(done: &Done, wanted: DeviceMove, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_comes_twice_counts_once() {
+        let names = ["serial:S2", "serial:S1", "serial:S2"].map(str::to_owned).to_vec();
+        let (names, repeated) = once(names);
+        assert_eq!((names.join(" ").as_str(), repeated), ("serial:S2 serial:S1", 1));
+    }
 
     #[test]
     fn one_device_is_one_device() {

@@ -5,8 +5,8 @@ use super::super::refuse::Refused;
 use super::super::who::Who;
 use super::super::{State, view};
 use api::AuthorityInstall;
-use identity::Certificate;
 use identity::authority::{Authority, AuthorityState, Role};
+use identity::{Certificate, UnixTime, text};
 
 /// What a certificate makes.
 pub(super) enum Fit {
@@ -53,8 +53,27 @@ pub(super) fn fit(state: &State, who: &Who, request: &AuthorityInstall) -> Resul
         let sentence = format!("the authority `{}` has another certificate already", authority.id);
         return Err(Refused::Conflict(sentence));
     }
+    lasts(&authority)?;
     was_asked_for(state, who, &authority)?;
     Ok(Fit::New(authority))
+}
+
+/// A certificate that was signed for another role lasts as that one does: a birth authority that
+/// ends takes every device with it, and another that does not is never followed.
+fn lasts(authority: &Authority) -> Result<(), Refused> {
+    let (role, certificate) = (authority.role, &authority.certificate);
+    let (from, until) = (certificate.not_before(), certificate.not_after());
+    let wanted = match ca::authority::lasts_s(role) {
+        None if until < UnixTime::NEVER_ENDS => "never ends",
+        Some(most_s) if until > from.plus_secs(most_s) => "lasts ten years",
+        _ => return Ok(()),
+    };
+    let sentence = format!(
+        "it ends at {}, and a {role} authority {wanted}: it was signed for another role, so sign the \
+         request again with `muster ca sign --role {role}`",
+        text::rfc3339(until)
+    );
+    Err(Refused::Rule { rule: "other-role", sentence })
 }
 
 /// A certificate without its key would be an authority that cannot sign, and a server that cannot

@@ -102,9 +102,11 @@ async fn publish(state: &State, who: &Who, root: &Authority, crl: &str) -> Resul
     let der = workshop::check_crl(state, root, crl)?;
     let Some(workshop) = state.workshop.clone() else { return Ok(()) };
     // The same roll again brings back no list that a newer one has replaced meanwhile.
-    if workshop::newer(&der, workshop.crl(&who.realm, root)).is_err() {
+    let shown = workshop.crl(&who.realm, root);
+    if workshop::newer(&der, shown.clone()).is_err() {
         return Ok(());
     }
+    workshop::whole(state, who, root, (&der, shown))?;
     let (realm, root) = (who.realm.clone(), root.clone());
     apart(move || {
         workshop
