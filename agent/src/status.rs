@@ -195,7 +195,9 @@ impl Status {
         match self.state {
             "enrolled" => "This device is enrolled.",
             "ended" => "The leaf of this device has ended: it joins again.",
-            "refused" => "The server refuses this device: ask the operator of its realm.",
+            "refused" => {
+                "The server refuses this device. It asks again by itself; its operator knows why."
+            }
             "damaged" => {
                 "The leaf of this device, or its key, is damaged: `muster-agent join` gets another."
             }
