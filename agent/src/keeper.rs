@@ -85,8 +85,8 @@ impl Keeper {
     /// # Errors
     /// Where the state cannot be read.
     pub fn with_clocks(config: Config, clocks: Clocks) -> Result<Self, Trouble> {
-        let confirmed = Store::at(&config.state).confirmed()?;
-        Ok(Self { clock: Clock::new(confirmed, clocks()), config, clocks, lost: 0 })
+        let kept = Store::at(&config.state).clock()?;
+        Ok(Self { clock: Clock::new(kept, clocks()), config, clocks, lost: 0 })
     }
 
     /// What time this device believes it is.

@@ -187,14 +187,14 @@ impl<'a> Talk<'a> {
         Ok(())
     }
 
-    /// A believed server answered: its time is a floor from now on, where its own certificate is
-    /// valid at it. An answer is not lost because the disk has no room for its date.
+    /// A believed server answered: time goes on from its word, where its own certificate is valid
+    /// then. An answer is not lost because the disk has no room for its date.
     fn noted(&mut self, judge: &Judge, anchors: &[Certificate], heard: &Heard) {
         if let Some(date) = heard.date
             && judge.holds(anchors, date).is_ok()
         {
             self.clock.told(date, (self.clocks)());
-            drop(self.store.put_confirmed(self.clock.floor()));
+            drop(self.store.put_clock(self.clock.kept()));
         }
     }
 

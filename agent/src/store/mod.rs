@@ -6,7 +6,7 @@
 //! | `sets/N/` | `cert.pem`, `key.pem`, `chain.pem`, `full.pem` (both), `root.pem`; and what became of it |
 //! | `pending.pem` | the key of a request that is under way |
 //! | `anchors.pem` | whom we trust |
-//! | `clock` | the last moment that a server confirmed |
+//! | `clock` | what servers said of the time: the last moment, the floor, and what may become it |
 //! | `here`, `leaving` or `left` | whether the device stays: an empty file that only changes its name |
 //! | `memo.json` | the last tries, for `status` and for the wait between them |
 //!
@@ -26,7 +26,8 @@ pub use set::{Mark, NewSet, Set};
 
 use crate::Trouble;
 use crate::status::Memo;
-use identity::{Certificate, UnixTime};
+use crate::time::Kept;
+use identity::Certificate;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -221,14 +222,13 @@ impl Store {
         [Stay::Left, Stay::Leaving, Stay::Here].into_iter().find(is_there)
     }
 
-    /// The last moment that a server confirmed.
+    /// What servers said of the time.
     ///
     /// # Errors
     /// Where the file cannot be read.
-    pub fn confirmed(&self) -> Result<Option<UnixTime>, Trouble> {
+    pub fn clock(&self) -> Result<Option<Kept>, Trouble> {
         let bytes = disk::read(&self.root.join("clock"))?.unwrap_or_default();
-        let text = String::from_utf8(bytes).unwrap_or_default();
-        Ok(text.trim().parse().ok().map(UnixTime::from_secs))
+        Ok(Kept::parse(&String::from_utf8(bytes).unwrap_or_default()))
     }
 
     /// What became of the last tries.
@@ -377,15 +377,15 @@ impl Locked {
         disk::sync(&self.root)
     }
 
-    /// Keeps a moment that a server confirmed.
+    /// Keeps what servers said of the time.
     ///
     /// # Errors
     /// Where the disk does not take it.
-    pub fn put_confirmed(&self, at: UnixTime) -> Result<(), Trouble> {
-        if self.confirmed()?.is_some_and(|kept| kept >= at) {
+    pub fn put_clock(&self, clock: Kept) -> Result<(), Trouble> {
+        if self.clock()? == Some(clock) {
             return Ok(());
         }
-        disk::replace(&self.root.join("clock"), format!("{}\n", at.secs()).as_bytes())
+        disk::replace(&self.root.join("clock"), clock.text().as_bytes())
     }
 
     /// Keeps what became of the last tries.

@@ -63,12 +63,13 @@ fn what_others_may_read_is_not_used() {
 }
 
 #[test]
-fn time_that_was_confirmed_is_never_taken_back() {
+fn what_servers_said_of_the_time_is_kept() {
     let (_dir, root) = store();
     let locked = Store::lock(&root).unwrap();
-    locked.put_confirmed(UnixTime::from_secs(9)).unwrap();
-    locked.put_confirmed(UnixTime::from_secs(5)).unwrap();
-    assert_eq!(locked.confirmed().unwrap(), Some(UnixTime::from_secs(9)));
+    assert_eq!(locked.clock().unwrap(), None);
+    let [told, floor, next] = [9, 5, 7].map(identity::UnixTime::from_secs);
+    locked.put_clock(Kept { told, floor, next }).unwrap();
+    assert_eq!(locked.clock().unwrap(), Some(Kept { told, floor, next }));
 }
 
 #[test]
