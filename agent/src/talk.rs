@@ -38,6 +38,9 @@ pub struct Talk<'a> {
     pub server: Option<Place>,
 }
 
+/// A key of ours: its PEM, as it lies on the disk, and what signs with it.
+type OwnKey = (Zeroizing<Vec<u8>>, Arc<dyn Signer>);
+
 /// An open connection, and who judged it.
 struct Open {
     line: Line,
@@ -227,7 +230,7 @@ impl<'a> Talk<'a> {
 
     /// The key that a leaf is asked for with: the one of the last request, whose answer may have
     /// been lost, or a new one where there is none that can be used.
-    fn pending(&self) -> Result<(Zeroizing<Vec<u8>>, Arc<dyn Signer>), Trouble> {
+    fn pending(&self) -> Result<OwnKey, Trouble> {
         let kept = self.store.pending().ok().flatten();
         let pem = match kept.filter(|pem| credential::open(pem).is_some()) {
             Some(pem) => pem,
