@@ -210,7 +210,8 @@ Example:
 
 const LEAVE: &str = "\
 Leaves: the server revokes the certificate (cessation of operation), and its key is wiped. The birth
-certificate stays, so that `join` brings the device back.
+certificate stays, so that `join` brings the device back. Where the answer of the server is lost,
+the device is `leaving`, and `run` or another `leave` asks again.
 
 Usage: muster-agent leave [OPTIONS]
 

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::credential::{self, Credential};
 use crate::plan::{self, Held, Step, View};
 use crate::status::{Memo, life};
-use crate::store::{Locked, Mark, Store};
+use crate::store::{Locked, Mark, Stay, Store};
 use crate::talk::Talk;
 use crate::time::{Clock, Clocks, Reading};
 use crate::{Trouble, hook};
@@ -27,6 +27,28 @@ pub struct Keeper {
     config: Config,
     clock: Clock,
     clocks: Clocks,
+    /// Rounds that came to nothing, one after the other, and could not be noted.
+    lost: u32,
+}
+
+/// What came of one round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// What is wrong.
+    pub trouble: Option<String>,
+    /// How long nothing is done.
+    pub wait_s: u64,
+}
+
+/// What is known of a device that has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// The server has revoked its leaf.
+    Revoked,
+    /// No server has said so.
+    Unconfirmed,
+    /// It had no leaf, and had asked for none.
+    Nothing,
 }
 
 /// What the clocks of this machine say.
@@ -63,8 +85,8 @@ impl Keeper {
     /// # Errors
     /// Where the state cannot be read.
     pub fn with_clocks(config: Config, clocks: Clocks) -> Result<Self, Trouble> {
-        let confirmed = Store::at(&config.state).confirmed()?;
-        Ok(Self { clock: Clock::new(confirmed, clocks()), config, clocks })
+        let kept = Store::at(&config.state).clock()?;
+        Ok(Self { clock: Clock::new(kept, clocks()), config, clocks, lost: 0 })
     }
 
     /// What time this device believes it is.
@@ -118,60 +140,118 @@ impl Keeper {
         }
     }
 
-    /// Steps and waits for as long as the process lives.
+    /// Steps and waits for as long as the process lives, also where its disk is full: what cannot be
+    /// written is waited for, and asks nobody meanwhile.
     ///
     /// # Errors
-    /// Where the state cannot be read or written.
+    /// Where the state is not this user's, or not there and cannot be made.
     pub fn run(&mut self) -> Result<(), Trouble> {
+        drop(Store::lock(&self.config.state)?);
         let mut told = None;
         loop {
-            let step = self.settle()?;
-            let memo = Store::at(&self.config.state).memo()?;
-            if memo.trouble != told {
-                if let Some(trouble) = &memo.trouble {
+            let turn = self.turn();
+            if turn.trouble != told {
+                if let Some(trouble) = &turn.trouble {
                     crate::trouble::tell(trouble);
                 }
-                told = memo.trouble;
+                told = turn.trouble;
             }
-            let wait_s = match step {
-                Step::Wait(until) => until.secs_since(self.now()).clamp(1, plan::NAP_S),
-                _ => plan::NAP_S,
-            };
-            std::thread::sleep(Duration::from_secs(wait_s));
+            std::thread::sleep(Duration::from_secs(turn.wait_s));
         }
     }
 
+    /// One round of [`Self::run`], without its sleep.
+    pub fn turn(&mut self) -> Turn {
+        let trouble = |memo: Memo| memo.trouble;
+        let (step, trouble) = match self.settle() {
+            Ok(step) => {
+                self.lost = 0;
+                (step, Store::at(&self.config.state).memo().ok().and_then(trouble))
+            }
+            // What the memo would say of the wait is not on the disk, so it is counted here.
+            Err(trouble) => {
+                self.lost = self.lost.saturating_add(1);
+                let until = plan::retry(self.lost, false, None, chance(), self.now());
+                (Step::Wait(until), Some(trouble.to_string()))
+            }
+        };
+        let wait_s = match step {
+            Step::Wait(until) => until.secs_since(self.now()).clamp(1, plan::NAP_S),
+            _ => plan::NAP_S,
+        };
+        Turn { trouble, wait_s }
+    }
+
     /// Leaves: the server revokes the leaf, and what was got is wiped. With `anyway`, it is wiped
-    /// also where the server was not reached. Says whether the server has revoked it.
+    /// also where the server was not reached.
     ///
     /// # Errors
     /// Where the server was not reached, or the disk does not take it.
-    pub fn leave(&mut self, anyway: bool) -> Result<bool, Trouble> {
+    pub fn leave(&mut self, anyway: bool) -> Result<Left, Trouble> {
         let store = Store::lock(&self.config.state)?;
-        let mut is_revoked = false;
-        let shown = match credential::in_use(&store) {
+        let left = self.depart(&store, anyway);
+        if let Err(trouble) = &left
+            && store.stay() == Stay::Leaving
+        {
+            // Without room for the wait the server is asked again at once.
+            drop(self.failed(&store, trouble));
+        }
+        left
+    }
+
+    /// That the device leaves is durable before the server is asked, and nothing from there on needs
+    /// room on the disk. So a server that has revoked the leaf never meets a device that could not
+    /// write that down, and joins again by itself.
+    fn depart(&mut self, store: &Locked, anyway: bool) -> Result<Left, Trouble> {
+        let shown = match credential::in_use(store) {
             Err(trouble) if !anyway => {
                 return Err(Trouble::Own(format!(
                     "{trouble}, so the server cannot be told: `muster-agent leave --anyway` wipes \
                      what is here"
                 )));
             }
-            found => found.ok().flatten(),
+            shown => shown,
         };
-        if let Some((_, who)) = shown {
-            match Talk::new(&self.config, &store, &mut self.clock, &self.clocks)?.leave(&who) {
-                Ok(()) => is_revoked = true,
+        let had_any = !matches!(shown, Ok(None)) || !matches!(store.pending(), Ok(None));
+        let before = store.stay();
+        store.put_stay(Stay::Leaving)?;
+        let mut left = if had_any { Left::Unconfirmed } else { Left::Nothing };
+        if let Ok(Some((_, who))) = shown {
+            let (said, may_be_done) = self.say_farewell(store, &who);
+            match said {
+                Ok(()) => left = Left::Revoked,
                 // Who is refused has nothing left that could be revoked; a server without this
                 // request has no such word.
                 Err(Trouble::Refused { status: 401 | 403 | 404 | 405, .. }) => {}
                 Err(_) if anyway => {}
-                Err(trouble) => return Err(trouble),
+                Err(trouble) => {
+                    if !may_be_done {
+                        store.put_stay(before)?;
+                    }
+                    return Err(trouble);
+                }
             }
         }
-        let memo = Memo { left: true, pin: store.memo()?.pin, ..Memo::default() };
-        store.put_memo(&memo)?;
+        store.put_stay(Stay::Left)?;
         store.wipe()?;
-        Ok(is_revoked)
+        // What an old memo says does no harm to who has left.
+        let pin = store.memo().ok().and_then(|memo| memo.pin);
+        drop(store.put_memo(&Memo { pin, ..Memo::default() }));
+        Ok(left)
+    }
+
+    /// Asks the server to revoke the leaf. Says also whether it may have done so although nothing was
+    /// heard: the connection was open.
+    fn say_farewell(&mut self, store: &Locked, who: &Credential) -> (Result<(), Trouble>, bool) {
+        match Talk::new(&self.config, store, &mut self.clock, &self.clocks) {
+            Ok(mut talk) => {
+                let said = talk.leave(who);
+                let may_be_done =
+                    talk.server.is_some() && matches!(said, Err(Trouble::NoAnswer(_)));
+                (said, may_be_done)
+            }
+            Err(trouble) => (Err(trouble), false),
+        }
     }
 
     /// Takes back that the device has left.
@@ -179,18 +259,17 @@ impl Keeper {
     /// # Errors
     /// Where the disk does not take it.
     pub fn come_back(&mut self) -> Result<(), Trouble> {
-        let store = Store::lock(&self.config.state)?;
-        let memo = store.memo()?;
-        if memo.left { store.put_memo(&Memo { left: false, ..memo }) } else { Ok(()) }
+        Store::lock(&self.config.state)?.put_stay(Stay::Here)
     }
 
     fn view(&self, store: &Locked) -> Result<View, Trouble> {
         let memo = store.memo()?;
-        let can_join = !memo.left && self.can_join();
+        let stay = store.stay();
+        let (is_leaving, can_join) = (stay == Stay::Leaving, stay == Stay::Here && self.can_join());
         let set = match credential::in_use(store) {
             Ok(found) => found.map(|(set, _)| set),
             // What a disk has damaged counts as none where there is a way to another.
-            Err(_) if can_join => None,
+            Err(_) if can_join || is_leaving => None,
             Err(trouble) => return Err(damaged(&trouble)),
         };
         let hook_until = memo.hook_until.map(UnixTime::from_secs);
@@ -206,7 +285,7 @@ impl Keeper {
                 answered: memo.contact.map(UnixTime::from_secs),
             })
         });
-        Ok(View { held, can_join, failed: memo.failed() })
+        Ok(View { held, can_join, is_leaving, failed: memo.failed() })
     }
 
     fn can_join(&self) -> bool {
@@ -225,6 +304,7 @@ impl Keeper {
             Step::Renew => self.renew(store),
             Step::Report => self.report(store),
             Step::Announce => self.announce(store),
+            Step::Leave => self.depart(store, false).map(|_| ()),
             Step::Wait(_) | Step::Stuck => Ok(()),
         }
     }

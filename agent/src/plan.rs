@@ -84,6 +84,8 @@ pub struct View {
     pub held: Option<Held>,
     /// Whether there is something that a join can show: a birth certificate, a maker's, a token.
     pub can_join: bool,
+    /// Whether it was told to leave, and does not know whether the server has heard it.
+    pub is_leaving: bool,
     /// The last tries that came to nothing.
     pub failed: Failed,
 }
@@ -127,6 +129,8 @@ pub enum Step {
     Report,
     /// Tell the programs that use the leaf.
     Announce,
+    /// Tell the server once more that the device leaves, and wipe what was got.
+    Leave,
     /// Nothing until then.
     Wait(UnixTime),
     /// Nothing that could be done.
@@ -140,6 +144,7 @@ pub fn next(view: &View, now: UnixTime) -> Step {
     match (step, view.failed.until(now)) {
         // Programs are told whether the server answers or not.
         (Step::Announce | Step::Wait(_) | Step::Stuck, _) => step,
+        (Step::Leave, Some(until)) => Step::Wait(until),
         (_, Some(until)) => match view.held {
             Some(held) if held.has_worked && !held.is_announced => Step::Announce,
             _ => Step::Wait(until),
@@ -149,6 +154,9 @@ pub fn next(view: &View, now: UnixTime) -> Step {
 }
 
 fn wanted(view: &View, now: UnixTime) -> Step {
+    if view.is_leaving {
+        return Step::Leave;
+    }
     let Some(held) = view.held else {
         return if view.can_join { Step::Join } else { Step::Stuck };
     };
@@ -217,7 +225,7 @@ mod tests {
     }
 
     fn view() -> View {
-        View { held: Some(held()), can_join: true, failed: Failed::default() }
+        View { held: Some(held()), can_join: true, ..View::default() }
     }
 
     #[test]
@@ -250,6 +258,16 @@ mod tests {
     fn a_device_without_a_leaf_joins_and_one_with_nothing_to_show_is_stuck() {
         assert_eq!(next(&View { held: None, ..view() }, at(0)), Step::Join);
         assert_eq!(next(&View::default(), at(0)), Step::Stuck);
+    }
+
+    #[test]
+    fn who_was_told_to_leave_does_nothing_else_and_waits_like_everybody() {
+        let untold = Held { is_announced: false, ..held() };
+        let leaving = View { is_leaving: true, held: Some(untold), ..view() };
+        assert_eq!(next(&leaving, at(91)), Step::Leave);
+        let failed = Failed { times: 1, is_turned_away: false, until: Some(at(47)) };
+        assert_eq!(next(&View { failed, ..leaving }, at(46)), Step::Wait(at(47)));
+        assert_eq!(next(&View { failed, ..leaving }, at(47)), Step::Leave);
     }
 
     #[test]

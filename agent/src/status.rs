@@ -2,7 +2,7 @@
 //! shows of it.
 
 use crate::plan::Life;
-use crate::store::{Mark, Set, Store};
+use crate::store::{Mark, Set, Stay, Store};
 use crate::{Trouble, credential, plan};
 use identity::UnixTime;
 use identity::text::rfc3339;
@@ -32,8 +32,6 @@ pub struct Memo {
     pub hook_failed: Option<String>,
     /// Not told again before this moment.
     pub hook_until: Option<u64>,
-    /// Whether the device left; it joins again only when somebody says so.
-    pub left: bool,
 }
 
 impl Memo {
@@ -69,7 +67,7 @@ impl Memo {
 /// What `status` shows. Moments are RFC 3339.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Status {
-    /// `enrolled`, `ended`, `refused`, `damaged`, `left` or `none`.
+    /// `enrolled`, `ended`, `refused`, `damaged`, `leaving`, `left` or `none`.
     pub state: &'static str,
     /// The device, as its leaf names it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,7 +139,7 @@ impl Status {
         let life = set.as_ref().and_then(life);
         let leaf = set.as_ref().and_then(Set::leaf);
         Ok(Self {
-            state: state(&memo, (life, damage.is_some()), now),
+            state: state(store.stay(), &memo, (life, damage.is_some()), now),
             damage,
             device: leaf.and_then(|l| Some(l.device()?.to_string())),
             leaf: leaf.and_then(|l| Some(format!("cert:{}", l.serial()?))),
@@ -197,9 +195,14 @@ impl Status {
         match self.state {
             "enrolled" => "This device is enrolled.",
             "ended" => "The leaf of this device has ended: it joins again.",
-            "refused" => "The server refuses this device: ask the operator of its realm.",
+            "refused" => {
+                "The server refuses this device. It asks again by itself; its operator knows why."
+            }
             "damaged" => {
                 "The leaf of this device, or its key, is damaged: `muster-agent join` gets another."
+            }
+            "leaving" => {
+                "This device was told to leave, and no server has answered: `muster-agent leave`."
             }
             "left" => "This device has left: `muster-agent join` brings it back.",
             _ => "This device has no leaf yet.",
@@ -207,9 +210,15 @@ impl Status {
     }
 }
 
-fn state(memo: &Memo, (life, is_damaged): (Option<Life>, bool), now: UnixTime) -> &'static str {
+fn state(
+    stay: Stay,
+    memo: &Memo,
+    (life, is_damaged): (Option<Life>, bool),
+    now: UnixTime,
+) -> &'static str {
     match life {
-        _ if memo.left => "left",
+        _ if stay == Stay::Left => "left",
+        _ if stay == Stay::Leaving => "leaving",
         _ if memo.turned_away => "refused",
         _ if is_damaged => "damaged",
         Some(life) if life.ends >= now => "enrolled",

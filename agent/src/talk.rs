@@ -38,6 +38,9 @@ pub struct Talk<'a> {
     pub server: Option<Place>,
 }
 
+/// A key of ours: its PEM, as it lies on the disk, and what signs with it.
+type OwnKey = (Zeroizing<Vec<u8>>, Arc<dyn Signer>);
+
 /// An open connection, and who judged it.
 struct Open {
     line: Line,
@@ -139,7 +142,7 @@ impl<'a> Talk<'a> {
             (Err(_), Some(date)) => judge.holds(&anchors, date)?,
             (Err(trouble), None) => return Err(trouble),
         }
-        self.noted(&judge, &anchors, &heard)?;
+        self.noted(&judge, &anchors, &heard);
         Ok(root)
     }
 
@@ -183,30 +186,25 @@ impl<'a> Talk<'a> {
         let silent = || Trouble::Untrusted(format!("`{place}` does not say what time it is"));
         let date = heard.date.filter(|date| *date >= floor).ok_or_else(silent)?;
         judge.holds(&self.anchors, date)?;
-        self.noted(&judge, &self.anchors.clone(), &heard)
+        self.noted(&judge, &self.anchors.clone(), &heard);
+        Ok(())
     }
 
-    /// A believed server answered: its time is a floor from now on, where its own certificate is
-    /// valid at it.
-    fn noted(
-        &mut self,
-        judge: &Judge,
-        anchors: &[Certificate],
-        heard: &Heard,
-    ) -> Result<(), Trouble> {
+    /// A believed server answered: time goes on from its word, where its own certificate is valid
+    /// then. An answer is not lost because the disk has no room for its date.
+    fn noted(&mut self, judge: &Judge, anchors: &[Certificate], heard: &Heard) {
         if let Some(date) = heard.date
             && judge.holds(anchors, date).is_ok()
         {
             self.clock.told(date, (self.clocks)());
-            self.store.put_confirmed(self.clock.floor())?;
+            drop(self.store.put_clock(self.clock.kept()));
         }
-        Ok(())
     }
 
     fn say(&mut self, open: &mut Open, say: &Outgoing) -> Result<Heard, Trouble> {
         let heard = open.line.say(say)?;
         let anchors = self.anchors.clone();
-        self.noted(&open.judge, &anchors, &heard)?;
+        self.noted(&open.judge, &anchors, &heard);
         Ok(heard)
     }
 
@@ -232,7 +230,7 @@ impl<'a> Talk<'a> {
 
     /// The key that a leaf is asked for with: the one of the last request, whose answer may have
     /// been lost, or a new one where there is none that can be used.
-    fn pending(&self) -> Result<(Zeroizing<Vec<u8>>, Arc<dyn Signer>), Trouble> {
+    fn pending(&self) -> Result<OwnKey, Trouble> {
         let kept = self.store.pending().ok().flatten();
         let pem = match kept.filter(|pem| credential::open(pem).is_some()) {
             Some(pem) => pem,

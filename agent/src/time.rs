@@ -1,13 +1,17 @@
 //! What time it is, on a device whose clock may start in 1970.
 //!
-//! A moment is never believed that lies before the *floor*: when this program was built, or the
-//! last moment that a server confirmed which chains to the pinned root. Where the system's clock is
-//! behind the floor, time goes on from the floor. Where a server's certificate is not valid at the
+//! A moment is never believed that lies before the *floor*: when this program was built, or a moment
+//! that a server which chains to the pinned root has said, and that servers have since gone beyond
+//! by a day. Where the system's clock is behind what a server said last, time goes on from there.
+//! Where a server's certificate is not valid at the
 //! moment that we believe, its chain is checked without dates, its `Date` is read, and the chain is
 //! checked once more at that moment ([`crate::line`] does it): then time goes on from there.
 //!
+//! The word of one day makes no floor, since nothing ever takes a floor back: a server whose own clock
+//! was years ahead for an hour would lock out everybody who asked it.
+//!
 //! Said plainly: who holds the key of a server certificate that has ended can keep a device at the
-//! floor, and no earlier.
+//! floor, and no earlier. A server whose clock stays ahead for more than a day raises it.
 
 use identity::UnixTime;
 
@@ -17,6 +21,10 @@ const BUILT: &str = env!("MUSTER_AGENT_BUILT");
 /// A system clock that is further ahead of a server's than this is not believed: half a day is more
 /// than any wrong time zone.
 const AHEAD_MAX_S: u64 = 43_200;
+
+/// How much later a server has to say it is before what one said becomes the floor: whoever runs a
+/// server with a wrong clock hears of it within a day.
+const SETTLED_S: u64 = 86_400;
 
 /// The moment before which nothing can be.
 #[must_use]
@@ -36,44 +44,85 @@ pub struct Reading {
 /// Where the clocks are read.
 pub type Clocks = Box<dyn Fn() -> Reading + Send>;
 
+/// What servers have said, as it is kept over a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The last moment that a server said.
+    pub told: UnixTime,
+    /// The moment before which nothing can be.
+    pub floor: UnixTime,
+    /// What becomes the floor once a server says a moment that is a day later.
+    pub next: UnixTime,
+}
+
+impl Kept {
+    /// Reads what [`Self::text`] wrote.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace().map(|word| word.parse().ok());
+        let mut moment = || words.next().flatten().map(UnixTime::from_secs);
+        Some(Self { told: moment()?, floor: moment()?, next: moment()? })
+    }
+
+    /// Three moments, in seconds since 1970.
+    #[must_use]
+    pub fn text(&self) -> String {
+        format!("{} {} {}\n", self.told.secs(), self.floor.secs(), self.next.secs())
+    }
+}
+
 /// Time as this device believes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    floor: UnixTime,
-    floor_at_ms: u64,
+    kept: Kept,
+    told_at_ms: u64,
     is_ahead: bool,
 }
 
 impl Clock {
-    /// A clock that begins at the last moment that was confirmed, or at the build.
+    /// A clock that begins at the last moment that a server said, or at the build.
     #[must_use]
-    pub fn new(kept: Option<UnixTime>, reading: Reading) -> Self {
-        let floor = kept.map_or(built(), |kept| kept.max(built()));
-        Self { floor, floor_at_ms: reading.counted_ms, is_ahead: false }
+    pub fn new(kept: Option<Kept>, reading: Reading) -> Self {
+        let built = Kept { told: built(), floor: built(), next: built() };
+        let kept = kept.map_or(built, |kept| {
+            let floor = kept.floor.max(built.floor);
+            Kept { told: kept.told.max(floor), floor, next: kept.next.max(floor) }
+        });
+        Self { kept, told_at_ms: reading.counted_ms, is_ahead: false }
     }
 
     /// The moment now.
     #[must_use]
     pub fn now(&self, reading: Reading) -> UnixTime {
-        let passed = reading.counted_ms.saturating_sub(self.floor_at_ms);
-        let counted = UnixTime::from_millis(self.floor.millis().saturating_add(passed));
+        let passed = reading.counted_ms.saturating_sub(self.told_at_ms);
+        let counted = UnixTime::from_millis(self.kept.told.millis().saturating_add(passed));
         if self.is_ahead { counted } else { counted.max(reading.system) }
     }
 
     /// The moment before which nothing can be.
     #[must_use]
     pub const fn floor(&self) -> UnixTime {
-        self.floor
+        self.kept.floor
     }
 
-    /// A trusted server said what time it is. A moment before the floor is not believed.
+    /// What a restart has to know.
+    #[must_use]
+    pub const fn kept(&self) -> Kept {
+        self.kept
+    }
+
+    /// A trusted server said what time it is. A moment before the floor is not believed; one that is
+    /// earlier than what was said before takes that back.
     pub fn told(&mut self, date: UnixTime, reading: Reading) {
-        if date < self.floor {
+        let Kept { floor, next, .. } = self.kept;
+        if date < floor {
             return;
         }
+        let (floor, next) =
+            if date >= next.plus_secs(SETTLED_S) { (next, date) } else { (floor, next.min(date)) };
+        self.kept = Kept { told: date, floor, next };
         self.is_ahead = reading.system > date.plus_secs(AHEAD_MAX_S);
-        self.floor = date;
-        self.floor_at_ms = reading.counted_ms;
+        self.told_at_ms = reading.counted_ms;
     }
 }
 
@@ -132,22 +181,64 @@ mod tests {
         assert_eq!(clock.now(reading(67, 60)), built().plus_secs(60));
     }
 
+    fn kept(at: UnixTime) -> Option<Kept> {
+        Some(Kept { told: at, floor: at, next: at })
+    }
+
     #[test]
     fn a_kept_moment_is_a_floor_and_a_right_clock_is_believed() {
-        let kept = built().plus_secs(1000);
-        let clock = Clock::new(Some(kept), reading(0, 0));
-        assert_eq!(clock.now(reading(0, 5)), kept.plus_secs(5));
-        let right = kept.plus_secs(90_000);
+        let told = built().plus_secs(1000);
+        let clock = Clock::new(kept(told), reading(0, 0));
+        assert_eq!(clock.now(reading(0, 5)), told.plus_secs(5));
+        let right = told.plus_secs(90_000);
         assert_eq!(clock.now(Reading { system: right, counted_ms: 0 }), right);
     }
 
     #[test]
-    fn time_never_goes_backwards_whoever_says_so() {
-        let mut clock = Clock::new(Some(built().plus_secs(1000)), reading(0, 0));
+    fn time_never_goes_back_behind_the_floor_whoever_says_so() {
+        let floor = built().plus_secs(1000);
+        let mut clock = Clock::new(kept(floor), reading(0, 0));
         clock.told(built().plus_secs(10), reading(0, 1));
-        assert_eq!(clock.floor(), built().plus_secs(1000));
+        assert_eq!((clock.floor(), clock.now(reading(0, 1))), (floor, floor.plus_secs(1)));
         clock.told(built().plus_secs(5000), reading(0, 1));
         assert_eq!(clock.now(reading(0, 2)), built().plus_secs(5001));
+        assert_eq!(clock.floor(), floor, "the word of one day makes no floor");
+    }
+
+    #[test]
+    fn what_was_said_becomes_the_floor_once_a_server_has_gone_beyond_it_by_a_day() {
+        let (first, nearly) = (built().plus_secs(1000), built().plus_secs(999 + SETTLED_S));
+        let mut clock = Clock::new(kept(built()), reading(0, 0));
+        for told in [built(), first, nearly] {
+            clock.told(told, reading(0, 0));
+            assert_eq!(clock.floor(), built());
+        }
+        // Also over a restart.
+        let mut clock = Clock::new(Kept::parse(&clock.kept().text()), reading(0, 0));
+        assert_eq!(clock.now(reading(0, 0)), nearly);
+        clock.told(first.plus_secs(SETTLED_S), reading(0, 0));
+        clock.told(first.plus_secs(2 * SETTLED_S), reading(0, 0));
+        assert_eq!(clock.floor(), nearly);
+    }
+
+    #[test]
+    fn a_leap_of_years_is_taken_back_by_the_next_word_unless_it_was_said_for_more_than_a_day() {
+        let (now, far) = (built().plus_secs(10 * 86_400), built().plus_secs(400 * 86_400));
+        let mut clock = Clock::new(kept(now), reading(0, 0));
+        for told in [far, far.plus_secs(3600)] {
+            clock.told(told, reading(0, 0));
+            assert_eq!(clock.now(reading(0, 0)), told);
+        }
+        let mut restarted = Clock::new(Kept::parse(&clock.kept().text()), reading(0, 0));
+        restarted.told(now.plus_secs(7200), reading(0, 0));
+        assert_eq!(restarted.now(reading(0, 0)), now.plus_secs(7200));
+
+        clock.told(far.plus_secs(SETTLED_S), reading(0, 0));
+        clock.told(now.plus_secs(7200), reading(0, 0));
+        assert_eq!(clock.now(reading(0, 0)), far.plus_secs(SETTLED_S));
+        for text in ["", "x", "7", "7 8", "7 x 9"] {
+            assert_eq!(Kept::parse(text), None, "{text}");
+        }
     }
 
     #[test]

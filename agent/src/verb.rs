@@ -2,7 +2,7 @@
 
 use crate::args::{Args, Verb};
 use crate::config::Config;
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, Left};
 use crate::plan::Step;
 use crate::status::Status;
 use crate::store::Store;
@@ -51,7 +51,7 @@ fn status(keeper: &Keeper, json: bool, out: &mut dyn Write) -> Result<bool, Trou
 }
 
 fn leave(keeper: &mut Keeper, args: &Args, out: &mut dyn Write) -> Result<(), Trouble> {
-    let is_revoked = keeper.leave(args.anyway).map_err(|trouble| match trouble {
+    let left = keeper.leave(args.anyway).map_err(|trouble| match trouble {
         Trouble::NoAnswer(what) => Trouble::NoAnswer(format!(
             "{what}; nothing is wiped: try again, or say --anyway where no server will be reached"
         )),
@@ -60,17 +60,22 @@ fn leave(keeper: &mut Keeper, args: &Args, out: &mut dyn Write) -> Result<(), Tr
     if args.birth_too {
         store::wipe_secret(&keeper.config().birth_key)?;
     }
-    say(out, left(is_revoked));
+    say(out, farewell(left));
     Ok(())
 }
 
 /// What becomes of a device that has left.
-const fn left(is_revoked: bool) -> &'static str {
-    if is_revoked {
-        "This device has left. Its certificate is revoked and its key is wiped.\n"
-    } else {
-        "This device has left: its key is wiped. No server has confirmed that its certificate is \
-         revoked: `muster device show` tells, and `muster device retire` ends it.\n"
+const fn farewell(left: Left) -> &'static str {
+    match left {
+        Left::Revoked => "This device has left. Its certificate is revoked and its key is wiped.\n",
+        Left::Unconfirmed => {
+            "This device has left: its key is wiped. No server has confirmed that its certificate \
+             is revoked: `muster device show` tells, and `muster device retire` ends it.\n"
+        }
+        Left::Nothing => {
+            "This device had no certificate, so there was nothing to revoke and nothing to wipe. It \
+             joins only when `muster-agent join` says so.\n"
+        }
     }
 }
 

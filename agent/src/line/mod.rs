@@ -204,8 +204,8 @@ impl fmt::Debug for Line {
 fn handshake_failed(place: &Place, error: &std::io::Error) -> Trouble {
     let inner = error.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
     match inner {
-        Some(rustls::Error::InvalidCertificate(why)) => {
-            Trouble::Untrusted(format!("`{place}` is not believed: {why:?}"))
+        Some(why @ rustls::Error::InvalidCertificate(_)) => {
+            Trouble::Untrusted(format!("`{place}` is not believed: {}", trust::words(why)))
         }
         _ => Trouble::NoAnswer(format!("no TLS connection to `{place}`: {error}")),
     }

@@ -4,12 +4,13 @@
 
 use super::provider;
 use crate::Trouble;
+use identity::text::rfc3339;
 use identity::{Certificate, UnixTime};
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{self, CertificateDer, ServerName};
-use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -55,11 +56,10 @@ impl Judge {
     /// [`Trouble::Untrusted`] where it is not.
     pub fn holds(&self, anchors: &[Certificate], at: UnixTime) -> Result<(), Trouble> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let untrusted = |why: &dyn fmt::Display| {
-            Trouble::Untrusted(format!("the server is not believed: {why}"))
-        };
-        let seen = seen.ok_or_else(|| untrusted(&"it showed no certificate"))?;
-        verify(anchors, &seen, at).map_err(|e| untrusted(&e))
+        let untrusted =
+            |why: &str| Trouble::Untrusted(format!("the server is not believed: {why}"));
+        let seen = seen.ok_or_else(|| untrusted("it showed no certificate"))?;
+        verify(anchors, &seen, at).map_err(|e| untrusted(&words(&e)))
     }
 
     /// The moment at which a chain is looked at when only the floor of time is known: as soon as
@@ -75,6 +75,41 @@ impl Judge {
                 Ok(at.max(read.not_before()))
             }),
         }
+    }
+}
+
+/// Why a server is not believed and what to look at, for whoever looks after the device: the
+/// library's own words are for programmers.
+pub(super) fn words(why: &Error) -> String {
+    let at = |time: &pki_types::UnixTime| rfc3339(UnixTime::from_secs(time.as_secs()));
+    let Error::InvalidCertificate(why) = why else {
+        return "what it shows cannot be used".to_owned();
+    };
+    match why {
+        // Another key under the same name is another root, too.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "its certificate is not of the root that this device believes; where the root was \
+             rolled over while the device was off, give it the new `root_pin` and root.pem"
+                .to_owned()
+        }
+        CertificateError::ExpiredContext { time, not_after } => format!(
+            "its certificate ended at {}, and for this device it is {}: one of the two clocks is \
+             wrong, or the server has not renewed its certificate",
+            at(not_after),
+            at(time)
+        ),
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "its certificate begins at {}, and for this device it is {}: one of the two clocks is \
+             wrong",
+            at(not_before),
+            at(time)
+        ),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "its certificate does not name that host: `muster serve --name` adds the name, or \
+             `url` says one that stands in it"
+                .to_owned()
+        }
+        _ => "its certificate cannot be used".to_owned(),
     }
 }
 
@@ -139,5 +174,31 @@ impl ServerCertVerifier for Judge {
 impl fmt::Debug for Judge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Judge({:?}, {} anchors)", self.measure, self.anchors.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn why_a_server_is_not_believed_is_said_in_words_that_lead_on() {
+        let moment = |secs| pki_types::UnixTime::since_unix_epoch(Duration::from_secs(secs));
+        let (time, not_after, not_before) = (moment(86_400), moment(0), moment(172_800));
+        for (why, said) in [
+            (CertificateError::UnknownIssuer, "rolled over"),
+            (CertificateError::BadSignature, "the new `root_pin`"),
+            (CertificateError::ExpiredContext { time, not_after }, "ended at 1970-01-01T00:00:00Z"),
+            (CertificateError::ExpiredContext { time, not_after }, "it is 1970-01-02T00:00:00Z"),
+            (CertificateError::NotValidYetContext { time, not_before }, "clocks is wrong"),
+            (CertificateError::NotValidForName, "`muster serve --name`"),
+            (CertificateError::BadEncoding, "cannot be used"),
+        ] {
+            let name = format!("{why:?}").replace(" {", "");
+            let words = words(&Error::InvalidCertificate(why));
+            assert!(words.contains(said), "{words}");
+            let first = name.split_whitespace().next().unwrap();
+            assert!(!words.contains(first) && !words.contains("UnixTime"), "{words}");
+        }
     }
 }

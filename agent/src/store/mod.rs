@@ -6,7 +6,8 @@
 //! | `sets/N/` | `cert.pem`, `key.pem`, `chain.pem`, `full.pem` (both), `root.pem`; and what became of it |
 //! | `pending.pem` | the key of a request that is under way |
 //! | `anchors.pem` | whom we trust |
-//! | `clock` | the last moment that a server confirmed |
+//! | `clock` | what servers said of the time: the last moment, the floor, and what may become it |
+//! | `here`, `leaving` or `left` | whether the device stays: an empty file that only changes its name |
 //! | `memo.json` | the last tries, for `status` and for the wait between them |
 //!
 //! The order is always: the new key is durable before its request goes out; the answer is durable
@@ -25,7 +26,8 @@ pub use set::{Mark, NewSet, Set};
 
 use crate::Trouble;
 use crate::status::Memo;
-use identity::{Certificate, UnixTime};
+use crate::time::Kept;
+use identity::Certificate;
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -33,6 +35,28 @@ use zeroize::Zeroizing;
 
 /// Authorities that we may trust at once: two roots of a roll-over, and room for a third.
 const ANCHORS_MAX: usize = 8;
+
+/// Whether the device stays. It is the name of an empty file that is always there, since a rename
+/// needs no room: a full disk keeps nobody from leaving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stay {
+    /// Nobody has said that it leaves.
+    Here,
+    /// It leaves; whether the server has revoked its leaf is not known yet.
+    Leaving,
+    /// It has left; it joins again only when somebody says so.
+    Left,
+}
+
+impl Stay {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Here => "here",
+            Self::Leaving => "leaving",
+            Self::Left => "left",
+        }
+    }
+}
 
 /// The state of a device, open for reading.
 #[derive(Debug)]
@@ -117,6 +141,10 @@ impl Store {
             .map_err(|e| Trouble::file("lock", &path, &e))?;
         let locked = Locked { store: Self::at(root), _lock: lock };
         locked.recover()?;
+        if locked.kept_stay().is_none() {
+            // Where there is no room for it now there may be when it is wanted.
+            drop(locked.put_stay(Stay::Here));
+        }
         Ok(locked)
     }
 
@@ -183,14 +211,24 @@ impl Store {
             .map_err(|e| Trouble::Own(format!("`{}` is damaged: {e}", path.display())))
     }
 
-    /// The last moment that a server confirmed.
+    /// Whether the device stays.
+    #[must_use]
+    pub fn stay(&self) -> Stay {
+        self.kept_stay().unwrap_or(Stay::Here)
+    }
+
+    fn kept_stay(&self) -> Option<Stay> {
+        let is_there = |stay: &Stay| self.root.join(stay.as_str()).exists();
+        [Stay::Left, Stay::Leaving, Stay::Here].into_iter().find(is_there)
+    }
+
+    /// What servers said of the time.
     ///
     /// # Errors
     /// Where the file cannot be read.
-    pub fn confirmed(&self) -> Result<Option<UnixTime>, Trouble> {
+    pub fn clock(&self) -> Result<Option<Kept>, Trouble> {
         let bytes = disk::read(&self.root.join("clock"))?.unwrap_or_default();
-        let text = String::from_utf8(bytes).unwrap_or_default();
-        Ok(text.trim().parse().ok().map(UnixTime::from_secs))
+        Ok(Kept::parse(&String::from_utf8(bytes).unwrap_or_default()))
     }
 
     /// What became of the last tries.
@@ -208,7 +246,7 @@ impl Locked {
     /// A crash may have left a whole set that nothing points to yet, pieces without a name, and what
     /// a device that leaves had not wiped yet.
     fn recover(&self) -> Result<(), Trouble> {
-        if self.memo()?.left {
+        if self.stay() == Stay::Left {
             self.wipe()?;
         }
         let newest = self.numbers()?.into_iter().max();
@@ -325,15 +363,29 @@ impl Locked {
         disk::replace(&self.root.join("anchors.pem"), text.as_bytes())
     }
 
-    /// Keeps a moment that a server confirmed.
+    /// Notes whether the device stays.
     ///
     /// # Errors
     /// Where the disk does not take it.
-    pub fn put_confirmed(&self, at: UnixTime) -> Result<(), Trouble> {
-        if self.confirmed()?.is_some_and(|kept| kept >= at) {
+    pub fn put_stay(&self, stay: Stay) -> Result<(), Trouble> {
+        let path = self.root.join(stay.as_str());
+        match self.kept_stay() {
+            Some(kept) if kept == stay => {}
+            Some(kept) => return disk::rename(&self.root.join(kept.as_str()), &path),
+            None => disk::write_new(&path, b"")?,
+        }
+        disk::sync(&self.root)
+    }
+
+    /// Keeps what servers said of the time.
+    ///
+    /// # Errors
+    /// Where the disk does not take it.
+    pub fn put_clock(&self, clock: Kept) -> Result<(), Trouble> {
+        if self.clock()? == Some(clock) {
             return Ok(());
         }
-        disk::replace(&self.root.join("clock"), format!("{}\n", at.secs()).as_bytes())
+        disk::replace(&self.root.join("clock"), clock.text().as_bytes())
     }
 
     /// Keeps what became of the last tries.

@@ -2,7 +2,7 @@
 //! program, in `strangers/agent`.
 
 use super::*;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 fn store() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
@@ -63,12 +63,26 @@ fn what_others_may_read_is_not_used() {
 }
 
 #[test]
-fn time_that_was_confirmed_is_never_taken_back() {
+fn what_servers_said_of_the_time_is_kept() {
     let (_dir, root) = store();
     let locked = Store::lock(&root).unwrap();
-    locked.put_confirmed(UnixTime::from_secs(9)).unwrap();
-    locked.put_confirmed(UnixTime::from_secs(5)).unwrap();
-    assert_eq!(locked.confirmed().unwrap(), Some(UnixTime::from_secs(9)));
+    assert_eq!(locked.clock().unwrap(), None);
+    let [told, floor, next] = [9, 5, 7].map(identity::UnixTime::from_secs);
+    locked.put_clock(Kept { told, floor, next }).unwrap();
+    assert_eq!(locked.clock().unwrap(), Some(Kept { told, floor, next }));
+}
+
+#[test]
+fn whether_the_device_stays_is_one_file_that_changes_its_name() {
+    let (_dir, root) = store();
+    let locked = Store::lock(&root).unwrap();
+    let file = fs::metadata(root.join("here")).unwrap();
+    for stay in [Stay::Leaving, Stay::Left, Stay::Left, Stay::Here, Stay::Leaving] {
+        locked.put_stay(stay).unwrap();
+        assert_eq!(locked.stay(), stay);
+        let now = fs::metadata(root.join(stay.as_str())).unwrap();
+        assert_eq!(now.ino(), file.ino(), "nothing was made that needs room");
+    }
 }
 
 #[test]
@@ -91,7 +105,7 @@ fn a_leave_that_a_crash_cut_short_is_brought_to_its_end_and_nothing_comes_back()
     let locked = Store::lock(&root).unwrap();
     locked.put_pending(b"key").unwrap();
     // The plug was pulled as soon as it was noted that the device has left.
-    locked.put_memo(&Memo { left: true, ..Memo::default() }).unwrap();
+    locked.put_stay(Stay::Left).unwrap();
     drop(locked);
     put(&root, 2);
     // What is overwritten is seen under another name of the same file.
@@ -108,7 +122,7 @@ fn a_leave_that_a_crash_cut_short_is_brought_to_its_end_and_nothing_comes_back()
 
     assert!(!root.join("current").exists() && !root.join("pending.pem").exists());
     assert!(fs::read_dir(root.join("sets")).unwrap().next().is_none());
-    assert!(locked.memo().unwrap().left);
+    assert_eq!(locked.stay(), Stay::Left);
     for key in seen {
         assert_eq!(fs::read(key).unwrap(), [0; 3], "a key is overwritten before it goes");
     }

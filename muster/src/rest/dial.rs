@@ -110,7 +110,10 @@ impl Dialer {
         let what = format!("`{}` is not the server that this credential is for", self.authority());
         let why = match reason {
             // Their own words are for programmers.
-            CertificateError::UnknownIssuer => "its certificate is of another root".to_owned(),
+            // Another key under the same name is another root, too.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                "its certificate is of another root".to_owned()
+            }
             CertificateError::Other(_) => "its certificate cannot be used".to_owned(),
             reason => reason.to_string(),
         };

@@ -2,10 +2,13 @@
 //! something to join with.
 
 use super::{Unit, entries, private};
-use crate::world::pki::Key;
-use crate::world::{HOUR_S, World};
+use crate::world::pki::{Key, Shows};
+use crate::world::{DAY_S, HOUR_S, World};
+use agent::keeper::Left;
 use agent::plan::Step;
+use agent::store::{Stay, Store};
 use identity::certificate::pem;
+use identity::text::from_base64;
 use serde_json::json;
 use std::fs;
 
@@ -51,7 +54,8 @@ async fn who_has_nothing_to_join_with_is_told_what_is_damaged_and_may_leave_anyw
     assert!(kept.contains("key.pem") && kept.contains("--anyway"), "{kept}");
     assert_eq!(unit.status().state, "damaged");
 
-    assert!(!unit.with_keeper(|keeper| keeper.leave(true)).await.unwrap(), "nobody was told");
+    let left = unit.with_keeper(|keeper| keeper.leave(true)).await.unwrap();
+    assert_eq!(left, Left::Unconfirmed, "nobody was told");
     assert_eq!(unit.status().state, "left");
     assert!(fs::read_dir(unit.state().join("sets")).unwrap().next().is_none());
     world.end().await;
@@ -92,5 +96,87 @@ async fn roots_that_were_believed_at_first_sight_are_not_believed_a_second_time(
 
     assert!(trouble.contains("anchors.pem"), "{trouble}");
     assert_eq!(fs::read_to_string(unit.state().join("anchors.pem")).unwrap(), "");
+    world.end().await;
+}
+
+/// Nothing of the state can be written anew from now on, as on a full disk; what is there can be
+/// overwritten, renamed and taken away.
+fn fill(unit: &Unit) {
+    for name in ["memo.json", "clock", "pending.pem", "anchors.pem"] {
+        fs::create_dir_all(unit.state().join(format!("{name}.new/room"))).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_nobody_from_leaving_and_nobody_comes_back_by_itself() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    let unit = Unit::born(&world, &device, "");
+    unit.settle().await;
+    let key = unit.path("key");
+    fs::hard_link(unit.state().join("current/key.pem"), &key).unwrap();
+    world.later(60);
+    fs::create_dir_all(unit.state().join("memo.json.new/room")).unwrap();
+    fs::create_dir_all(unit.state().join("clock.new/room")).unwrap();
+
+    let left = unit.with_keeper(|keeper| keeper.leave(false)).await.unwrap();
+
+    assert_eq!((left, unit.status().state), (Left::Revoked, "left"));
+    assert!(!unit.state().join("current").exists());
+    assert!(fs::read(key).unwrap().iter().all(|octet| *octet == 0), "the key is wiped");
+    for name in ["memo.json", "clock"] {
+        fs::remove_dir_all(unit.state().join(format!("{name}.new"))).unwrap();
+    }
+    world.later(2 * HOUR_S);
+    assert_eq!(unit.settle().await, Step::Stuck);
+    assert_eq!(entries(&world, &device.id, "join.issued"), 1);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_ends_no_run_asks_for_nothing_and_is_waited_for_ever_longer() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    let unit = Unit::born(&world, &device, "");
+    unit.settle().await;
+    world.later(16 * DAY_S);
+    fill(&unit);
+
+    let turns = unit.with_keeper(|keeper| [keeper.turn(), keeper.turn(), keeper.turn()]).await;
+
+    assert!(turns.iter().all(|turn| turn.trouble.as_ref().unwrap().contains("memo.json")));
+    let [first, .., third] = turns.map(|turn| turn.wait_s);
+    assert!((20..=40).contains(&first) && third > 2 * first, "{first} s, {third} s");
+    assert_eq!(world.device(&device.id).await["generation"], 1, "what cannot be kept");
+
+    for name in ["memo.json", "clock", "pending.pem", "anchors.pem"] {
+        fs::remove_dir_all(unit.state().join(format!("{name}.new"))).unwrap();
+    }
+    let turn = unit.with_keeper(|keeper| keeper.turn()).await;
+    assert_eq!(turn.trouble, None);
+    assert_eq!(world.device(&device.id).await["generation"], 2);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_leave_whose_answer_was_lost_is_said_again_and_does_not_turn_into_a_join() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    let unit = Unit::born(&world, &device, "");
+    unit.settle().await;
+    // The server has revoked, and the plug was pulled before its answer came.
+    Store::lock(&unit.state()).unwrap().put_stay(Stay::Leaving).unwrap();
+    let text = fs::read_to_string(unit.state().join("current/key.pem")).unwrap();
+    let lines: String = text.lines().filter(|l| !l.starts_with("-----")).collect();
+    let key = Key::from_pkcs8(&from_base64(lines.as_bytes()).unwrap());
+    let leaf = Shows::new(unit.leaf(), &key);
+    assert_eq!(world.say_own(Some(&leaf), "POST", "leave", "").await.status(), 204);
+    assert_eq!((unit.status().state, unit.status().is_well()), ("leaving", false));
+
+    assert_eq!(unit.settle().await, Step::Stuck);
+
+    assert_eq!(unit.status().state, "left");
+    assert!(!unit.state().join("current").exists());
+    assert_eq!(entries(&world, &device.id, "join.issued"), 1);
     world.end().await;
 }

@@ -6,6 +6,7 @@ use crate::world::{About, World};
 use agent::Trouble;
 use agent::args::{Args, Verb};
 use agent::config::Typed;
+use agent::keeper::Left;
 use agent::plan::Step;
 use hyper::Method;
 use identity::RuleId;
@@ -88,7 +89,8 @@ async fn who_leaves_is_revoked_and_wiped_and_comes_back_only_when_somebody_says_
     unit.settle().await;
     let serial = unit.leaf().serial().unwrap().to_string();
 
-    assert!(unit.with_keeper(|keeper| keeper.leave(false)).await.unwrap(), "it is revoked");
+    let left = unit.with_keeper(|keeper| keeper.leave(false)).await.unwrap();
+    assert_eq!(left, Left::Revoked);
 
     let shown = world.get(&format!("/api/v1/certificates/{serial}")).await;
     assert_eq!(shown["revoked"]["reason"], "cessationOfOperation", "{shown}");
@@ -136,6 +138,19 @@ async fn who_leaves_anyway_is_wiped_without_a_server_and_told_that_nobody_has_re
     world.post(&format!("/api/v1/devices/{}/retire", device.id), json!({})).await;
     let shown = world.get(&format!("/api/v1/certificates/{serial}")).await;
     assert_eq!(shown["state"], "revoked");
+    world.end().await;
+}
+
+#[tokio::test]
+async fn who_never_joined_is_not_told_that_a_key_was_wiped() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    let unit = Unit::born(&world, &device, "");
+
+    let told = leave(&unit, false).await.unwrap();
+
+    assert!(told.contains("had no certificate") && !told.contains("is wiped"), "{told}");
+    assert_eq!((unit.settle().await, unit.status().state), (Step::Stuck, "left"));
     world.end().await;
 }
 
