@@ -45,7 +45,8 @@ where
     let began = Instant::now();
     let line = gate.strangers.enter(peer, gate.limits.strangers_max, began);
     let Some(config) = gate.tls.clone() else {
-        return requests(stream, Arc::new(Connection::plain(line, began)), &gate, answer).await;
+        let (connection, way) = (Connection::plain(line, began), Way::new(false));
+        return requests(stream, Arc::new(connection), way, &gate, answer).await;
     };
     match unless_stopped(&mut stop, shake(config, stream, &line)).await {
         Ok((stream, print)) => {
@@ -55,7 +56,8 @@ where
             if let Some(met) = &gate.met {
                 met(Arc::clone(&connection)).await;
             }
-            requests(stream, connection, &gate, answer).await;
+            let way = Way::new(connection.has_ended());
+            requests(stream, connection, way, &gate, answer).await;
         }
         Err(error) => {
             // Anybody can cause it, as often as they like: never more than a debug line.
@@ -108,15 +110,20 @@ async fn accept(
     Ok((begun.into_stream(config).await?, print))
 }
 
-async fn requests<S, A, R, B>(stream: S, connection: Arc<Connection>, gate: &Gate, answer: A)
-where
+async fn requests<S, A, R, B>(
+    stream: S,
+    connection: Arc<Connection>,
+    way: Way,
+    gate: &Gate,
+    answer: A,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Arc<Connection>, Request<Incoming>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let (each, way) = (Arc::clone(&connection), Arc::new(Way::default()));
+    let (each, way) = (Arc::clone(&connection), Arc::new(way));
     let gone = Arc::clone(&way);
     let service = service_fn(move |request| {
         gone.asks();
@@ -143,7 +150,7 @@ where
             gate.tally.count_end(&connection);
             return;
         }
-        () = Arc::clone(&connection).until_ended() => {
+        () = way.until_ended(&connection) => {
             gate.tally.count_end(&connection);
             drain = limits::CUT_DRAIN;
         }

@@ -9,7 +9,9 @@ use identity::{Certificate, Defect};
 use rustls::pki_types::CertificateDer;
 use rustls::{ProtocolVersion, ServerConnection};
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 /// RFC 9266 §2.
@@ -142,11 +144,17 @@ impl Connection {
     }
 
     /// Waits until the key that the client proved ends, which one without a key never does.
-    pub(super) async fn until_ended(self: Arc<Self>) {
+    pub(super) async fn until_ended(&self) {
         match &self.session {
             Some(session) => session.until_ended().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Whether it ended already; that is said once.
+    pub(super) fn has_ended(&self) -> bool {
+        let ended = pin!(self.until_ended());
+        ended.poll(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     pub(super) async fn until_cut(self: Arc<Self>) {

@@ -5,6 +5,8 @@ use super::{Connection, Stop};
 use crate::limits;
 use hyper::Response;
 use std::sync::atomic::{AtomicU8, Ordering};
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// Marks an answer without an end, such as a stream of events: a stop does not wait for whoever
 /// hears it.
@@ -21,17 +23,38 @@ const ANSWERED: u8 = 2;
 const LISTENS: u8 = 3;
 
 /// The last request of one connection.
-#[derive(Debug, Default)]
-pub(super) struct Way(AtomicU8);
+#[derive(Debug)]
+pub(super) struct Way {
+    far: AtomicU8,
+    came: Notify,
+    fell: bool,
+}
 
 impl Way {
+    /// `fell` says that the key of the connection ended with its own handshake, as a clone's does.
+    pub(super) fn new(fell: bool) -> Self {
+        Self { far: AtomicU8::new(SILENT), came: Notify::new(), fell }
+    }
+
     pub(super) fn asks(&self) {
-        self.0.store(ASKS, Ordering::Relaxed);
+        self.far.store(ASKS, Ordering::Relaxed);
+        self.came.notify_one();
+    }
+
+    /// Waits until the key of the connection ends. Whoever ended it by coming may still ask once,
+    /// to hear why it is refused: its request may be on its way.
+    pub(super) async fn until_ended(&self, connection: &Connection) {
+        if self.fell {
+            // Whether it came or not: the connection ends.
+            let _came = timeout(limits::CUT_DRAIN, self.came.notified()).await;
+        } else {
+            connection.until_ended().await;
+        }
     }
 
     pub(super) fn is_answered<B>(&self, answer: &Response<B>) {
         let endless = answer.extensions().get::<Endless>().is_some();
-        self.0.store(if endless { LISTENS } else { ANSWERED }, Ordering::Relaxed);
+        self.far.store(if endless { LISTENS } else { ANSWERED }, Ordering::Relaxed);
     }
 
     /// Waits until a stop has waited long enough for this connection: for no half of a header at
@@ -51,6 +74,6 @@ impl Way {
     }
 
     fn far(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
+        self.far.load(Ordering::Relaxed)
     }
 }

@@ -35,6 +35,18 @@ async fn signals(world: &mut World, signal: &str) -> u64 {
     row.map_or(0, |l| l.rsplit(' ').next().unwrap().parse().unwrap())
 }
 
+/// The handshake gave it away; its request comes only after both were set aside.
+#[tokio::test]
+async fn who_gave_itself_away_by_coming_still_hears_why_it_is_refused() {
+    let mut world = World::new().await;
+    let (device, copy, _) = copied(&mut world, "pump-7").await;
+    let mut line = world.dial(Some(&copy)).await;
+    while world.device(&device.id).await["standing"] != "quarantined" {}
+    let heard = line.say(simplereenroll(&Key::new().csr(""))).await;
+    world.denied(&heard, &RuleId::QUARANTINED, About::Device(&device.id)).await;
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_clone_is_caught_when_its_second_holder_comes_and_both_are_set_aside() {
     let mut world = World::new().await;
