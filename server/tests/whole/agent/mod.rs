@@ -308,6 +308,29 @@ async fn a_clock_that_starts_in_1970_and_one_that_is_years_ahead_learn_the_time_
 }
 
 #[tokio::test]
+async fn a_server_whose_clock_was_ahead_for_an_hour_locks_no_device_out() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    let unit = Unit { system: Some(world.now()), ..Unit::born(&world, &device, "") };
+    unit.settle().await;
+    let before = unit.leaf();
+    // As far as the certificate of the server reaches.
+    world.later(80 * DAY_S);
+    assert!(unit.insist(Step::Renew).await.unwrap_err().is_turned_away(), "the leaf has ended");
+    assert!(unit.told().secs_since(before.not_after()) > 40 * DAY_S, "and it is believed");
+
+    world.earlier(80 * DAY_S);
+    unit.insist(Step::Renew).await.unwrap();
+
+    assert_ne!(unit.leaf().der(), before.der());
+    assert_eq!(unit.status().state, "enrolled", "{:?}", unit.status());
+    assert!(world.now().secs().abs_diff(unit.told().secs()) <= 2);
+    let floor = Store::at(&unit.state()).clock().unwrap().unwrap().floor;
+    assert!(floor <= world.now(), "nothing of it stays");
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_server_that_is_away_is_waited_for_and_nothing_is_lost() {
     let mut world = World::new().await;
     let device = world.born("pump-7").await;
