@@ -20,7 +20,7 @@ enum Kind {
     Rank(Vec<&'static str>),
 }
 
-/// `None` is a member of which only the host knows what it is.
+/// `None` is a member of a leaf that no leaf has.
 fn kind(member: &str) -> Option<Kind> {
     macro_rules! words {
         ($of:ty) => {
@@ -36,7 +36,8 @@ fn kind(member: &str) -> Option<Kind> {
         "born" | "enrolled" | "leaf.issued" | "leaf.not_after" | "leaf.used" | "leaf.spent"
         | "leaf.revoked.at" => Kind::Moment,
         "generation" | "version" | "leaf.generation" => Kind::Number,
-        "weak_detection" => Kind::YesNo,
+        "weak_detection" | "leaf.revoked" => Kind::YesNo,
+        "leaf.serial" | "leaf.device" | "leaf.issuer" | "leaf.spki" => Kind::Text,
         "imei" | "ek_digest" | "mark" | "door" => Kind::Rare,
         other if other.starts_with("leaf.") => return None,
         _ => Kind::Text,
@@ -57,24 +58,36 @@ pub(super) fn check(expr: &Expr) -> Result<(), Defect> {
             list.iter().try_for_each(|to| compares(member, Comparison::Equal, to))
         }
         Expr::Has { member, .. } => match kind(member) {
+            None => no_leaf_has(member),
             Some(Kind::Number | Kind::YesNo) => wrong(format!("`{member}` is not a text")),
             _ => Ok(()),
         },
         Expr::Flag(member) => match kind(member) {
-            None | Some(Kind::YesNo) => Ok(()),
+            None => no_leaf_has(member),
+            Some(Kind::YesNo) => Ok(()),
             Some(_) => wrong(format!(
                 "`{member}` is not true or false: compare it, or ask `has({member})`"
             )),
         },
-        Expr::There(_) | Expr::Constant(_) => Ok(()),
+        Expr::There(member) => kind(member).map_or_else(|| no_leaf_has(member), |_| Ok(())),
+        Expr::Constant(_) => Ok(()),
     }
+}
+
+/// A question for what no leaf has would pick nobody, and its opposite everybody.
+fn no_leaf_has(member: &str) -> Result<(), Defect> {
+    wrong(format!(
+        "there is no member `{member}`: those of a leaf are leaf.serial, leaf.kind, leaf.device, \
+         leaf.issuer, leaf.generation, leaf.spki, leaf.issued, leaf.not_after, leaf.used, \
+         leaf.state, leaf.spent, leaf.revoked, leaf.revoked.at and leaf.revoked.reason"
+    ))
 }
 
 fn compares(member: &str, by: Comparison, to: &Literal) -> Result<(), Defect> {
     let has = format!("whether there is one is asked with `has({member})` or `!has({member})`");
     match (kind(member), to) {
-        (None, _)
-        | (Some(Kind::Number), Literal::Number(_))
+        (None, _) => no_leaf_has(member),
+        (Some(Kind::Number), Literal::Number(_))
         | (Some(Kind::YesNo), Literal::Bool(_))
         | (Some(Kind::Text), Literal::Text(_)) => Ok(()),
         (Some(Kind::Number), _) => wrong(format!("`{member}` is a number, without quotes")),

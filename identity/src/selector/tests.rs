@@ -109,6 +109,11 @@ fn a_question_that_nobody_or_everybody_would_meet_is_refused() {
     refused(r#"standing < "retired""#);
     refused(r#"assurance >= "great""#);
     refused(r#"leaf.state == "good enough""#);
+    for typed in
+        ["!has(leaf.usde)", r#"leaf.usde == "x""#, "!leaf.usde", r#"leaf.usde.contains("x")"#]
+    {
+        assert!(refused(typed).contains("leaf.revoked.reason"), "{typed}");
+    }
     assert!(refused(r#"mark != """#).contains("`has(mark)`"));
     for typed in [r#"generation != "2""#, "model < 5", "meta.rev == 3", "weak_detection == 1"] {
         refused(typed);

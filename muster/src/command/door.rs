@@ -154,17 +154,21 @@ async fn add(typed: Add, rest: &Rest, session: &Session) -> Outcome {
     let (opened, closed) = (typed.open, typed.closed);
     let mut request = request(typed)?;
     let path = fill(DOOR, &[&name]);
-    match rest.get_tagged::<DoorView>(path.as_str()).await {
+    let before = match rest.get_tagged::<DoorView>(path.as_str()).await {
         Ok(_) if !replace => {
             return Err(Failure::new(format!("there is a door `{name}` already"))
                 .next("take another name, or change it with --replace"));
         }
-        Err(failure) if !failure.is_absent() => return Err(failure),
-        // Whoever closed it meant that, and did not mean that another rule opens it.
-        Ok((door, _)) if !opened && !closed => request.open = door.open,
-        Ok(_) | Err(_) => {}
+        Err(failure) if failure.is_absent() => None,
+        before => Some(before?),
+    };
+    let (before, tag) = before.unzip();
+    // Whoever closed it meant that, and did not mean that another rule opens it.
+    if let Some(door) = before.filter(|_: &DoorView| !opened && !closed) {
+        request.open = door.open;
     }
-    let door: DoorView = rest.put(path, &request).await?;
+    let call = Call::new(Method::PUT, path).json(&request)?.if_match(tag.flatten());
+    let door: DoorView = rest.send(call).await?.value()?;
     session.show(&door, sheet)
 }
 

@@ -2,13 +2,13 @@
 
 use super::words::word;
 use crate::failure::{Failure, Outcome};
+use crate::output;
 use crate::session::Session;
 use api::KeyKind;
 use clap::{Args, ValueEnum};
 use server::home::{ServeOptions, config};
 use server::keys::Secret;
 use server::log::Level;
-use std::path::Path;
 
 /// Run the server; on an empty home, make a complete and safe system first.
 ///
@@ -100,7 +100,7 @@ pub(super) fn run(typed: Serve, session: &Session) -> Outcome {
 }
 
 fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
-    refuse_late(&typed, &session.home)?;
+    tell_late(&typed, session)?;
     let root_passphrase = match typed.root_passphrase_prompt {
         true => Some(new_passphrase(super::root::ask)?),
         false => None,
@@ -117,22 +117,32 @@ fn options(typed: Serve, session: &Session) -> Outcome<ServeOptions> {
     })
 }
 
-/// What makes the root says nothing to a root that is made: whoever types it believes otherwise.
-fn refuse_late(typed: &Serve, home: &Path) -> Outcome {
+/// What makes the root says nothing to a root that is made, and whoever types it believes otherwise.
+/// A person who is there is told so before a passphrase is asked for; a service, whose command has
+/// the option at each start, is warned and starts.
+fn tell_late(typed: &Serve, session: &Session) -> Outcome {
+    if !server::found::is_founded(&session.home) {
+        return Ok(());
+    }
+    let what = |option: &str| {
+        format!(
+            "`{option}` is only for the first start, and `{}` has had it",
+            session.home.display()
+        )
+    };
+    let next = "root and authorities stay as they were made; other ones: muster ca roll";
+    if typed.root_passphrase_prompt {
+        let failure = Failure::usage(what("--root-passphrase-prompt"));
+        return Err(failure.next(format!("leave it out: {next}")));
+    }
     let said = [
         ("--root-recipient", typed.root_recipient.is_some()),
-        ("--root-passphrase-prompt", typed.root_passphrase_prompt),
         ("--key-kind", typed.key_kind.is_some()),
     ];
-    let Some((option, _)) = said.into_iter().find(|(_, is)| *is && server::found::is_founded(home))
-    else {
-        return Ok(());
-    };
-    let what =
-        format!("`{option}` is only for the first start, and `{}` has had it", home.display());
-    Err(Failure::usage(what).next(
-        "leave it out: root and authorities stay as they were made; other ones: muster ca roll",
-    ))
+    for (option, _) in said.into_iter().filter(|(_, is)| *is) {
+        output::aside(&format!("warning: {}: {next}", what(option)));
+    }
+    Ok(())
 }
 
 /// Characters of a passphrase that a person chooses, at least: with half a second a guess, twelve of

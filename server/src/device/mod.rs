@@ -73,6 +73,7 @@ async fn hear(
         Ok(body) => body,
         Err(error) => return write(unread(&house, &realm, &connection, error).await),
     };
+    connection.hear(true);
     if device::Place::is_below(path) {
         let kind = text(&head.headers, header::CONTENT_TYPE);
         let action = device::server::hear(head.method.as_str(), path, kind, &body);

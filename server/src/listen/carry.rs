@@ -127,6 +127,7 @@ async fn requests<S, A, R, B>(
     let gone = Arc::clone(&way);
     let service = service_fn(move |request| {
         gone.asks();
+        each.hear(false);
         let (way, answered) = (Arc::clone(&gone), answer(Arc::clone(&each), request));
         async move {
             let answer = answered.await;

@@ -11,6 +11,7 @@ use rustls::{ProtocolVersion, ServerConnection};
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -44,6 +45,8 @@ pub struct Connection {
     /// What the ClientHello looked like; `None` on the public port.
     pub print: Option<Print>,
     began: Instant,
+    /// Whether all of the last request came.
+    heard: AtomicBool,
     line: Line,
     session: Option<Session>,
 }
@@ -60,6 +63,7 @@ impl Connection {
             version: None,
             print: None,
             began,
+            heard: AtomicBool::new(false),
             line,
             session: None,
         }
@@ -118,6 +122,16 @@ impl Connection {
     #[must_use]
     pub fn is_proven(&self) -> bool {
         self.line.is_proven()
+    }
+
+    /// Says whether all of the request came, so that what is left is ours to do: a stop waits for it,
+    /// since it may lead to a leaf and cost a token.
+    pub fn hear(&self, all: bool) {
+        self.heard.store(all, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_heard(&self) -> bool {
+        self.heard.load(Ordering::Relaxed)
     }
 
     /// Takes one request from the allowance of the strangers of this address; `false` where it is

@@ -58,7 +58,7 @@ impl Way {
     }
 
     /// Waits until a stop has waited long enough for this connection: for no half of a header at
-    /// all, for a stranger's body and the end of a stream a moment, for everything else until it
+    /// all, for a stranger's body that is not all here and the end of a stream a moment, for everything else until it
     /// ends or [`limits::DRAIN`] is over.
     pub(super) async fn until_worn(&self, mut stop: Stop, connection: &Connection) {
         stop.asked().await;
@@ -68,7 +68,7 @@ impl Way {
         tokio::time::sleep(limits::CUT_DRAIN).await;
         match self.far() {
             LISTENS => {}
-            ASKS if !connection.is_proven() => {}
+            ASKS if !connection.is_proven() && !connection.is_heard() => {}
             _ => tokio::time::sleep(limits::DRAIN - limits::CUT_DRAIN).await,
         }
     }

@@ -32,6 +32,8 @@ impl Members for WithLeaves<'_> {
             serde_json::Value::String(text) => Some(Value::Text(Cow::Borrowed(text))),
             serde_json::Value::Number(number) => number.as_i64().map(Value::Number),
             serde_json::Value::Bool(yes) => Some(Value::Bool(*yes)),
+            // What is one value with parts, as a revocation, is there or is not.
+            serde_json::Value::Object(_) => Some(Value::Bool(true)),
             _ => None,
         }
     }

@@ -173,6 +173,22 @@ async fn a_predecessor_is_shown_in_its_overlap_until_it_is_spent() {
 }
 
 #[tokio::test]
+async fn a_selector_asks_whether_the_newest_leaf_is_revoked() {
+    let mut world = World::new().await;
+    let (_, leaf) = world.enrolled("pump-7").await;
+    world.enrolled("pump-8").await;
+    world.revoke(&format!("cert:{}", leaf.serial()), "superseded").await;
+    for (question, serial) in [("has", "pump-7"), ("%21has", "pump-8")] {
+        let path = format!("/api/v1/devices?where={question}%28leaf.revoked%29");
+        let listed = world.get(&path).await;
+        let serials: Vec<_> =
+            listed["items"].as_array().unwrap().iter().map(|d| d["serial"].as_str()).collect();
+        assert_eq!(serials, [Some(serial)], "{question}");
+    }
+    world.end().await;
+}
+
+#[tokio::test]
 async fn the_overlap_is_a_setting() {
     let mut world = World::new().await;
     world.set("clone", "alarm").await;
