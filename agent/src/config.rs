@@ -13,6 +13,7 @@ use identity::token::{ShownToken, TokenId, TokenSecret};
 use identity::{KeyKind, RealmName, SpkiHash};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 /// Where the configuration is looked for.
 pub const CONFIG: &str = "/etc/muster-agent/muster-agent.toml";
@@ -20,7 +21,7 @@ pub const CONFIG: &str = "/etc/muster-agent/muster-agent.toml";
 pub const STATE: &str = "/var/lib/muster-agent";
 
 /// A receipt: with base64 it has to stay below the 16 KiB that a server reads of a request's
-/// headers. One with three witnesses has 2 KiB.
+/// headers. One with three witnesses has 2 KiB; post-quantum cosignatures have 3.3 kB each.
 const RECEIPT_OCTETS_MAX: usize = 10 * 1024;
 
 /// The file as it is written.
@@ -97,6 +98,8 @@ pub struct Config {
     pub birth_key: PathBuf,
     /// The receipt of its issuance, for doors that demand it.
     pub receipt: Option<PathBuf>,
+    /// Whether somebody named it, and did not only lay it beside.
+    pub is_receipt_named: bool,
     /// The file with a join token.
     pub token: Option<PathBuf>,
     /// The kind of key that leaves are asked for with.
@@ -163,18 +166,31 @@ impl Config {
     /// The receipt of the certificate that a join shows, where there is one.
     ///
     /// # Errors
-    /// Where its file cannot be read, or is too large for what it is.
+    /// Where its file cannot be read, or somebody named one that is no receipt or too large for
+    /// a header.
     pub fn receipt(&self) -> Result<Option<String>, Trouble> {
+        static TOLD: Once = Once::new();
         let Some(path) = &self.receipt else { return Ok(None) };
-        let wrong = |what: &str| {
-            Trouble::Usage(format!("the receipt `{}` {what}: see `receipt`", path.display()))
-        };
-        let text = store::read_text(path)?.ok_or_else(|| wrong("is not there"))?;
-        if text.len() > RECEIPT_OCTETS_MAX {
-            return Err(wrong("is larger than a header may be"));
+        match read_receipt(path) {
+            // Most doors want none.
+            Err(trouble @ (Trouble::Usage(_) | Trouble::Damaged(_))) if !self.is_receipt_named => {
+                TOLD.call_once(|| crate::trouble::tell(&format!("{trouble}; it is left out")));
+                Ok(None)
+            }
+            read => read.map(Some),
         }
-        Ok(Some(text))
     }
+}
+
+fn read_receipt(path: &Path) -> Result<String, Trouble> {
+    let wrong = |what: &str| {
+        Trouble::Usage(format!("the receipt `{}` {what}: see `receipt`", path.display()))
+    };
+    let text = store::read_text(path)?.ok_or_else(|| wrong("is not there"))?;
+    if text.len() > RECEIPT_OCTETS_MAX {
+        return Err(wrong("is larger than a header may be"));
+    }
+    Ok(text)
 }
 
 impl Written {
@@ -198,6 +214,7 @@ impl Written {
             proxy: proxy(self.proxy.as_deref())?,
             birth: below(self.birth, "birth.pem"),
             birth_key: below(self.birth_key, "birth.key"),
+            is_receipt_named: self.receipt.is_some(),
             receipt: (self.receipt.is_some() || receipt.exists()).then_some(receipt),
             token: typed.token.clone().or(self.token.map(|p| dir.join(p))),
             key: read_key(self.key.as_deref())?,

@@ -42,8 +42,9 @@ impl Credential {
     /// # Errors
     /// Where its key is not there, cannot be used, or is another certificate's.
     pub fn of(set: &Set) -> Result<Self, Trouble> {
-        let unfit =
-            |why: &str| Trouble::Own(format!("`{}` is damaged: {why}", set.key_path().display()));
+        let unfit = |why: &str| {
+            Trouble::Damaged(format!("`{}` is damaged: {why}", set.key_path().display()))
+        };
         let key = open(&set.key()?).ok_or_else(|| unfit("it has no private key that is known"))?;
         let fits = set.leaf().is_some_and(|leaf| leaf.key() == key.public());
         if fits {
@@ -125,7 +126,8 @@ pub fn open(pem: &[u8]) -> Option<Arc<dyn Signer>> {
 /// The set in use and what it shows; `None` where there is none.
 ///
 /// # Errors
-/// Where its files are damaged: the sentence names the one.
+/// [`Trouble::Damaged`] where a file is not what it was, another where it cannot be read now or
+/// others may read it: the sentence names the one.
 pub fn in_use(store: &Store) -> Result<Option<(Set, Credential)>, Trouble> {
     let Some(set) = store.current()? else { return Ok(None) };
     let who = Credential::of(&set)?;

@@ -180,9 +180,11 @@ impl Keeper {
         let (is_leaving, can_join) = (stay == Stay::Leaving, stay == Stay::Here && self.can_join());
         let set = match credential::in_use(store) {
             Ok(found) => found.map(|(set, _)| set),
-            // What a disk has damaged counts as none where there is a way to another.
-            Err(_) if can_join || is_leaving => None,
-            Err(trouble) => return Err(damaged(&trouble)),
+            // What a disk has damaged counts as none where there is a way to another. What only
+            // cannot be read now, or not by us alone, is still there.
+            Err(Trouble::Damaged(_)) if can_join => None,
+            Err(_) if is_leaving => None,
+            Err(trouble) => return Err(damaged(trouble)),
         };
         let hook_until = memo.hook_until.map(UnixTime::from_secs);
         let hook_waits =
@@ -253,7 +255,7 @@ impl Keeper {
     }
 
     fn renew(&mut self, store: &Locked) -> Result<(), Trouble> {
-        let found = credential::in_use(store).map_err(|trouble| damaged(&trouble))?;
+        let found = credential::in_use(store).map_err(damaged)?;
         let (_, who) = found.ok_or_else(|| {
             Trouble::Usage("there is no leaf to renew: `muster-agent join` first".to_owned())
         })?;
@@ -337,9 +339,12 @@ fn is_unknown(trouble: &Trouble) -> bool {
     matches!(trouble, Trouble::Refused { sentence, .. } if *sentence == unknown)
 }
 
-/// The leaf in use, or its key, cannot be read any more.
-fn damaged(trouble: &Trouble) -> Trouble {
-    Trouble::Own(format!(
-        "{trouble}: `muster-agent join` gets another leaf, with a birth certificate or a token"
-    ))
+/// Who has lost the leaf in use, or its key, is told how to get another.
+fn damaged(trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::Damaged(what) => Trouble::Damaged(format!(
+            "{what}: `muster-agent join` gets another leaf, with a birth certificate or a token"
+        )),
+        other => other,
+    }
 }

@@ -231,7 +231,11 @@ impl<'a> Talk<'a> {
     /// The key that a leaf is asked for with: the one of the last request, whose answer may have
     /// been lost, or a new one where there is none that can be used.
     fn pending(&self) -> Result<OwnKey, Trouble> {
-        let kept = self.store.pending().ok().flatten();
+        let kept = match self.store.pending() {
+            Err(Trouble::Damaged(_)) => None,
+            // One that only cannot be read now may be the key of a leaf that was issued.
+            kept => kept?,
+        };
         let pem = match kept.filter(|pem| credential::open(pem).is_some()) {
             Some(pem) => pem,
             None => {

@@ -2,13 +2,15 @@
 //!
 //! A moment is never believed that lies before the *floor*: when this program was built, or a moment
 //! that a server which chains to the pinned root has said, and that servers have since gone beyond
-//! by a day. Where the system's clock is behind what a server said last, time goes on from there.
+//! by a day, while a day was counted here, too. Where the system's clock is behind what a server said last, time goes on from there.
 //! Where a server's certificate is not valid at the
 //! moment that we believe, its chain is checked without dates, its `Date` is read, and the chain is
 //! checked once more at that moment ([`crate::line`] does it): then time goes on from there.
 //!
 //! The word of one day makes no floor, since nothing ever takes a floor back: a server whose own clock
-//! was years ahead for an hour would lock out everybody who asked it.
+//! was years ahead for an hour would lock out everybody who asked it. So two moments, however far from
+//! each other, that are said within one counted day make none; and a restart begins to count anew, so
+//! a device that never runs for a day keeps the floor that it has.
 //!
 //! Said plainly: who holds the key of a server certificate that has ended can keep a device at the
 //! floor, and no earlier. A server whose clock stays ahead for more than a day raises it.
@@ -22,7 +24,8 @@ const BUILT: &str = env!("MUSTER_AGENT_BUILT");
 /// than any wrong time zone.
 const AHEAD_MAX_S: u64 = 43_200;
 
-/// How much later a server has to say it is before what one said becomes the floor: whoever runs a
+/// How much later a server has to say it is, and how long we have to have counted, before what one
+/// said becomes the floor: whoever runs a
 /// server with a wrong clock hears of it within a day.
 const SETTLED_S: u64 = 86_400;
 
@@ -76,6 +79,8 @@ impl Kept {
 pub struct Clock {
     kept: Kept,
     told_at_ms: u64,
+    /// When `next` was said, or, after a restart, when we began to count.
+    next_at_ms: u64,
     is_ahead: bool,
 }
 
@@ -88,7 +93,8 @@ impl Clock {
             let floor = kept.floor.max(built.floor);
             Kept { told: kept.told.max(floor), floor, next: kept.next.max(floor) }
         });
-        Self { kept, told_at_ms: reading.counted_ms, is_ahead: false }
+        let at_ms = reading.counted_ms;
+        Self { kept, told_at_ms: at_ms, next_at_ms: at_ms, is_ahead: false }
     }
 
     /// The moment now.
@@ -118,8 +124,14 @@ impl Clock {
         if date < floor {
             return;
         }
-        let (floor, next) =
-            if date >= next.plus_secs(SETTLED_S) { (next, date) } else { (floor, next.min(date)) };
+        let counted_ms = reading.counted_ms.saturating_sub(self.next_at_ms);
+        let is_settled =
+            date >= next.plus_secs(SETTLED_S) && counted_ms >= SETTLED_S.saturating_mul(1000);
+        let floor = if is_settled { next } else { floor };
+        if is_settled || date < next {
+            self.next_at_ms = reading.counted_ms;
+        }
+        let next = if is_settled { date } else { next.min(date) };
         self.kept = Kept { told: date, floor, next };
         self.is_ahead = reading.system > date.plus_secs(AHEAD_MAX_S);
         self.told_at_ms = reading.counted_ms;
@@ -210,14 +222,16 @@ mod tests {
         let (first, nearly) = (built().plus_secs(1000), built().plus_secs(999 + SETTLED_S));
         let mut clock = Clock::new(kept(built()), reading(0, 0));
         for told in [built(), first, nearly] {
-            clock.told(told, reading(0, 0));
+            clock.told(told, reading(0, SETTLED_S));
             assert_eq!(clock.floor(), built());
         }
-        // Also over a restart.
+        // Also over a restart, which begins to count anew.
         let mut clock = Clock::new(Kept::parse(&clock.kept().text()), reading(0, 0));
         assert_eq!(clock.now(reading(0, 0)), nearly);
         clock.told(first.plus_secs(SETTLED_S), reading(0, 0));
-        clock.told(first.plus_secs(2 * SETTLED_S), reading(0, 0));
+        clock.told(first.plus_secs(2 * SETTLED_S), reading(0, SETTLED_S - 1));
+        assert_eq!(clock.floor(), built());
+        clock.told(first.plus_secs(2 * SETTLED_S), reading(0, SETTLED_S));
         assert_eq!(clock.floor(), nearly);
     }
 
@@ -225,17 +239,24 @@ mod tests {
     fn a_leap_of_years_is_taken_back_by_the_next_word_unless_it_was_said_for_more_than_a_day() {
         let (now, far) = (built().plus_secs(10 * 86_400), built().plus_secs(400 * 86_400));
         let mut clock = Clock::new(kept(now), reading(0, 0));
+        let (day, later) = (reading(0, SETTLED_S), reading(0, 2 * SETTLED_S));
         for told in [far, far.plus_secs(3600)] {
-            clock.told(told, reading(0, 0));
-            assert_eq!(clock.now(reading(0, 0)), told);
+            clock.told(told, day);
+            assert_eq!(clock.now(day), told);
         }
         let mut restarted = Clock::new(Kept::parse(&clock.kept().text()), reading(0, 0));
         restarted.told(now.plus_secs(7200), reading(0, 0));
         assert_eq!(restarted.now(reading(0, 0)), now.plus_secs(7200));
 
-        clock.told(far.plus_secs(SETTLED_S), reading(0, 0));
-        clock.told(now.plus_secs(7200), reading(0, 0));
-        assert_eq!(clock.now(reading(0, 0)), far.plus_secs(SETTLED_S));
+        // Two days that are said within seconds are the word of one.
+        let (mut hasty, soon) = (clock, reading(0, SETTLED_S + 5));
+        hasty.told(far.plus_secs(2 * SETTLED_S), soon);
+        hasty.told(now.plus_secs(7200), soon);
+        assert_eq!(hasty.now(soon), now.plus_secs(7200));
+
+        clock.told(far.plus_secs(SETTLED_S), later);
+        clock.told(now.plus_secs(7200), later);
+        assert_eq!(clock.now(later), far.plus_secs(SETTLED_S));
         for text in ["", "x", "7", "7 8", "7 x 9"] {
             assert_eq!(Kept::parse(text), None, "{text}");
         }

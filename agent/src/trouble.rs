@@ -11,6 +11,9 @@ pub enum Trouble {
     Usage(String),
     /// The device's own: a file, a key, a disk.
     Own(String),
+    /// The device's own, too: what a disk holds of a file is not what was written there. What the
+    /// disk or the file's permissions keep from being read is [`Self::Own`].
+    Damaged(String),
     /// Nobody's yet: no answer came, and it is tried again.
     NoAnswer(String),
     /// What answered is not the server that the pinned root vouches for.
@@ -75,6 +78,7 @@ impl fmt::Display for Trouble {
         match self {
             Self::Usage(sentence)
             | Self::Own(sentence)
+            | Self::Damaged(sentence)
             | Self::NoAnswer(sentence)
             | Self::Untrusted(sentence) => f.write_str(sentence),
             Self::Refused { status, sentence, .. } if sentence.is_empty() => {

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::keeper::{Keeper, Left};
 use crate::plan::Step;
 use crate::status::Status;
-use crate::store::Store;
+use crate::store::{Stay, Store};
 use crate::{Trouble, store};
 use std::io::Write;
 
@@ -51,17 +51,32 @@ fn status(keeper: &Keeper, json: bool, out: &mut dyn Write) -> Result<bool, Trou
 }
 
 fn leave(keeper: &mut Keeper, args: &Args, out: &mut dyn Write) -> Result<(), Trouble> {
-    let left = keeper.leave(args.anyway).map_err(|trouble| match trouble {
-        Trouble::NoAnswer(what) => Trouble::NoAnswer(format!(
-            "{what}; nothing is wiped: try again, or say --anyway where no server will be reached"
-        )),
-        other => other,
+    let left = keeper.leave(args.anyway).map_err(|trouble| {
+        let stay = Store::at(&keeper.config().state).stay();
+        not_left(trouble, stay)
     })?;
     if args.birth_too {
         store::wipe_secret(&keeper.config().birth_key)?;
     }
     say(out, farewell(left));
     Ok(())
+}
+
+/// What becomes of a device whose server did not say that it has left.
+fn not_left(trouble: Trouble, stay: Stay) -> Trouble {
+    match (trouble, stay) {
+        (
+            trouble @ (Trouble::NoAnswer(_) | Trouble::Refused { .. } | Trouble::Later { .. }),
+            Stay::Leaving,
+        ) => Trouble::NoAnswer(format!(
+            "{trouble}; the device is leaving, and its certificate may be revoked already: `run` or \
+             `leave` asks again, `leave --anyway` wipes now, `join` takes it back"
+        )),
+        (Trouble::NoAnswer(what), _) => Trouble::NoAnswer(format!(
+            "{what}; nothing is wiped: try again, or say --anyway where no server will be reached"
+        )),
+        (other, _) => other,
+    }
 }
 
 /// What becomes of a device that has left.
@@ -82,4 +97,22 @@ const fn farewell(left: Left) -> &'static str {
 /// Whoever has closed standard output does not want to hear it.
 fn say(out: &mut dyn Write, text: &str) {
     drop(out.write_all(text.as_bytes()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_leaving_is_told_who_asks_again_and_what_takes_it_back() {
+        let failed = Trouble::Refused { status: 503, sentence: "busy".into(), after_s: None };
+        for trouble in [Trouble::NoAnswer("no answer".into()), failed.clone()] {
+            let told = not_left(trouble, Stay::Leaving).to_string();
+            assert!(told.contains("`run`") && told.contains("takes it back"), "{told}");
+            assert!(!told.contains("try again"), "{told}");
+        }
+        let told = not_left(Trouble::NoAnswer("no answer".into()), Stay::Here).to_string();
+        assert!(told.contains("nothing is wiped: try again"), "{told}");
+        assert_eq!(not_left(failed.clone(), Stay::Here), failed);
+    }
 }

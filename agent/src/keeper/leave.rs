@@ -77,14 +77,14 @@ impl Keeper {
         Ok(left)
     }
 
-    /// Asks the server to revoke the leaf. Says also whether it may have done so although nothing was
-    /// heard: the connection was open.
+    /// Asks the server to revoke the leaf. Says also whether it may have done so although it did not
+    /// say that: the connection was open, and no refusal came. One that failed (5xx) may have failed
+    /// after the change was written.
     fn say_farewell(&mut self, store: &Locked, who: &Credential) -> (Result<(), Trouble>, bool) {
         match Talk::new(&self.config, store, &mut self.clock, &self.clocks) {
             Ok(mut talk) => {
                 let said = talk.leave(who);
-                let may_be_done =
-                    talk.server.is_some() && matches!(said, Err(Trouble::NoAnswer(_)));
+                let may_be_done = talk.server.is_some() && !is_refused(&said);
                 (said, may_be_done)
             }
             Err(trouble) => (Err(trouble), false),
@@ -97,5 +97,25 @@ impl Keeper {
     /// Where the disk does not take it.
     pub fn come_back(&mut self) -> Result<(), Trouble> {
         Store::lock(&self.config.state)?.put_stay(Stay::Here)
+    }
+}
+
+/// Whether the server surely did nothing of what it was asked.
+const fn is_refused(said: &Result<(), Trouble>) -> bool {
+    matches!(said, Err(Trouble::Refused { status: 400..=499, .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_refusal_says_that_nothing_was_done_and_a_failure_does_not() {
+        let refused =
+            |status| Err(Trouble::Refused { status, sentence: String::new(), after_s: None });
+        assert!([400, 403, 429, 499].into_iter().all(|status| is_refused(&refused(status))));
+        assert!(![302, 500, 503].into_iter().any(|status| is_refused(&refused(status))));
+        assert!(!is_refused(&Err(Trouble::NoAnswer(String::new()))));
+        assert!(!is_refused(&Err(Trouble::Later { after_s: 1 })));
     }
 }

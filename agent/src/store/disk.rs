@@ -60,7 +60,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Trouble> {
     let mut bytes = Vec::new();
     file.take(FILE_OCTETS_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > FILE_OCTETS_MAX {
-        return Err(Trouble::Own(format!(
+        return Err(Trouble::Damaged(format!(
             "`{}` is too large to be what it should",
             path.display()
         )));

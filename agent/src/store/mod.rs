@@ -84,7 +84,7 @@ impl std::ops::Deref for Locked {
 /// # Errors
 /// Where it is not there, or others may.
 pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Trouble> {
-    let missing = || Trouble::Own(format!("`{}` is not there", path.display()));
+    let missing = || Trouble::Damaged(format!("`{}` is not there", path.display()));
     let bytes = disk::read(path)?.ok_or_else(missing)?;
     disk::is_private(path)?;
     Ok(Zeroizing::new(bytes))
@@ -105,7 +105,7 @@ pub fn wipe_secret(path: &Path) -> Result<(), Trouble> {
 pub fn read_text(path: &Path) -> Result<Option<String>, Trouble> {
     let Some(bytes) = disk::read(path)? else { return Ok(None) };
     let text = String::from_utf8(bytes);
-    text.map(Some).map_err(|_| Trouble::Own(format!("`{}` is not text", path.display())))
+    text.map(Some).map_err(|_| Trouble::Damaged(format!("`{}` is not text", path.display())))
 }
 
 /// Takes away a set that has no name any more, or not yet: its key first.
@@ -161,9 +161,19 @@ impl Store {
     /// The set in use.
     ///
     /// # Errors
-    /// Where it cannot be read.
+    /// Where it cannot be read, or is lost although it is in use.
     pub fn current(&self) -> Result<Option<Set>, Trouble> {
-        self.current_number().map_or(Ok(None), |n| Set::read(&self.sets(), n))
+        let Some(number) = self.current_number() else { return Ok(None) };
+        let found = Set::read(&self.sets(), number)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        // Who only looks may have met the moment at which one set makes room for another.
+        if self.current_number() != Some(number) {
+            return self.current();
+        }
+        let lost = self.sets().join(number.to_string()).join("full.pem");
+        Err(Trouble::Damaged(format!("`{}` is not there", lost.display())))
     }
 
     /// The set before the one in use, while that has not worked.
@@ -197,7 +207,8 @@ impl Store {
     /// Where it cannot be read.
     pub fn pending(&self) -> Result<Option<Zeroizing<Vec<u8>>>, Trouble> {
         let path = self.root.join("pending.pem");
-        if path.exists() { read_secret(&path).map(Some) } else { Ok(None) }
+        let is_there = path.try_exists().map_err(|e| Trouble::file("read", &path, &e))?;
+        if is_there { read_secret(&path).map(Some) } else { Ok(None) }
     }
 
     /// Whom we trust; none before the first contact.

@@ -46,7 +46,7 @@ impl Set {
         let dir = sets.join(number.to_string());
         let Some(text) = super::read_text(&dir.join("full.pem"))? else { return Ok(None) };
         let chain = Certificate::parse_pem(&text, CHAIN_MAX).map_err(|e| {
-            Trouble::Own(format!("`{}` is damaged: {e}", dir.join("full.pem").display()))
+            Trouble::Damaged(format!("`{}` is damaged: {e}", dir.join("full.pem").display()))
         })?;
         Ok(Some(Self { number, chain, dir }))
     }

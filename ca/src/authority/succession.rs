@@ -98,6 +98,15 @@ fn make(heir: &Heir<'_>, outside: &mut Outside<'_>) -> Result<Succession, KeyErr
     Ok(Succession { root, new_with_old, old_with_new, authorities })
 }
 
+fn counts_no_more(authority: &Authority) -> Refusal {
+    let sentence = format!(
+        "the {} authority `{}` is {} since this was made, and would have a certificate of the new \
+         root: make the roll-over anew",
+        authority.role, authority.id, authority.state
+    );
+    Refusal::Malformed(Defect::new("root-below-gone", sentence))
+}
+
 impl Succession {
     /// Believes a succession of `old`, the root that counts, over the `known` authorities; gives
     /// each authority's identifier with its new certificate.
@@ -148,7 +157,11 @@ impl Succession {
             let fits = certificate.signed_by(&self.root).is_ok()
                 && certificate.authority() == Some(Some(0));
             match known.iter().find(same).filter(|_| fits) {
-                Some(authority) => found.push((authority.id, certificate.clone())),
+                Some(authority) if authority.counts() => {
+                    found.push((authority.id, certificate.clone()));
+                }
+                // A fresh certificate, and a list that does not name it, would make it good again.
+                Some(authority) => return Err(counts_no_more(authority)),
                 None => {
                     return Err(defect(
                         "root-below",

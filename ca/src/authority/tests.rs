@@ -1,6 +1,7 @@
 use super::*;
 use crate::world::*;
 use identity::KeyKind;
+use identity::authority::AuthorityState;
 use x509_cert::ext::pkix::CrlDistributionPoints;
 
 #[test]
@@ -182,6 +183,26 @@ fn a_root_that_the_old_one_did_not_sign_succeeds_nobody() {
     assert_eq!(says(&mixed), "root-below");
     let fewer = Succession { authorities: good.authorities[1..].to_vec(), ..good };
     assert_eq!(says(&fewer), "root-left-out");
+}
+
+#[test]
+fn a_root_certifies_nobody_who_was_barred_or_retired_since_it_was_made() {
+    let mut world = World::new();
+    let old =
+        Authority::active(world.root.subject_key_id().unwrap(), Role::Root, world.root.clone());
+    let next = succession(&mut world, 40);
+    for state in [AuthorityState::Barred, AuthorityState::Retired] {
+        let mut authorities = world.authorities.clone();
+        authorities[0].state = state;
+        let Err(Refusal::Malformed(defect)) = next.check(&old, &authorities) else {
+            panic!("{state} is certified anew");
+        };
+        assert_eq!(defect.name, "root-below-gone");
+        assert!(defect.sentence.contains(&format!("is {state} since")), "{}", defect.sentence);
+    }
+    let mut authorities = world.authorities.clone();
+    authorities[0].state = AuthorityState::Retiring;
+    assert!(next.check(&old, &authorities).is_ok());
 }
 
 #[test]

@@ -228,12 +228,11 @@ impl State {
     }
 
     /// Doors, profiles and settings change one after the other: what is decided on is what the
-    /// change before left, so that an `If-Match` holds until the commit.
+    /// change before left, so that an `If-Match` holds until the commit, and who lost the right to
+    /// it while waiting changes nothing.
     async fn turn(&self, who: Who) -> Result<(Who, OwnedMutexGuard<()>), Refused> {
         let turn = Arc::clone(&self.rules).lock_owned().await;
-        let realm = self.house.realm(who.realm.name());
-        let realm = realm.ok_or(Refused::Outage("the realm is gone"))?;
-        Ok((Who { realm, ..who }, turn))
+        Ok((who::admin_still(self, who)?, turn))
     }
 
     /// Commits a change of what every decision has at hand, and has it read anew.

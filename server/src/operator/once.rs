@@ -56,15 +56,26 @@ const REPLAYED: &str = "idempotency-replayed";
 pub(crate) struct Flights {
     keys: Mutex<HashSet<Slot>>,
     kept: Mutex<HashMap<RealmKey, Kept>>,
+    /// Held by whoever sweeps and counts in a realm.
+    counting: Mutex<HashMap<RealmKey, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Flights {
+    pub(super) fn counting(&self, realm: RealmKey) -> Arc<tokio::sync::Mutex<()>> {
+        let mut all = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(realm).or_default())
+    }
 }
 
 type Slot = (RealmKey, [u8; 32]);
 
 /// What is kept in a realm, and the hour in which that was swept and counted.
 struct Kept {
-    by_bearer: BTreeMap<Vec<u8>, Noted>,
+    by_bearer: ByBearer,
     hour: u64,
 }
+
+type ByBearer = BTreeMap<Vec<u8>, Noted>;
 
 impl Kept {
     fn of(&self, slot: &[u8]) -> Noted {
@@ -75,6 +86,18 @@ impl Kept {
         let held = self.by_bearer.entry(bearer(slot).to_vec()).or_default();
         held.count += 1;
         held.octets += octets as u64;
+    }
+
+    /// Adds what came between two states of the count before.
+    fn grow(&mut self, before: &ByBearer, after: &ByBearer) {
+        for (bearer, after) in after {
+            let before = before.get(bearer).copied().unwrap_or_default();
+            if *after != before {
+                let held = self.by_bearer.entry(bearer.clone()).or_default();
+                held.count += after.count.saturating_sub(before.count);
+                held.octets += after.octets.saturating_sub(before.octets);
+            }
+        }
     }
 }
 
@@ -210,28 +233,48 @@ fn kept(state: &State, keyed: &Keyed) -> Result<Option<Response>, Refused> {
 }
 
 /// What is kept for the credential of this slot. Once an hour what has ended in its realm goes, and
-/// what is left is counted, on a thread that may block and without a lock; in between the count is
-/// kept up. A note that is written while somebody counts is missed until the next hour.
+/// what is left is counted, by one request and on a thread that may block; in between the count is
+/// kept up. Those beside the one that counts go on with the count before, and wait where there is
+/// none. An hour whose count failed is counted by the next.
 pub(super) async fn held(state: &State, (realm, slot): &Slot) -> Result<Noted, Refused> {
-    let (realm, now) = (*realm, state.house.clock.now());
-    let hour = now.hours();
-    // The first of an hour sweeps; those beside it go on with the count before.
-    let known = kept_of(state)
-        .get_mut(&realm)
-        .map(|kept| (kept.of(slot), std::mem::replace(&mut kept.hour, hour) == hour));
-    if let Some((held, true)) = known {
+    let known = |now: UnixTime| {
+        let all = kept_of(state);
+        all.get(realm).map(|kept| (kept.of(slot), kept.hour == now.hours()))
+    };
+    let counting = state.flights.counting(*realm);
+    let _turn = match known(state.house.clock.now()) {
+        Some((held, true)) => return Ok(held),
+        Some((held, false)) => match counting.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => return Ok(held),
+        },
+        None => counting.lock().await,
+    };
+    let now = state.house.clock.now();
+    if let Some((held, true)) = known(now) {
         return Ok(held);
     }
+    count(state, *realm, now).await?;
+    Ok(kept_of(state).get(realm).map(|kept| kept.of(slot)).unwrap_or_default())
+}
+
+/// Sweeps and counts. What is added meanwhile comes on top, though the count may have it already; a
+/// note that waits to be written when the count begins is missed until the next hour.
+async fn count(state: &State, realm: RealmKey, now: UnixTime) -> Result<(), Refused> {
+    let before = kept_of(state).get(&realm).map(|kept| kept.by_bearer.clone());
     let registry = state.house.registry.clone();
     let by_bearer = apart(move || {
         sweep(&registry, realm, now)?;
         Ok(registry.noted_by_front(realm, SPACE, BEARER_OCTETS.into())?)
     })
     .await?;
-    let kept = Kept { by_bearer, hour };
-    let held = kept.of(slot);
-    kept_of(state).insert(realm, kept);
-    Ok(held)
+    let mut kept = Kept { by_bearer, hour: now.hours() };
+    let mut all = kept_of(state);
+    if let (Some(before), Some(after)) = (before, all.get(&realm)) {
+        kept.grow(&before, &after.by_bearer);
+    }
+    all.insert(realm, kept);
+    Ok(())
 }
 
 /// Takes away what has ended. What cannot be taken away now is in the next hour.
@@ -328,4 +371,29 @@ fn replay(answer: Answer) -> Option<Response> {
     }
     response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
     Some(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_added_while_somebody_counts_is_not_lost() {
+        let slot = |of: u8| [[of; 8].as_slice(), &[0; 24]].concat();
+        let mut old = Kept { by_bearer: ByBearer::new(), hour: 1 };
+        old.add(&slot(1), 100);
+        old.add(&slot(2), 100);
+        let before = old.by_bearer.clone();
+        old.add(&slot(1), 40);
+        old.add(&slot(3), 40);
+
+        // The sweep took what the second had.
+        let counted = [([1; 8].to_vec(), Noted { count: 1, octets: 100 })];
+        let mut new = Kept { by_bearer: counted.into(), hour: 2 };
+        new.grow(&before, &old.by_bearer);
+
+        assert_eq!(new.of(&slot(1)), Noted { count: 2, octets: 140 });
+        assert_eq!(new.of(&slot(2)), Noted::default());
+        assert_eq!(new.of(&slot(3)), Noted { count: 1, octets: 40 });
+    }
 }

@@ -106,6 +106,16 @@ fn find(state: &State, id: &TokenId) -> Result<Option<(Arc<RealmState>, Operator
     Ok(None)
 }
 
+/// The admin who asked, and the realm, as both stand now: between a request's first line and its
+/// turn the credential may have been taken away.
+pub(crate) fn admin_still(state: &State, who: Who) -> Result<Who, Refused> {
+    let realm = state.house.realm(who.realm.name());
+    let realm = realm.ok_or(Refused::Outage("the realm is gone"))?;
+    let operator = state.house.registry.operator(realm.key, &who.id)?;
+    let role = operator.ok_or(Refused::BadCredential)?.role;
+    Admin::of(Who { realm, role, ..who }).map(|Admin(who)| who)
+}
+
 /// Makes a permission: a type that only a request of a fit role can bring forth.
 macro_rules! permission {
     ($(#[$about:meta])* $name:ident, $needs:literal, $($role:ident)|+) => {
@@ -117,8 +127,14 @@ macro_rules! permission {
 
             async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refused> {
                 let who = parts.extensions.get::<Who>().ok_or(Refused::NoCredential)?;
+                Self::of(who.clone())
+            }
+        }
+
+        impl $name {
+            fn of(who: Who) -> Result<Self, Refused> {
                 match who.role {
-                    $(Role::$role)|+ => Ok(Self(who.clone())),
+                    $(Role::$role)|+ => Ok(Self(who)),
                     has => Err(Refused::Role { has, needs: $needs }),
                 }
             }

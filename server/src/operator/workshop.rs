@@ -201,7 +201,7 @@ pub(crate) async fn publish(
     let workshop = state.workshop.clone().ok_or_else(none)?;
     let shown = workshop.crl(&who.realm, &authority);
     newer(&der, shown.clone())?;
-    whole(&state, &who, &authority, (&der, shown))?;
+    whole(&state, &who.realm, &authority, (&der, shown))?;
     let (realm, issuer) = (who.realm.clone(), authority.clone());
     let digest = identity::key::sha256(&[&der]);
     let payload = who
@@ -233,13 +233,13 @@ pub(super) fn newer(crl: &[u8], shown: Option<Vec<u8>>) -> Result<(), Refused> {
 /// A list that leaves out whom it has to name would make him good again, for everybody but us.
 pub(super) fn whole(
     state: &State,
-    who: &Who,
+    realm: &RealmState,
     root: &Authority,
     (crl, shown): (&[u8], Option<Vec<u8>>),
 ) -> Result<(), Refused> {
     let (list, now) = (ca::crl::entries(crl).unwrap_or_default(), state.house.clock.now());
     let no = |sentence| Err(Refused::Rule { rule: "crl-leaves-out", sentence });
-    if let Some(barred) = unlisted(&who.realm, root, &list, now).first() {
+    if let Some(barred) = unlisted(realm, root, &list, now).first() {
         return no(format!(
             "it leaves out the {} authority `{}`, which was barred, and would make it good again \
              for whoever reads it: sign a new one with `muster ca crl --root` and a new \
@@ -248,7 +248,7 @@ pub(super) fn whole(
         ));
     }
     let shown = shown.as_deref().and_then(ca::crl::entries).unwrap_or_default();
-    match dropped(&who.realm, &list, shown, now) {
+    match dropped(realm, &list, shown, now) {
         Some(dropped) => no(format!(
             "it leaves out the serial number {}, which the list that is shown names, and what was \
              revoked stays so: sign a new one with `muster ca crl --root` and `--previous`, which \

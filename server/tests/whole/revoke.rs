@@ -12,7 +12,7 @@ use ledger::{Class, Payload};
 use registry::{Change, Clash, CommitError, Draft};
 use serde_json::{Value, json};
 
-async fn bar(world: &mut World, id: &str, reason: &str) -> Value {
+pub(crate) async fn bar(world: &mut World, id: &str, reason: &str) -> Value {
     world.post(&format!("/api/v1/authorities/{id}/revoke"), json!({ "reason": reason })).await
 }
 

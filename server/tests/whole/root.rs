@@ -1,6 +1,7 @@
 //! A root gives way to the next: both are believed, each leads to the other, and in the end the old
 //! one is believed no more.
 
+use super::revoke::bar;
 use super::roll::{active, anchors, ids, refused, roll, sign_by, standing};
 use crate::world::line::Caller;
 use crate::world::pki::Key;
@@ -213,5 +214,31 @@ async fn a_root_that_the_old_one_does_not_lead_to_is_refused() {
     }
     let said = bundle(&world, &made, &new_key);
     world.post(ROOT, said).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn who_was_barred_since_the_roll_over_was_made_has_no_certificate_of_the_new_root() {
+    let mut world = World::new().await;
+    let old = active(&mut world, "operations").await;
+    roll(&mut world, "operations", json!({})).await;
+    let key = world.root_key();
+    let (early, early_key) = next_root(&mut world, &key).await;
+    bar(&mut world, &old, "keyCompromise").await;
+
+    let said = bundle(&world, &early, &early_key);
+    let told = refused(&mut world, Method::POST, ROOT, said).await;
+    assert_eq!(told, (409, "root-below-gone".to_owned()));
+    assert_eq!(standing(&mut world, &old).await["state"], "barred");
+    let (made, new_key) = next_root(&mut world, &key).await;
+    let said = bundle(&world, &made, &new_key);
+    world.post(ROOT, said.clone()).await;
+
+    let later = active(&mut world, "operations").await;
+    bar(&mut world, &later, "keyCompromise").await;
+    let entries = world.entries().len();
+    let admin = world.admin();
+    let again = world.ask_as(&admin, Method::POST, ROOT, Some(said)).await;
+    assert_eq!((again.status(), world.entries().len()), (200, entries), "{}", again.text());
     world.end().await;
 }

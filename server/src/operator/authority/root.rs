@@ -3,7 +3,7 @@
 use super::super::body::Json;
 use super::super::openapi::{Idempotent, Problems};
 use super::super::refuse::Refused;
-use super::super::who::{Admin, Anyone, Who};
+use super::super::who::{self, Admin, Anyone, Who};
 use super::super::{Answer, State, apart, view, workshop};
 use super::changed;
 use crate::settings::AUTHORITY_OVERLAP_MAX_S;
@@ -38,6 +38,8 @@ pub(crate) async fn succeed(
     Json(request): Json<RootRoll>,
 ) -> Result<(StatusCode, axum::Json<AuthorityView>), Refused> {
     let made = read(&request)?;
+    // Who was barred while the body came counts no more.
+    let who = who::admin_still(&state, who)?;
     let same = |a: &&Authority| a.certificate.der() == made.root.der();
     if let Some(done) = who.realm.authorities.iter().find(same).cloned() {
         publish(&state, &who, &done, &request.crl).await?;
@@ -103,11 +105,18 @@ async fn publish(state: &State, who: &Who, root: &Authority, crl: &str) -> Resul
     let Some(workshop) = state.workshop.clone() else { return Ok(()) };
     // The same roll again brings back no list that a newer one has replaced meanwhile.
     let shown = workshop.crl(&who.realm, root);
+    // And it takes nothing from the list that is shown, whoever was barred since.
+    if shown.as_ref() == Some(&der) {
+        return Ok(());
+    }
     if workshop::newer(&der, shown.clone()).is_err() {
         return Ok(());
     }
-    workshop::whole(state, who, root, (&der, shown))?;
-    let (realm, root) = (who.realm.clone(), root.clone());
+    // With the certificates that this root gave, and whoever was barred at the last moment.
+    let now = state.house.realm(who.realm.name());
+    let realm = now.ok_or(Refused::Outage("the realm is gone"))?;
+    workshop::whole(state, &realm, root, (&der, shown))?;
+    let root = root.clone();
     apart(move || {
         workshop
             .publish_crl(&realm, &root, &der)

@@ -1,7 +1,10 @@
 //! Every role at every address, read from the document itself: what is not listed there is not
 //! served, and what is listed refuses whom it must.
 
-use super::world::{Call, World};
+use super::world::{Call, REALM, World};
+use crate::operator::refuse::Refused;
+use crate::operator::who::{Who, admin_still};
+use crate::operator::{Fittings, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -168,4 +171,36 @@ async fn every_brace_of_an_address_is_described() {
             assert_eq!(described, braces, "{method} {path}");
         }
     }
+}
+
+#[tokio::test]
+async fn who_lost_the_credential_or_the_role_while_waiting_for_a_turn_changes_nothing() {
+    let world = World::new();
+    let state = State::new(world.house.clone(), Fittings::default());
+    let operators = world.house.registry.operators(REALM).unwrap();
+    let of = |role| {
+        let operator = operators.iter().find(|o| o.role == role).unwrap();
+        let realm = world.house.realms().remove(0);
+        let (name, id) = (operator.name.clone(), operator.id.clone());
+        let from = std::net::Ipv4Addr::LOCALHOST.into();
+        Who { realm, name, id, role: registry::Role::Admin, from, seal: [0; 32] }
+    };
+    let admin = of(registry::Role::Admin);
+    assert!(state.turn(admin.clone()).await.is_ok());
+    let demoted = state.turn(of(registry::Role::Viewer)).await.err();
+    assert!(matches!(demoted, Some(Refused::Role { has: registry::Role::Viewer, .. })));
+
+    let other = json!({"name": "another-admin", "role": "admin"});
+    let made = world.send("admin", "POST", api::path::OPERATORS, other).await;
+    assert_eq!(made.status, StatusCode::CREATED);
+    let before = state.rules.clone().lock_owned().await;
+    let mut turn = std::pin::pin!(state.turn(admin.clone()));
+    let waits = tokio::select! { biased; _ = &mut turn => false, () = async {} => true };
+    assert!(waits);
+    let path = api::path::OPERATOR.replace("{name}", &admin.name);
+    let gone = world.send("admin", "DELETE", &path, json!({})).await;
+    assert_eq!(gone.status, StatusCode::OK, "{}", gone.text);
+    drop(before);
+    assert!(matches!(turn.await.err(), Some(Refused::BadCredential)));
+    assert!(matches!(admin_still(&state, admin).err(), Some(Refused::BadCredential)));
 }

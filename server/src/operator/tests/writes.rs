@@ -246,3 +246,33 @@ async fn what_has_ended_is_swept_in_each_realm_by_itself() {
         assert_eq!(left.into_keys().collect::<Vec<_>>(), [[2; 32]]);
     }
 }
+
+#[tokio::test]
+async fn one_request_counts_and_those_beside_it_wait_or_go_on_with_the_count_before() {
+    let world = World::new();
+    let registry = &world.house.registry;
+    let state =
+        crate::operator::State::new(world.house.clone(), crate::operator::Fittings::default());
+    let keep = |name: u8| {
+        let row = [world.house.clock.now().millis().to_be_bytes().as_slice(), &[0; 32]].concat();
+        let slot = [[1; 8].as_slice(), &[name; 24]].concat();
+        registry.note_wait(REALM, "idempotency", &slot, Some(row)).unwrap();
+    };
+    let slot = (REALM, [1; 32]);
+    keep(1);
+
+    let counting = state.flights.counting(REALM);
+    let turn = counting.lock().await;
+    let mut first = std::pin::pin!(once::held(&state, &slot));
+    let waits = tokio::select! { biased; _ = &mut first => false, () = async {} => true };
+    assert!(waits, "nothing is known yet");
+    drop(turn);
+    assert_eq!(first.await.unwrap().count, 1);
+
+    world.later(3600);
+    keep(2);
+    let turn = counting.lock().await;
+    assert_eq!(once::held(&state, &slot).await.unwrap().count, 1, "the count before");
+    drop(turn);
+    assert_eq!(once::held(&state, &slot).await.unwrap().count, 2, "the hour was not counted yet");
+}

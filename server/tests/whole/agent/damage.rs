@@ -10,7 +10,8 @@ use agent::store::{Stay, Store};
 use identity::certificate::pem;
 use identity::text::from_base64;
 use serde_json::json;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 
 #[tokio::test]
 async fn a_device_whose_leaf_or_key_is_damaged_says_so_and_joins_anew_by_itself() {
@@ -62,6 +63,50 @@ async fn who_has_nothing_to_join_with_is_told_what_is_damaged_and_may_leave_anyw
 }
 
 #[tokio::test]
+async fn a_key_that_others_may_read_is_told_of_and_makes_no_join() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    let unit = Unit::born(&world, &device, "");
+    unit.settle().await;
+    let (before, key) = (unit.leaf(), unit.state().join("current/key.pem"));
+    fs::set_permissions(&key, Permissions::from_mode(0o640)).unwrap();
+    for _ in 0..2 {
+        let told = unit.with_keeper(|keeper| keeper.settle()).await.unwrap_err().to_string();
+        assert!(told.contains("key.pem") && told.contains("chmod go="), "{told}");
+        world.later(HOUR_S);
+    }
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+    unit.settle().await;
+    assert_eq!(unit.leaf().der(), before.der());
+
+    let pending = unit.state().join("pending.pem");
+    let text = fs::read_to_string(&key).unwrap();
+    private(&pending, &text);
+    fs::set_permissions(&pending, Permissions::from_mode(0o640)).unwrap();
+    let told = unit.insist(Step::Renew).await.unwrap_err().to_string();
+    assert!(told.contains("pending.pem"), "{told}");
+    assert_eq!(fs::read_to_string(&pending).unwrap(), text, "it may be an issued leaf's");
+    assert_eq!(entries(&world, &device.id, "join.issued"), 1);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_leaf_in_use_that_is_lost_is_damage_and_not_nothing_to_revoke() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    let unit = Unit::born(&world, &device, "");
+    unit.settle().await;
+    fs::remove_file(unit.state().join("current/full.pem")).unwrap();
+
+    let told = unit.with_keeper(|keeper| keeper.leave(false)).await.unwrap_err().to_string();
+    assert!(told.contains("full.pem") && told.contains("--anyway"), "{told}");
+    assert_eq!(unit.status().state, "damaged");
+    let left = unit.with_keeper(|keeper| keeper.leave(true)).await.unwrap();
+    assert_eq!(left, Left::Unconfirmed);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn what_else_of_the_state_is_damaged_is_made_anew() {
     let mut world = World::new().await;
     let device = world.born("pump-7").await;
@@ -69,6 +114,7 @@ async fn what_else_of_the_state_is_damaged_is_made_anew() {
     unit.settle().await;
     for file in ["pending.pem", "anchors.pem", "memo.json", "clock"] {
         let before = unit.leaf();
+        private(&unit.state().join(file), "");
         fs::write(unit.state().join(file), [0xff, 0, 1]).unwrap();
 
         unit.insist(Step::Renew).await.unwrap();

@@ -43,6 +43,23 @@ async fn a_door_that_demands_a_receipt_gets_it_from_the_file_beside_and_later_re
 }
 
 #[tokio::test]
+async fn a_receipt_that_only_lies_beside_and_is_too_large_stops_no_join() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    for octets in [20_000, 300_000] {
+        let unit = Unit::born(&world, &device, "");
+        fs::write(unit.path("birth.tlog-proof"), "x".repeat(octets)).unwrap();
+        let keeper = unit.keeper();
+        assert_eq!(keeper.config().receipt(), Ok(None));
+    }
+    let unit = Unit::born(&world, &device, "");
+    fs::write(unit.path("birth.tlog-proof"), "x".repeat(20_000)).unwrap();
+    unit.settle().await;
+    assert_eq!(unit.status().state, "enrolled", "{:?}", unit.status());
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_receipt_that_was_named_has_to_be_there_and_to_fit_into_a_header() {
     let mut world = World::new().await;
     let device = world.born("pump-7").await;
