@@ -57,9 +57,9 @@ pub(crate) async fn set(
     Json(request): Json<DoorRequest>,
 ) -> Result<Response, Refused> {
     let (who, _turn) = state.turn(who).await?;
-    seen(&headers, who.realm.door(&called))?;
     let receipt = receipt(&state, &who, &request)?;
     let door = Door { receipt, ..fit(&who, name("a door", &called)?, request)? };
+    seen(&headers, who.realm.door(&called))?;
     keeps_its_name(&state, &who, &door).await?;
     store(&state, &who, door, "door.set").await
 }

@@ -67,8 +67,8 @@ pub(crate) async fn set(
 ) -> Result<Response, Refused> {
     let (who, _turn) = state.turn(who).await?;
     let own = who.realm.profile(&called).map(|profile| tag::of(&view::profile(profile)));
-    if_match(&headers, own.as_deref())?;
     let profile = fit(name("a profile", &called)?, request)?;
+    if_match(&headers, own.as_deref())?;
     let payload = who
         .payload("profile.set")
         .with("profile", profile.name.as_str())

@@ -62,11 +62,11 @@ pub(crate) async fn set(
     Json(request): Json<SettingRequest>,
 ) -> Result<Response, Refused> {
     let (who, _turn) = state.turn(who).await?;
-    if_match(&headers, Some(&tag::of(&listed(&state, &who)?)))?;
     let group = request.group.as_deref().map(group).transpose()?;
     let value = request.value.as_deref();
     let value = value.map(|v| bounded("value", v, VALUE_CHARS_MAX)).transpose()?;
     check(&request.key, value.as_deref(), group.is_some())?;
+    if_match(&headers, Some(&tag::of(&listed(&state, &who)?)))?;
     let payload = who
         .payload("setting.set")
         .with("key", request.key.as_str())

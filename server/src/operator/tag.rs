@@ -24,7 +24,7 @@ pub(super) fn tagged<T: Serialize>(view: &T) -> Response {
 }
 
 /// Holds `If-Match` against the tag of what is there, if anything is (RFC 9110 §13.1.1); a weak tag
-/// never matches.
+/// never matches. To be asked behind everything that would be refused without it (§13.2.1).
 pub(super) fn if_match(headers: &HeaderMap, own: Option<&str>) -> Result<(), Refused> {
     let mut tags = headers.get_all(IF_MATCH).iter().peekable();
     if tags.peek().is_none() {
