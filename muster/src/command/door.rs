@@ -92,7 +92,7 @@ pub(crate) struct Add {
     /// Open it [default: a new door is open, a changed one stays as it was].
     #[arg(long, conflicts_with = "closed")]
     open: bool,
-    /// Change the door of that name.
+    /// Set the door of that name anew: what is not said again is gone, but for whether it is open.
     #[arg(long)]
     replace: bool,
     #[command(flatten)]
