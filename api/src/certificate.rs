@@ -94,7 +94,7 @@ pub struct CertificateView {
     pub not_after: String,
     /// When a handshake with it first completed.
     pub used: Option<String>,
-    /// What it is good for now.
+    /// Its state at the moment of the answer.
     pub state: CertificateState,
     /// From when on it is spent, its successor being in use; until then the overlap lasts.
     pub spent: Option<String>,
