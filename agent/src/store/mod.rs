@@ -19,10 +19,12 @@
 
 mod disk;
 mod set;
+mod stay;
 #[cfg(test)]
 mod tests;
 
 pub use set::{Mark, NewSet, Set};
+pub use stay::Stay;
 
 use crate::Trouble;
 use crate::status::Memo;
@@ -35,28 +37,6 @@ use zeroize::Zeroizing;
 
 /// Authorities that we may trust at once: two roots of a roll-over, and room for a third.
 const ANCHORS_MAX: usize = 8;
-
-/// Whether the device stays. It is the name of an empty file that is always there, since a rename
-/// needs no room: a full disk keeps nobody from leaving.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stay {
-    /// Nobody has said that it leaves.
-    Here,
-    /// It leaves; whether the server has revoked its leaf is not known yet.
-    Leaving,
-    /// It has left; it joins again only when somebody says so.
-    Left,
-}
-
-impl Stay {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Here => "here",
-            Self::Leaving => "leaving",
-            Self::Left => "left",
-        }
-    }
-}
 
 /// The state of a device, open for reading.
 #[derive(Debug)]
@@ -222,17 +202,6 @@ impl Store {
             .map_err(|e| Trouble::Own(format!("`{}` is damaged: {e}", path.display())))
     }
 
-    /// Whether the device stays.
-    #[must_use]
-    pub fn stay(&self) -> Stay {
-        self.kept_stay().unwrap_or(Stay::Here)
-    }
-
-    fn kept_stay(&self) -> Option<Stay> {
-        let is_there = |stay: &Stay| self.root.join(stay.as_str()).exists();
-        [Stay::Left, Stay::Leaving, Stay::Here].into_iter().find(is_there)
-    }
-
     /// What servers said of the time.
     ///
     /// # Errors
@@ -372,20 +341,6 @@ impl Locked {
         }
         let text: String = anchors.iter().map(Certificate::pem).collect();
         disk::replace(&self.root.join("anchors.pem"), text.as_bytes())
-    }
-
-    /// Notes whether the device stays.
-    ///
-    /// # Errors
-    /// Where the disk does not take it.
-    pub fn put_stay(&self, stay: Stay) -> Result<(), Trouble> {
-        let path = self.root.join(stay.as_str());
-        match self.kept_stay() {
-            Some(kept) if kept == stay => {}
-            Some(kept) => return disk::rename(&self.root.join(kept.as_str()), &path),
-            None => disk::write_new(&path, b"")?,
-        }
-        disk::sync(&self.root)
     }
 
     /// Keeps what servers said of the time.

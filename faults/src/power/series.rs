@@ -122,6 +122,8 @@ impl Series {
         let n = self.unit(registry)?;
         let count = self.count;
         let name = |what: &str| format!("{what}-{}", count % 4);
+        // In the script the one that was set just before.
+        let before = |what: &str| format!("{what}-{}", count.wrapping_sub(1) % 4);
         Ok(match kind {
             Found => Change::Found(founded(REALM)),
             AuthorityMade | AuthorityRetiring | AuthorityBarred | AuthorityAsked
@@ -152,8 +154,7 @@ impl Series {
             Reported => self.reported(n),
             Caught => Change::Caught { device: id(n), mark: format!("two hold {count}") },
             SinkSet => Change::SinkSet(self.sink(name("sink"))),
-            // In the script the one that was set just before.
-            SinkRemoved => Change::SinkRemoved(format!("sink-{}", count.wrapping_sub(1) % 4)),
+            SinkRemoved => Change::SinkRemoved(before("sink")),
             Revoked => revoked(registry, n, Reason::Superseded)?,
             Compromised => revoked(registry, n, Reason::KeyCompromise)?,
             Grouped => self.grouped(registry, n)?,
@@ -164,10 +165,7 @@ impl Series {
                 Change::TokenRevoked { id, at: moment(count) }
             }
             DoorSet => Change::DoorSet(self.door(name("door"))),
-            DoorRemoved => {
-                // In the script the one that was set just before.
-                Change::DoorRemoved(format!("door-{}", count.wrapping_sub(1) % 4))
-            }
+            DoorRemoved => Change::DoorRemoved(before("door")),
             ProfileSet => {
                 Change::ProfileSet(Profile { name: name("profile"), ..Profile::standard() })
             }
