@@ -146,8 +146,7 @@ fn written(error: CommitError) -> String {
     format!("not written, and tried again: {error}")
 }
 
-/// Shows the certificates of all authorities, and takes away the lists of those that are barred:
-/// a verifier that finds none is warned, one that finds an old one is not.
+/// Shows the certificates of all authorities, and takes away the lists of those that are barred.
 pub fn show(house: &House, view: &PublicView) {
     for realm in house.realms() {
         for authority in &realm.authorities {
@@ -155,9 +154,7 @@ pub fn show(house: &House, view: &PublicView) {
             let certificate = &authority.certificate;
             let (der, at) = (certificate.der().to_vec(), certificate.not_before());
             view.show(&path, PublicFile::new(Kind::Certificate, der, at));
-            if authority.state == AuthorityState::Barred && authority.role != Role::Root {
-                view.hide(&format!("/crl/{}/{}", realm.name(), authority.id));
-            }
+            crate::crl::hide_barred(view, &realm, authority);
         }
     }
 }

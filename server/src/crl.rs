@@ -9,7 +9,7 @@ use identity::authority::{Authority, AuthorityState, Role};
 use identity::{KeyError, Signer, UnixTime};
 use registry::{CommitError, ReadError};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -48,10 +48,12 @@ pub async fn keep(house: Arc<House>, view: Arc<PublicView>, changed: Arc<Notify>
     }
 }
 
-/// Publishes the CRLs of every realm. Signing is work, so it has a thread of its own.
+/// Publishes the CRLs of every realm. Signing is work, so it has a thread of its own, and one after
+/// the other: no number is given twice, and no list is shown after a newer one.
 pub async fn publish_all(house: &Arc<House>, view: &Arc<PublicView>) {
     let (house, view) = (house.clone(), view.clone());
     let done = tokio::task::spawn_blocking(move || {
+        let _in_turn = house.publishing.lock().unwrap_or_else(PoisonError::into_inner);
         for realm in house.realms() {
             publish_realm(&house, &view, &realm);
         }
@@ -63,6 +65,7 @@ pub async fn publish_all(house: &Arc<House>, view: &Arc<PublicView>) {
 
 fn publish_realm(house: &House, view: &PublicView, realm: &RealmState) {
     for authority in &realm.authorities {
+        hide_barred(view, realm, authority);
         let Some(key) = house.signer(&authority.id) else { continue };
         let signs = matches!(authority.role, Role::Birth | Role::Operations | Role::Service);
         if !signs || authority.state == AuthorityState::Barred {
@@ -77,6 +80,15 @@ fn publish_realm(house: &House, view: &PublicView, realm: &RealmState) {
     }
 }
 
+/// Takes the lists of an authority away that is barred: a verifier that finds none is warned, one
+/// that finds an old one is not. In each round, since one that was under way when it was barred may
+/// have shown its lists once more.
+pub(crate) fn hide_barred(view: &PublicView, realm: &RealmState, authority: &Authority) {
+    if authority.state == AuthorityState::Barred && authority.role != Role::Root {
+        view.hide(&format!("/crl/{}/{}", realm.name(), authority.id));
+    }
+}
+
 /// Makes and shows every list of one authority.
 fn publish(
     house: &House,
@@ -86,7 +98,7 @@ fn publish(
     key: &dyn Signer,
 ) -> Result<UnixTime, Unpublished> {
     let now = house.clock.now();
-    let listed = Listed::read(house, realm, authority)?;
+    let listed = Listed::read(house, realm, authority)?.as_of(now);
     let ended = listed.left_out(now);
     let number = next_number(house, realm, authority)?;
     let mut files = vec![(None, Scope::Complete)];
@@ -136,6 +148,14 @@ impl Listed {
         let moment =
             |millis: u128| UnixTime::from_millis(u64::try_from(millis).unwrap_or_default());
         Ok(Self { gone: moment(both >> 64), since: moment(both & u128::from(u64::MAX)) })
+    }
+
+    /// What of it counts. A clock that was ahead has left moments behind that are still to come; what
+    /// ends before them has not ended, and is listed. What had left by such a moment comes back for
+    /// a while, which harms nobody.
+    fn as_of(self, now: UnixTime) -> Self {
+        let gone = if self.gone > now { UnixTime::default() } else { self.gone };
+        Self { gone, since: self.since.min(now) }
     }
 
     /// A list stands for as long as the schedule has it before what it named may leave: lists that
@@ -244,6 +264,33 @@ mod tests {
         assert!(ends < listed.left_out(at(2 * hour)), "and then no more");
         listed = listed.shown(at(2 * hour));
         assert!(ends < listed.left_out(at(2 * hour + 1)), "for good");
+    }
+
+    #[test]
+    fn what_a_clock_that_was_ahead_took_for_ended_is_listed_once_the_clock_is_right() {
+        let at = |secs: u64| UnixTime::from_secs(1_800_000_000 + secs);
+        let (hour, year) = (SCHEDULE.as_secs(), 365 * 86_400);
+        let ends = at(10 * 86_400);
+        let mut listed = Listed::default().shown(at(0));
+        for ahead in [year, year + hour, year + 2 * hour] {
+            listed = listed.as_of(at(ahead)).shown(at(ahead));
+        }
+        assert!(ends < listed.left_out(at(year + 3 * hour)), "a year on it has ended");
+        for right in [hour, hour + 5, 2 * hour, 3 * hour, 4 * hour] {
+            let moment = at(right);
+            listed = listed.as_of(moment);
+            assert!(ends >= listed.left_out(moment), "missing {right} s on");
+            listed = listed.shown(moment);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_a_second_ahead_brings_nothing_back() {
+        let at = |secs: u64| UnixTime::from_secs(1_800_000_000 + secs);
+        let (hour, ended) = (SCHEDULE.as_secs(), at(10));
+        let listed = Listed::default().shown(at(hour)).shown(at(2 * hour)).shown(at(3 * hour));
+        assert!(ended < listed.left_out(at(3 * hour)));
+        assert!(ended < listed.as_of(at(3 * hour - 1)).left_out(at(3 * hour - 1)));
     }
 
     #[test]

@@ -160,11 +160,12 @@ pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, St
     };
     let hands: Arc<dyn Workshop> = desk.workshop.clone();
     let mut opened = ports::open(&desk, &settings, &stop, &mut serving)?;
+    crate::crl::publish_all(&house, &view).await;
+    crate::checkpoint::sign_all(&house, &view).await;
+    // Behind what the start publishes itself, which would else be made twice at the same time.
     let mut beside = JoinSet::new();
     beside::begin(&desk, &mut beside);
     opened.keep_fresh(&stop, &mut beside);
-    crate::crl::publish_all(&house, &view).await;
-    crate::checkpoint::sign_all(&house, &view).await;
     let ports = opened.ports;
     point_operator(&home, opened.operator_url.as_deref())?;
     ports.write(&home)?;
