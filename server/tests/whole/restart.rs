@@ -97,7 +97,9 @@ async fn a_head_that_contradicts_what_was_signed_before_is_not_signed_and_a_star
     let other = front.to_owned() + &root[1..];
 
     // As somebody leaves it who rewrites the entries and not the checkpoint, seen from its side.
-    let registry = world.running().house().registry.clone();
+    let running = world.running();
+    server::checkpoint::sign_all(running.house(), running.view()).await;
+    let registry = running.house().registry.clone();
     let (realm, space) = (registry.realms()[0].key, server::checkpoint::SPACE);
     let signed = String::from_utf8(registry.noted(realm, space, b"").unwrap().unwrap()).unwrap();
     let note = |text: String| registry.note_wait(realm, space, b"", Some(text.into())).unwrap();
