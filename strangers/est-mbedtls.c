@@ -35,6 +35,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define CONTENT_MAX 4096 /* MBEDTLS_SSL_IN_CONTENT_LEN of the device that this stands for */
 #define RECORD_EXTRA 24  /* AES-GCM: 8 octets of nonce before, 16 of tag behind */
@@ -187,11 +189,14 @@ static void first_certificate(unsigned char *p, size_t len, mbedtls_x509_crt *fo
   MUST(mbedtls_x509_crt_parse_der(found, p, n));
 }
 
+/* Down to the disk, and for nobody else to read. */
 static void write_file(const char *front, const char *back, const char *text) {
   char name[512];
   snprintf(name, sizeof name, "%s%s", front, back);
   FILE *file = fopen(name, "w");
-  if (file == NULL || fputs(text, file) < 0 || fclose(file) != 0) die("a file cannot be written", 0);
+  if (file == NULL || fchmod(fileno(file), 0600) != 0 || fputs(text, file) < 0 || fflush(file) != 0 ||
+      fsync(fileno(file)) != 0 || fclose(file) != 0)
+    die("a file cannot be written", 0);
 }
 
 int main(int argc, char **argv) {

@@ -196,13 +196,14 @@ fn read_receipt(path: &Path) -> Result<String, Trouble> {
 impl Written {
     fn become_config(self, dir: &Path, typed: &Typed) -> Result<Config, Trouble> {
         let place = |url: Option<&String>| url.map(|u| Place::parse(u)).transpose();
+        let said = |text: Option<String>| text.map(|text| from_file_beside(dir, text));
         let below =
             |path: Option<PathBuf>, name: &str| dir.join(path.unwrap_or_else(|| name.into()));
         let pin = typed.root_pin.as_ref().or(self.root_pin.as_ref());
         let root = below(self.root.clone(), "root.pem");
         let receipt = below(self.receipt.clone(), "birth.tlog-proof");
         Ok(Config {
-            state: typed.state.clone().or(self.state).unwrap_or_else(|| STATE.into()),
+            state: typed.state.clone().unwrap_or_else(|| below(self.state, STATE)),
             url: place(typed.url.as_ref().or(self.url.as_ref()))?,
             discover: self.discover.unwrap_or(true),
             fallback: place(self.fallback_url.as_ref())?,
@@ -220,13 +221,21 @@ impl Written {
             key: read_key(self.key.as_deref())?,
             on_renew: typed.on_renew.clone().or(self.on_renew),
             said: Said {
-                firmware: self.firmware,
-                serial: typed.serial.clone().or(self.serial),
-                model: self.model,
-                mac: self.mac,
-                imei: self.imei,
+                firmware: said(self.firmware),
+                serial: typed.serial.clone().or_else(|| said(self.serial)),
+                model: said(self.model),
+                mac: said(self.mac),
+                imei: said(self.imei),
             },
         })
+    }
+}
+
+/// A text as it is, or `@FILE` with the file's place found from the configuration's.
+fn from_file_beside(dir: &Path, text: String) -> String {
+    match text.strip_prefix('@') {
+        Some(path) => format!("@{}", dir.join(path).display()),
+        None => text,
     }
 }
 
@@ -331,6 +340,21 @@ mod tests {
             assert!(trouble.to_string().contains(word), "{trouble}");
             assert_eq!(trouble.exit_code(), 2);
         }
+    }
+
+    #[test]
+    fn what_is_written_is_found_from_where_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("muster-agent.toml");
+        let text = "state = \"kept\"\ntoken = \"t\"\nfirmware = \"@version\"\nserial = \"S1\"";
+        std::fs::write(&path, text).unwrap();
+        std::fs::write(dir.path().join("version"), "2.1.0\n").unwrap();
+        let config = Config::read(&Typed { config: Some(path), ..Typed::default() }).unwrap();
+        assert_eq!(config.state, dir.path().join("kept"));
+        assert_eq!(config.token, Some(dir.path().join("t")));
+        let report = config.said.report();
+        assert_eq!(report.firmware.as_deref(), Some("2.1.0"));
+        assert_eq!(report.serial.as_deref(), Some("S1"));
     }
 
     #[test]

@@ -2,17 +2,17 @@
 //! ends with it, so it does not matter whether the last one was before a pulled plug, or by another
 //! process.
 
+mod leaf;
 mod leave;
 
 use crate::config::Config;
-use crate::credential::{self, Credential};
+use crate::credential;
 use crate::plan::{self, Held, Step, View};
 use crate::status::{Memo, life};
 use crate::store::{Locked, Mark, Stay, Store};
 use crate::talk::Talk;
 use crate::time::{Clock, Clocks, Reading};
 use crate::{Trouble, hook};
-use identity::ask::Want;
 use identity::key::sha256;
 use identity::text::hex;
 use identity::{RuleId, UnixTime};
@@ -32,6 +32,8 @@ pub struct Keeper {
     clocks: Clocks,
     /// Rounds that came to nothing, one after the other, and could not be noted.
     lost: u32,
+    /// Whether a server was asked for the time since we run, before a leaf was given up.
+    has_asked: bool,
 }
 
 /// What came of one round.
@@ -78,7 +80,8 @@ impl Keeper {
     /// Where the state cannot be read.
     pub fn with_clocks(config: Config, clocks: Clocks) -> Result<Self, Trouble> {
         let kept = Store::at(&config.state).clock()?;
-        Ok(Self { clock: Clock::new(kept, clocks()), config, clocks, lost: 0 })
+        let clock = Clock::new(kept, clocks());
+        Ok(Self { clock, config, clocks, lost: 0, has_asked: false })
     }
 
     /// What time this device believes it is.
@@ -101,12 +104,22 @@ impl Keeper {
     pub fn settle(&mut self) -> Result<Step, Trouble> {
         for _ in 0..STEPS_MAX {
             let store = Store::lock(&self.config.state)?;
-            let step = plan::next(&self.view(&store)?, self.now());
+            let view = self.view(&store)?;
+            let step = plan::next(&view, self.now());
             if matches!(step, Step::Wait(_) | Step::Stuck) {
                 return Ok(step);
             }
+            let has_ended = view.held.is_some_and(|held| held.life.ends < self.now());
+            let done = match step {
+                Step::Join | Step::Renew if has_ended && !self.has_asked => self.ask_time(&store),
+                step => self.act(&store, step),
+            };
+            let done = match done {
+                Err(refused) if step == Step::Join => self.renew_instead(&store, refused),
+                done => done,
+            };
             // What went wrong stands in the memo, and the next step waits for it.
-            if let Err(trouble) = self.act(&store, step) {
+            if let Err(trouble) = done {
                 self.failed(&store, &trouble)?;
             }
         }
@@ -236,47 +249,6 @@ impl Keeper {
         store.put_memo(&memo)
     }
 
-    fn join(&mut self, store: &Locked) -> Result<(), Trouble> {
-        let has_birth = self.config.birth.exists() && self.config.birth_key.exists();
-        let who = if has_birth {
-            Some(Credential::given(&self.config.birth, &self.config.birth_key)?)
-        } else {
-            None
-        };
-        if who.is_none() && self.config.token()?.is_none() {
-            return Err(Trouble::Usage(format!(
-                "nothing to join with: put the birth certificate at `{}` and its key at `{}`, or \
-                 say `--token-file FILE`",
-                self.config.birth.display(),
-                self.config.birth_key.display()
-            )));
-        }
-        self.get_leaf(store, Want::Join, who.as_ref())
-    }
-
-    fn renew(&mut self, store: &Locked) -> Result<(), Trouble> {
-        let found = credential::in_use(store).map_err(damaged)?;
-        let (_, who) = found.ok_or_else(|| {
-            Trouble::Usage("there is no leaf to renew: `muster-agent join` first".to_owned())
-        })?;
-        self.get_leaf(store, Want::Renew, Some(&who))
-    }
-
-    fn get_leaf(
-        &mut self,
-        store: &Locked,
-        want: Want,
-        who: Option<&Credential>,
-    ) -> Result<(), Trouble> {
-        let mut talk = Talk::new(&self.config, store, &mut self.clock, &self.clocks)?;
-        talk.get_leaf(want, who)?;
-        let server = talk.server.map(|s| s.to_string());
-        // New files are told of at once, whatever became of the last ones.
-        let memo = store.memo()?;
-        store.put_memo(&Memo { hook_failed: None, hook_until: None, ..memo })?;
-        self.went_well(store, server)
-    }
-
     /// Shows the server the leaf in use. One that it does not know makes room for the one before.
     fn report(&mut self, store: &Locked) -> Result<(), Trouble> {
         let Some((set, who)) = credential::in_use(store)? else { return Ok(()) };
@@ -335,8 +307,12 @@ impl fmt::Debug for Keeper {
 /// is older. In every other case it knows the new leaf, so the one before is spent or about to be,
 /// and whoever shows a spent leaf is taken for a clone.
 fn is_unknown(trouble: &Trouble) -> bool {
-    let unknown = RuleId::UNKNOWN_CERTIFICATE.sentence();
-    matches!(trouble, Trouble::Refused { sentence, .. } if *sentence == unknown)
+    is_by(trouble, &RuleId::UNKNOWN_CERTIFICATE)
+}
+
+/// Whether it was this rule that said no.
+fn is_by(trouble: &Trouble, rule: &RuleId) -> bool {
+    matches!(trouble, Trouble::Refused { sentence, .. } if *sentence == rule.sentence())
 }
 
 /// Who has lost the leaf in use, or its key, is told how to get another.

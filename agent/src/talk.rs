@@ -59,8 +59,9 @@ impl<'a> Talk<'a> {
         clocks: &'a Clocks,
     ) -> Result<Self, Trouble> {
         let anchors = match store.anchors() {
-            // What a disk has damaged is found anew, but only where somebody said who it is.
-            Err(_) if names_root(config) => Vec::new(),
+            // What a disk has damaged is found anew, but only where somebody said who it is. What only
+            // cannot be read now may know a newer root than the configuration does.
+            Err(Trouble::Damaged(_)) if names_root(config) => Vec::new(),
             kept => kept?,
         };
         let mut talk = Self { config, store, clock, clocks, anchors, server: None };
@@ -206,6 +207,15 @@ impl<'a> Talk<'a> {
         let anchors = self.anchors.clone();
         self.noted(&open.judge, &anchors, &heard);
         Ok(heard)
+    }
+
+    /// Meets the server as nobody, and so learns what time it is.
+    ///
+    /// # Errors
+    /// Where no answer came.
+    pub fn greet(&mut self) -> Result<(), Trouble> {
+        let mut open = self.open(None)?;
+        self.say(&mut open, &client::cacerts(&self.config.realm)).map(|_| ())
     }
 
     /// Gets a leaf and puts it to use: joins with what `who` or the token proves, or renews the leaf

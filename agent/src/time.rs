@@ -82,6 +82,8 @@ pub struct Clock {
     /// When `next` was said, or, after a restart, when we began to count.
     next_at_ms: u64,
     is_ahead: bool,
+    /// A system clock that is further ahead than this is not believed.
+    ahead_max_s: u64,
 }
 
 impl Clock {
@@ -94,7 +96,8 @@ impl Clock {
             Kept { told: kept.told.max(floor), floor, next: kept.next.max(floor) }
         });
         let at_ms = reading.counted_ms;
-        Self { kept, told_at_ms: at_ms, next_at_ms: at_ms, is_ahead: false }
+        let (told_at_ms, next_at_ms) = (at_ms, at_ms);
+        Self { kept, told_at_ms, next_at_ms, is_ahead: false, ahead_max_s: AHEAD_MAX_S }
     }
 
     /// The moment now.
@@ -133,8 +136,15 @@ impl Clock {
         }
         let next = if is_settled { date } else { next.min(date) };
         self.kept = Kept { told: date, floor, next };
-        self.is_ahead = reading.system > date.plus_secs(AHEAD_MAX_S);
+        self.is_ahead = reading.system > date.plus_secs(self.ahead_max_s);
         self.told_at_ms = reading.counted_ms;
+    }
+
+    /// By the system's clock something has ended that a server has made this moment: that clock is
+    /// ahead, by little, and nothing of it is believed any more where a server says less.
+    pub fn doubt_system(&mut self) {
+        self.ahead_max_s = 0;
+        self.is_ahead = true;
     }
 }
 
@@ -272,6 +282,20 @@ mod tests {
         let right = Reading { system: told.plus_secs(60), counted_ms: 60_000 };
         clock.told(told.plus_secs(60), right);
         assert_eq!(clock.now(Reading { counted_ms: 61_000, ..right }), told.plus_secs(61));
+    }
+
+    #[test]
+    fn a_clock_that_is_some_hours_ahead_is_believed_until_something_shows_that_it_is_wrong() {
+        let told = built().plus_secs(5000);
+        let ahead = |s: u64| Reading { system: told.plus_secs(8 * 3600 + s), counted_ms: s * 1000 };
+        let mut clock = Clock::new(None, ahead(0));
+        clock.told(told, ahead(0));
+        assert_eq!(clock.now(ahead(1)), told.plus_secs(8 * 3600 + 1));
+
+        clock.doubt_system();
+        assert_eq!(clock.now(ahead(2)), told.plus_secs(2));
+        clock.told(told.plus_secs(60), ahead(60));
+        assert_eq!(clock.now(ahead(61)), told.plus_secs(61), "also after the next word");
     }
 
     #[test]

@@ -201,6 +201,10 @@ pub(crate) struct Foreign<'a> {
 
 impl Foreign<'_> {
     pub(crate) fn made(&self) -> Certificate {
+        self.parsed().unwrap()
+    }
+
+    pub(crate) fn parsed(&self) -> Result<Certificate, identity::Defect> {
         use der::Encode;
         let subject = name(self.subject).unwrap();
         let (issuer, key) = match self.by {
@@ -217,7 +221,7 @@ impl Foreign<'_> {
             extensions: &self.extensions,
         };
         let body = shape.body(&issuer, &algorithm).unwrap();
-        Certificate::parse(&seal(&body, &algorithm, key).unwrap()).unwrap()
+        Certificate::parse(&seal(&body, &algorithm, key).unwrap())
     }
 }
 

@@ -82,6 +82,22 @@ fn a_request_carries_every_wish() {
 }
 
 #[test]
+fn a_request_in_pem_may_stand_behind_other_text() {
+    let der = make(&key(1), &full_wish()).unwrap();
+    let pem = identity::certificate::pem("CERTIFICATE REQUEST", &der);
+    let parameters = identity::certificate::pem("EC PARAMETERS", &[6, 1, 1]);
+    let old = pem.replace("CERTIFICATE", "NEW CERTIFICATE");
+    let windows = pem.replace('\n', "\r\n");
+    for text in [&pem, &old, &windows, &format!("Certificate Request:\n    x\n{parameters}{pem}x")]
+    {
+        assert_eq!(Csr::parse_pem(text).unwrap().der(), der, "{text}");
+    }
+    for none in ["", "CERTIFICATE REQUEST-----", &parameters] {
+        assert_eq!(Csr::parse_pem(none).unwrap_err().name, "csr-pem");
+    }
+}
+
+#[test]
 fn a_serial_number_that_asn1_cannot_carry_is_named_before_it_is_sent() {
     let wish = Wish { serial_number: Some("S№1"), ..Wish::default() };
     assert!(matches!(make(&key(1), &wish), Err(RequestError::Value(_))));

@@ -3,7 +3,7 @@
 
 use crate::ask::Defect;
 use crate::authority::KeyId;
-use crate::credential::Serial;
+use crate::credential::{Serial, SerialNumber};
 use crate::device::DeviceId;
 use crate::key::{KeyError, PublicKey, Scheme, SpkiHash, sha256};
 use crate::outside::UnixTime;
@@ -61,6 +61,7 @@ impl Certificate {
         let key = PublicKey::parse(
             &x509.tbs_certificate().subject_public_key_info().to_der().map_err(broken)?,
         )?;
+        check_restrictions(&x509)?;
         let tbs = signed_part(der).map_err(broken)?.to_vec();
         Ok(Self(Arc::new(Inner { der: der.to_vec(), tbs, x509, key })))
     }
@@ -129,6 +130,13 @@ impl Certificate {
     #[must_use]
     pub fn serial(&self) -> Option<Serial> {
         Serial::from_octets(self.0.x509.tbs_certificate().serial_number().as_bytes())
+    }
+
+    /// The serial number, whoever signed it; `None` where it is no whole number from 0 on of at most
+    /// 20 octets.
+    #[must_use]
+    pub fn number(&self) -> Option<SerialNumber> {
+        SerialNumber::from_integer(self.0.x509.tbs_certificate().serial_number().as_bytes())
     }
 
     /// When it was made, as certificates of one name are ordered: serial numbers of ours begin with
@@ -262,6 +270,25 @@ impl Certificate {
     fn extension<'a, T: Decode<'a> + const_oid::AssociatedOid>(&'a self) -> Option<(bool, T)> {
         self.0.x509.tbs_certificate().get_extension::<T>().ok().flatten()
     }
+}
+
+/// Extensions that restrict what a certificate is good for must be readable, and there once (RFC
+/// 5280 §4.2): one that cannot be read would restrict nothing.
+fn check_restrictions(x509: &x509_cert::Certificate) -> Result<(), Defect> {
+    let tbs = x509.tbs_certificate();
+    let read = [
+        tbs.get_extension::<BasicConstraints>().map(drop),
+        tbs.get_extension::<KeyUsage>().map(drop),
+        tbs.get_extension::<ExtendedKeyUsage>().map(drop),
+    ];
+    let unreadable = |e| {
+        let sentence = format!(
+            "basic constraints, key usage or extended key usage of the certificate cannot be read, \
+             or stand in it twice: {e}"
+        );
+        Defect::new("certificate-extension", sentence)
+    };
+    read.into_iter().collect::<Result<(), _>>().map_err(unreadable)
 }
 
 /// The certificate in DER.

@@ -37,6 +37,59 @@ impl Serial {
 
 shown_in_hex!(Serial);
 
+/// The serial number of any certificate, whoever signed it: a whole number of at most 20 octets
+/// (RFC 5280 §4.1.2.2). Authorities may be signed elsewhere; a [`Serial`] is one of ours.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SerialNumber([u8; 20]);
+
+impl SerialNumber {
+    /// A serial number from the content of its INTEGER; `None` where that is negative, too long or
+    /// nothing.
+    #[must_use]
+    pub fn from_integer(content: &[u8]) -> Option<Self> {
+        if content.first().is_none_or(|first| first & 0x80 != 0) {
+            return None;
+        }
+        let zeros = content.iter().take_while(|octet| **octet == 0).count();
+        Self::from_octets(content.get(zeros..)?)
+    }
+
+    /// The octets without zeros in front, the most significant first; of zero itself one.
+    #[must_use]
+    pub fn octets(&self) -> &[u8] {
+        let zeros = self.0.iter().take(19).take_while(|octet| **octet == 0).count();
+        self.0.get(zeros..).unwrap_or_default()
+    }
+
+    /// A number of at most 20 octets.
+    fn from_octets(number: &[u8]) -> Option<Self> {
+        let mut octets = [0; 20];
+        let start = octets.len().checked_sub(number.len())?;
+        octets.get_mut(start..)?.copy_from_slice(number);
+        Some(Self(octets))
+    }
+}
+
+impl From<Serial> for SerialNumber {
+    fn from(serial: Serial) -> Self {
+        let mut octets = [0; 20];
+        octets.iter_mut().rev().zip(serial.0.iter().rev()).for_each(|(o, b)| *o = *b);
+        Self(octets)
+    }
+}
+
+impl std::fmt::Display for SerialNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&crate::text::hex(self.octets()))
+    }
+}
+
+impl std::fmt::Debug for SerialNumber {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
 /// Which of the two kinds of certificate a device has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CredentialKind {
@@ -250,6 +303,30 @@ impl Requester {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_serial_number_of_any_length_is_a_number() {
+        let read = SerialNumber::from_integer;
+        let long = [&[0x7f][..], &[0xab; 19]].concat();
+        let high = [&[0, 0xff][..], &[0xab; 19]].concat();
+        for (content, octets) in [
+            (&[0][..], &[0][..]),
+            (&[5], &[5]),
+            (&[0, 0x9f], &[0x9f]),
+            (&[1, 0, 0], &[1, 0, 0]),
+            (&long, &long),
+            (&high, &high[1..]),
+        ] {
+            assert_eq!(read(content).unwrap().octets(), octets);
+        }
+        for none in [&[][..], &[0x9f], &[1; 21]] {
+            assert_eq!(read(none), None);
+        }
+        assert!(read(&[2]) < read(&[1, 0]) && read(&[1, 0]) < read(&long));
+        let ours = Serial::new(UnixTime::from_millis(0x0190_A5B2_7C3D), [7; 10]);
+        assert_eq!(read(ours.octets()), Some(ours.into()));
+        assert_eq!(SerialNumber::from(ours).to_string(), ours.to_string());
+    }
 
     #[test]
     fn serial_numbers_keep_the_order_of_time() {

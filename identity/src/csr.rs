@@ -56,14 +56,14 @@ impl Csr {
     /// # Errors
     /// As [`Csr::parse`].
     pub fn parse_pem(pem: &str) -> Result<Self, Defect> {
-        let body: String = pem
-            .lines()
-            .map(str::trim)
-            .filter(|l| !l.is_empty() && !l.starts_with("-----"))
-            .collect();
-        if !pem.contains("CERTIFICATE REQUEST-----") {
-            return Err(Defect::new("csr-pem", "no PEM certificate request found"));
-        }
+        let missing = || Defect::new("csr-pem", "no PEM certificate request found");
+        let is_edge = |line: &&str, edge: &str| {
+            line.starts_with(edge) && line.ends_with("CERTIFICATE REQUEST-----")
+        };
+        // Tools write parameters, or the request as text, before it.
+        let mut lines = pem.lines().map(str::trim).skip_while(|l| !is_edge(l, "-----BEGIN "));
+        lines.next().ok_or_else(missing)?;
+        let body: String = lines.take_while(|l| !is_edge(l, "-----END ")).collect();
         let der = crate::text::from_base64(body.as_bytes())
             .ok_or_else(|| Defect::new("csr-pem", "the PEM certificate request is not base64"))?;
         Self::parse(&der)

@@ -26,7 +26,7 @@ pub mod token;
 
 pub use ask::{Ask, Defect, Refusal, RuleId};
 pub use certificate::Certificate;
-pub use credential::{Credential, CredentialKind, CredentialState, Reason, Serial};
+pub use credential::{Credential, CredentialKind, CredentialState, Reason, Serial, SerialNumber};
 pub use csr::Csr;
 pub use device::{Assurance, Device, DeviceId, GroupName, Identifiers, Standing};
 pub use key::{KeyError, KeyKind, PublicKey, Signer, SpkiHash};

@@ -49,12 +49,14 @@ impl DeviceName {
     }
 
     /// The name by which every verb finds a device with these identifiers, the short one where
-    /// that can mean it; `None` without a serial number.
+    /// that can mean it; `None` without a serial number, or where a slash in maker or model would
+    /// make it another device's: then only the UUID names it.
     #[must_use]
     pub fn for_serial(maker: &str, model: &str, serial: &str) -> Option<String> {
         let full = !maker.is_empty() || serial.matches('/').count() > 1;
         match (serial, full) {
             ("", _) => None,
+            (_, true) if maker.contains('/') || model.contains('/') => None,
             (_, true) => Some(format!("serial:{maker}/{model}/{serial}")),
             (_, false) => Some(format!("serial:{serial}")),
         }
@@ -170,5 +172,7 @@ mod tests {
             assert!(of.is_none_or(|of| of == (maker.to_owned(), model.to_owned())), "{name}");
         }
         assert_eq!(DeviceName::for_serial("acme", "M1", ""), None);
+        assert_eq!(DeviceName::for_serial("acme", "M/1", "S1"), None);
+        assert_eq!(DeviceName::for_serial("", "M/1", "S1").as_deref(), Some("serial:S1"));
     }
 }

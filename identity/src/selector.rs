@@ -10,8 +10,8 @@
 //! values, as `group` has, holds where one of them does, so that `==` on it means membership. A
 //! member that a device does not have equals nothing: every comparison with it is false except
 //! `!=`. `has(mark)` asks whether there is one, and an empty text or list counts as none. Times are
-//! RFC 3339 texts, whose order is that of time. `meta["hw-rev"]` is how to write a key that is not a
-//! plain name.
+//! RFC 3339 texts, whose order is that of time; the front of one, as `"2026-05"`, stands for its
+//! beginning and equals none. `meta["hw-rev"]` is how to write a key that is not a plain name.
 //!
 //! [`Selector::parse`] reads one, [`Selector::check`] knows the members and what they can be compared with, [`Selector::holds`] asks
 //! one device.

@@ -100,7 +100,7 @@ fn publish(
         let revoked = house.registry.revoked(realm.key, &authority.id, shard)?;
         let stays = revoked.into_iter().filter(|row| row.not_after >= ended);
         let entries = stays.map(|row| Revoked {
-            serial: row.serial,
+            serial: row.serial.into(),
             at: row.revocation.at,
             reason: row.revocation.reason,
         });

@@ -17,16 +17,23 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Reads `http://[USER:PASSWORD@]HOST:PORT`, and a list of names that are reached without it
+    /// Reads `[http://][USER:PASSWORD@]HOST:PORT`, and a list of names that are reached without it
     /// (`NO_PROXY`).
     ///
     /// # Errors
     /// Where it is not of that form.
     pub fn parse(url: &str, spared: &str) -> Result<Self, Trouble> {
         // The address may hold a password: it is not repeated.
-        let wrong =
-            || Trouble::Usage("the proxy is no http://[USER:PASSWORD@]HOST:PORT".to_owned());
-        let rest = url.trim().strip_prefix("http://").ok_or_else(wrong)?.trim_end_matches('/');
+        let wrong = || {
+            Trouble::Usage(
+                "the proxy (`proxy`, or `https_proxy` of the environment) is no \
+                 http://[USER:PASSWORD@]HOST:PORT; `proxy = \"\"` is none"
+                    .to_owned(),
+            )
+        };
+        let url = url.trim();
+        let rest = url.strip_prefix("http://").or((!url.contains("://")).then_some(url));
+        let rest = rest.ok_or_else(wrong)?.trim_end_matches('/');
         let (login, rest) = match rest.rsplit_once('@') {
             Some((login, rest)) => (Some(unescape(login).ok_or_else(wrong)?), rest),
             None => (None, rest),
@@ -129,6 +136,8 @@ mod tests {
         assert!(proxy.is_spared("muster.Plant.example") && proxy.is_spared("a.local"));
         assert!(!proxy.is_spared("notplant.example") && !proxy.is_spared("local.com"));
         assert!(!format!("{proxy:?}").contains("ss"));
+        let bare = Proxy::parse("gate:8080", "").unwrap();
+        assert_eq!((bare.host.as_str(), bare.port), ("gate", 8080), "as curl reads it");
         assert!(Proxy::parse("socks5://gate:1", "").is_err());
     }
 

@@ -3,7 +3,7 @@
 
 use crate::Trouble;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Error, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -47,25 +47,39 @@ pub(super) fn is_private(path: &Path) -> Result<(), Trouble> {
     Ok(())
 }
 
+/// Whether the system says that there is no such file.
+fn is_absent(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn octets(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_OCTETS_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_OCTETS_MAX {
+        return Err(ErrorKind::FileTooLarge.into());
+    }
+    Ok(bytes)
+}
+
 /// Reads a file; `None` where there is none.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, Trouble> {
-    let failed = |e: std::io::Error| Trouble::file("read", path, &e);
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(None);
+    match octets(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if is_absent(&e) => Ok(None),
+        Err(e) if e.kind() == ErrorKind::FileTooLarge => {
+            Err(Trouble::Damaged(format!("`{}` is too large to be what it should", path.display())))
         }
-        Err(e) => return Err(failed(e)),
-    };
-    let mut bytes = Vec::new();
-    file.take(FILE_OCTETS_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > FILE_OCTETS_MAX {
-        return Err(Trouble::Damaged(format!(
-            "`{}` is too large to be what it should",
-            path.display()
-        )));
+        Err(e) => Err(Trouble::file("read", path, &e)),
     }
-    Ok(Some(bytes))
+}
+
+/// Reads a file that the device can do without: what its disk does not give back is as good as
+/// absent. Who only may not read it is told so.
+pub(super) fn read_spare(path: &Path) -> Result<Option<Vec<u8>>, Trouble> {
+    match octets(path) {
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => Err(Trouble::file("read", path, &e)),
+        read => Ok(read.ok()),
+    }
 }
 
 /// Writes a file that is not there yet, readable by its owner only, down to the disk.
@@ -136,7 +150,11 @@ pub(super) fn remove_dir(path: &Path) -> Result<(), Trouble> {
 /// Overwrites a secret before it is taken away. Flash that levels its wear may keep the old cells;
 /// this is what a file system can do.
 pub(super) fn wipe(path: &Path) -> Result<(), Trouble> {
-    let Ok(length) = fs::metadata(path).map(|m| m.len()) else { return Ok(()) };
+    let length = match fs::metadata(path) {
+        Ok(found) => found.len(),
+        Err(e) if is_absent(&e) => return Ok(()),
+        Err(e) => return Err(Trouble::file("overwrite", path, &e)),
+    };
     let zeros = vec![0; usize::try_from(length.min(FILE_OCTETS_MAX)).unwrap_or_default()];
     let over = || {
         let mut file = OpenOptions::new().write(true).open(path)?;

@@ -199,7 +199,7 @@ impl Store {
         let path = self.root.join("anchors.pem");
         let Some(text) = read_text(&path)? else { return Ok(Vec::new()) };
         Certificate::parse_pem(&text, ANCHORS_MAX)
-            .map_err(|e| Trouble::Own(format!("`{}` is damaged: {e}", path.display())))
+            .map_err(|e| Trouble::Damaged(format!("`{}` is damaged: {e}", path.display())))
     }
 
     /// What servers said of the time.
@@ -207,7 +207,7 @@ impl Store {
     /// # Errors
     /// Where the file cannot be read.
     pub fn clock(&self) -> Result<Option<Kept>, Trouble> {
-        let bytes = disk::read(&self.root.join("clock"))?.unwrap_or_default();
+        let bytes = disk::read_spare(&self.root.join("clock"))?.unwrap_or_default();
         Ok(Kept::parse(&String::from_utf8(bytes).unwrap_or_default()))
     }
 
@@ -216,7 +216,7 @@ impl Store {
     /// # Errors
     /// Where the file cannot be read.
     pub fn memo(&self) -> Result<Memo, Trouble> {
-        let bytes = disk::read(&self.root.join("memo.json"))?;
+        let bytes = disk::read_spare(&self.root.join("memo.json"))?;
         // A memo that cannot be read is worth nothing: without it the next try comes at once.
         Ok(bytes.and_then(|b| serde_json::from_slice(&b).ok()).unwrap_or_default())
     }

@@ -10,7 +10,7 @@ use const_oid::AssociatedOid;
 use const_oid::db::rfc5280;
 use der::asn1::UintRef;
 use der::{Decode, Encode, Tag, TagNumber};
-use identity::{Certificate, KeyError, Reason, Serial, Signer, UnixTime};
+use identity::{Certificate, KeyError, Reason, SerialNumber, Signer, UnixTime};
 use x509_cert::crl::{CertificateList, RevokedCert};
 use x509_cert::ext::pkix::CrlNumber;
 
@@ -29,8 +29,8 @@ pub enum Scope {
 /// A certificate that is not good any more, or not now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revoked {
-    /// Which.
-    pub serial: Serial,
+    /// Which; authorities may have been signed elsewhere, with a number of another form than ours.
+    pub serial: SerialNumber,
     /// Since when.
     pub at: UnixTime,
     /// Why.
@@ -40,7 +40,7 @@ pub struct Revoked {
 /// An entry of a list as it was read, whoever signed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listed {
-    /// The serial number, of any form.
+    /// The content of its serial number, of any form.
     pub serial: Vec<u8>,
     /// Since when.
     pub at: UnixTime,

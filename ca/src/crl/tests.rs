@@ -1,5 +1,6 @@
 use super::*;
 use crate::world::*;
+use identity::Serial;
 use identity::key::Scheme;
 use x509_cert::ext::pkix::{AuthorityKeyIdentifier, IssuingDistributionPoint};
 
@@ -9,7 +10,7 @@ fn serial(n: u8) -> Serial {
 
 fn list(scope: Scope, reasons: &[Reason]) -> Crl {
     let revoked =
-        |(n, reason): (u8, &Reason)| Revoked { serial: serial(n), at: NOW, reason: *reason };
+        |(n, reason): (u8, &Reason)| Revoked { serial: serial(n).into(), at: NOW, reason: *reason };
     Crl {
         number: 300,
         this_update: NOW,
@@ -72,6 +73,22 @@ fn entries_come_in_order_and_leave_out_a_reason_that_nobody_gave() {
         .map(|e| e.crl_entry_extensions.as_ref().map(|x| x[0].extn_value.as_bytes()[2]))
         .collect();
     assert_eq!(codes, [None, Some(6), Some(9)]);
+}
+
+#[test]
+fn serial_numbers_of_every_length_are_listed_as_their_certificates_have_them() {
+    let long = [&[0x7f][..], &[0xab; 19]].concat();
+    let high = [&[0, 0xff][..], &[0xab; 19]].concat();
+    let wanted = [vec![0], vec![5], vec![0, 0x9f], vec![1, 0], long, high];
+    let number = |content: &Vec<u8>| SerialNumber::from_integer(content).unwrap();
+    let revoked =
+        |content| Revoked { serial: number(content), at: NOW, reason: Reason::Superseded };
+    let entries = wanted.iter().rev().map(revoked).collect();
+    let crl = Crl { entries, ..list(Scope::Complete, &[]) };
+    let world = World::new();
+    let der = sign(world.operations.certificate(), &*key(3), crl).unwrap();
+    let read: Vec<_> = super::entries(&der).unwrap().into_iter().map(|e| e.serial).collect();
+    assert_eq!(read, wanted);
 }
 
 #[test]

@@ -219,6 +219,24 @@ fn a_holder_is_a_client_and_has_no_critical_extension_that_nobody_understands() 
 }
 
 #[test]
+fn a_restriction_that_cannot_be_read_or_stands_twice_is_no_leave_for_everything() {
+    let key = key(9);
+    let parsed = |change: &dyn Fn(&mut Extensions) -> der::Result<()>| {
+        let mut extensions = Extensions::default();
+        change(&mut extensions).unwrap();
+        let (from, to) = (NOW.minus_secs(DAY_S), NOW.plus_secs(DAY_S));
+        let made = Foreign { subject: &[], key: &key, by: None, from, to, extensions }.parsed();
+        made.map(|_| ()).map_err(|defect| defect.name)
+    };
+    assert_eq!(parsed(&|e| e.usages(&[CLIENT])), Ok(()));
+    let refused = Err("certificate-extension");
+    assert_eq!(parsed(&|e| e.usages(&[SERVER]).and(e.usages(&[CLIENT]))), refused);
+    assert_eq!(parsed(&|e| e.add(rfc5280::ID_CE_EXT_KEY_USAGE, true, &[5, 0])), refused);
+    assert_eq!(parsed(&|e| e.add(rfc5280::ID_CE_KEY_USAGE, true, &[3, 0])), refused);
+    assert_eq!(parsed(&|e| e.authority(None).and(e.authority(Some(0)))), refused);
+}
+
+#[test]
 fn a_long_chain_is_not_climbed_and_names_that_repeat_cost_a_bounded_number_of_checks() {
     let maker = Maker::acme();
     let doors = [maker_door("acme", &maker.root, SerialPlace::SubjectSerialNumber)];

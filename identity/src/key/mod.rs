@@ -119,6 +119,7 @@ impl PublicKey {
         if kind == KeyKind::Rsa {
             check_rsa(&raw)?;
         }
+        check_form(kind, &raw, spki)?;
         let checked = signature::ParsedPublicKey::new(any_scheme(kind).verifier(), &raw);
         let checked = checked.map_err(|_| {
             Defect::new("key-invalid", format!("the {kind} public key is not valid"))
@@ -222,6 +223,33 @@ fn check_rsa(raw: &[u8]) -> Result<(), Defect> {
         return Err(Defect::new("key-rsa-exponent", "an RSA exponent is odd and at least 65537"));
     }
     Ok(())
+}
+
+/// A key is known again by the hash of its encoding, so it has one: parameters as RFC 3279 §2.3.1,
+/// RFC 5480 §2.1.1 and RFC 8410 §3 demand them, and a point that is not compressed. The provider
+/// takes others too, even a whole SubjectPublicKeyInfo in the place of the key with anything behind
+/// it: with one of those a key that was revoked would come back as one that nobody has seen.
+fn check_form(kind: KeyKind, raw: &[u8], spki: &[u8]) -> Result<(), Defect> {
+    let plain = match kind {
+        KeyKind::P256 => raw.len() == 65 && raw.first() == Some(&4),
+        KeyKind::P384 => raw.len() == 97 && raw.first() == Some(&4),
+        KeyKind::Ed25519 => raw.len() == 32,
+        KeyKind::Rsa => true,
+    };
+    if plain && spki_der(kind, raw).is_ok_and(|written| written == spki) {
+        return Ok(());
+    }
+    let sentence = match kind {
+        KeyKind::P256 | KeyKind::P384 => {
+            "the public key is not in its plain form: send the point uncompressed, and name the \
+             curve by its OID"
+        }
+        KeyKind::Ed25519 => {
+            "the public key is not in its plain form: send 32 octets without parameters"
+        }
+        KeyKind::Rsa => "the public key is not in its plain form: the parameters of RSA are NULL",
+    };
+    Err(Defect::new("key-form", sentence))
 }
 
 /// RSAPublicKey of RFC 8017 appendix A.1.1.

@@ -60,6 +60,44 @@ fn a_short_rsa_key_and_a_small_exponent_are_refused() {
     assert_eq!(PublicKey::parse(&spki).unwrap_err().name, "key-rsa-exponent");
 }
 
+/// A SubjectPublicKeyInfo with this algorithm identifier.
+fn info(algorithm: &[u8], raw: &[u8]) -> Vec<u8> {
+    use der::asn1::{AnyRef, BitStringRef};
+    use der::{Decode, Encode, Tag};
+    let key = BitStringRef::from_bytes(raw).unwrap().to_der().unwrap();
+    let algorithm = AnyRef::from_der(algorithm).unwrap().to_der().unwrap();
+    AnyRef::new(Tag::Sequence, &[algorithm, key].concat()).unwrap().to_der().unwrap()
+}
+
+#[test]
+fn a_key_has_one_encoding_so_that_it_is_known_again() {
+    let ec = p256();
+    let (raw, spki) = (ec.public().raw(), ec.public().spki());
+    let p256 = &spki[2..2 + 21];
+    assert_eq!(info(p256, raw), spki);
+    let compressed = [&[2 | raw[64] & 1], &raw[1..33]].concat();
+    let hybrid = [&[6 | raw[64] & 1], &raw[1..]].concat();
+    let pkcs8 = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
+    let ed = SoftwareKey::from_pkcs8(pkcs8.as_ref()).unwrap();
+    let ed25519 = &ed.public().spki()[2..2 + 7];
+    assert_eq!(info(ed25519, ed.public().raw()), ed.public().spki());
+    let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let rsa = PublicKey::parse(rsa.public_key().as_der().unwrap().as_ref()).unwrap();
+    let bare = [0x30, 11, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
+    for other in [
+        info(p256, &compressed),
+        info(p256, &hybrid),
+        info(p256, spki),
+        info(p256, &[spki, b"anything"].concat()),
+        info(ed25519, &[ed.public().spki(), b"anything"].concat()),
+        info(&[0x30, 7, 6, 3, 0x2b, 0x65, 0x70, 5, 0], ed.public().raw()),
+        info(&bare, rsa.raw()),
+    ] {
+        let name = PublicKey::parse(&other).map_err(|defect| defect.name);
+        assert!(matches!(name, Err("key-form" | "key-invalid")), "{name:?}");
+    }
+}
+
 #[test]
 fn a_weak_hash_is_no_scheme() {
     assert!(Scheme::named(rfc5912::SHA_1_WITH_RSA_ENCRYPTION, KeyKind::Rsa).is_err());

@@ -9,8 +9,12 @@ use crate::device::{Assurance, Standing};
 /// What a member is compared with.
 enum Kind {
     Text,
+    /// A text without capital letters, as digits and MAC addresses are kept.
+    Small,
     /// A text that is never empty where a device has it.
     Rare,
+    /// Both of these.
+    SmallAndRare,
     Number,
     YesNo,
     Moment,
@@ -37,8 +41,9 @@ fn kind(member: &str) -> Option<Kind> {
         | "leaf.revoked.at" => Kind::Moment,
         "generation" | "version" | "leaf.generation" => Kind::Number,
         "weak_detection" | "leaf.revoked" => Kind::YesNo,
-        "leaf.serial" | "leaf.device" | "leaf.issuer" | "leaf.spki" => Kind::Text,
-        "imei" | "ek_digest" | "mark" | "door" => Kind::Rare,
+        "id" | "mac" | "leaf.serial" | "leaf.device" | "leaf.issuer" | "leaf.spki" => Kind::Small,
+        "imei" | "mark" | "door" => Kind::Rare,
+        "ek_digest" => Kind::SmallAndRare,
         other if other.starts_with("leaf.") => return None,
         _ => Kind::Text,
     })
@@ -57,9 +62,10 @@ pub(super) fn check(expr: &Expr) -> Result<(), Defect> {
         Expr::In { member, list } => {
             list.iter().try_for_each(|to| compares(member, Comparison::Equal, to))
         }
-        Expr::Has { member, .. } => match kind(member) {
+        Expr::Has { member, part, .. } => match kind(member) {
             None => no_leaf_has(member),
             Some(Kind::Number | Kind::YesNo) => wrong(format!("`{member}` is not a text")),
+            Some(Kind::Small | Kind::SmallAndRare) => is_small(member, part),
             _ => Ok(()),
         },
         Expr::Flag(member) => match kind(member) {
@@ -92,11 +98,14 @@ fn compares(member: &str, by: Comparison, to: &Literal) -> Result<(), Defect> {
         | (Some(Kind::Text), Literal::Text(_)) => Ok(()),
         (Some(Kind::Number), _) => wrong(format!("`{member}` is a number, without quotes")),
         (Some(Kind::YesNo), _) => wrong(format!("`{member}` is `true` or `false`")),
-        (Some(Kind::Rare), Literal::Text(text)) if text.is_empty() => {
+        (Some(Kind::Rare | Kind::SmallAndRare), Literal::Text(text)) if text.is_empty() => {
             wrong(format!("`{member}` is never empty: {has}"))
         }
+        (Some(Kind::Small | Kind::SmallAndRare), Literal::Text(text)) => is_small(member, text),
         (Some(Kind::Rare), Literal::Text(_)) => Ok(()),
-        (Some(Kind::Moment), Literal::Text(text)) if is_front(text) => Ok(()),
+        (Some(Kind::Moment), Literal::Text(text)) if is_front(text) => {
+            meets_front(member, by, text)
+        }
         (Some(Kind::Moment), to) => wrong(format!(
             "`{member}` is a moment, and {to} is none: write the front of a time in UTC, as \
              \"2026-05\", \"2026-05-01\" or \"2026-05-01T08:00:00Z\"; {has}"
@@ -108,15 +117,38 @@ fn compares(member: &str, by: Comparison, to: &Literal) -> Result<(), Defect> {
             Literal::Text(text) if all.contains(&text.as_str()) => Ok(()),
             _ => wrong(format!("`{member}` is never {to}: it is one of {}", all.join(", "))),
         },
-        (Some(Kind::Text | Kind::Rare), to) => {
+        (Some(Kind::Text | Kind::Small | Kind::Rare | Kind::SmallAndRare), to) => {
             wrong(format!("`{member}` is a text, and {to} is none: write it in quotes"))
         }
     }
 }
 
+/// A text with a capital letter is never among texts that have none.
+fn is_small(member: &str, text: &str) -> Result<(), Defect> {
+    if !text.contains(|c: char| c.is_ascii_uppercase()) {
+        return Ok(());
+    }
+    let small = Literal::Text(text.to_ascii_lowercase());
+    wrong(format!("`{member}` has no capital letters: write {small}"))
+}
+
+/// A moment is a second, and equals nothing that is longer.
+fn meets_front(member: &str, by: Comparison, front: &str) -> Result<(), Defect> {
+    let whole = front.len() == WHOLE.len();
+    if whole || !matches!(by, Comparison::Equal | Comparison::Unequal) {
+        return Ok(());
+    }
+    wrong(format!(
+        "`{member}` is a second, and \"{front}\" is more than one: ask for what lies between, as \
+         `{member} >= \"2026-05-01\" && {member} < \"2026-05-02\"`"
+    ))
+}
+
+/// A time in UTC, each digit a zero.
+const WHOLE: &str = "0000-00-00T00:00:00Z";
+
 /// Whether a text is the front of an RFC 3339 time in UTC, up to a whole part of it.
 fn is_front(text: &str) -> bool {
-    const WHOLE: &str = "0000-00-00T00:00:00Z";
     let fits = |(c, as_in): (char, char)| {
         if as_in == '0' { c.is_ascii_digit() } else { c == as_in }
     };

@@ -43,7 +43,7 @@ fn each_member_of_a_device_can_be_asked_for() {
         r#"!(imei == "123")"#,
         r#"group == "pumps""#,
         r#"born == "2026-05-01T08:00:00Z""#,
-        r#"enrolled != "2026""#,
+        r#"enrolled != "2026-05-01T08:00:00Z""#,
         "!has(enrolled)",
         "has(born)",
         r#"door == "birth""#,
@@ -69,6 +69,7 @@ fn times_are_compared_as_rfc_3339_texts() {
     assert!(holds(r#"born >= "2026-05" && born < "2026-06""#));
     assert!(!holds(r#"born < "2026-05-01T08:00:00Z""#));
     assert!(holds(r#""2026-04-30" < born"#));
+    assert!(holds(r#"born > "2026-05-01""#), "a day begins at its midnight");
 }
 
 #[test]
@@ -97,6 +98,19 @@ fn a_question_that_nobody_or_everybody_would_meet_is_refused() {
     for date in [r#"born < "2026-13-01""#, r#"born < "x""#, "born < 2026", r#"enrolled != """#] {
         assert!(refused(date).contains("is a moment"), "{date}");
     }
+    for front in [r#"born == "2026-05-01""#, r#"enrolled != "2026""#, r#"born in ["2026-05"]"#] {
+        assert!(refused(front).contains("more than one"), "{front}");
+    }
+    for capital in [
+        r#"mac == "00:11:22:AA:BB:CC""#,
+        r#"!mac.startsWith("AA")"#,
+        r#"id != "0190A5B2-7C3D-7E4F-8A1B-2C3D4E5F6071""#,
+        r#"ek_digest in ["AB"]"#,
+        r#"leaf.spki == "AB""#,
+    ] {
+        assert!(refused(capital).contains("no capital letters: write \""), "{capital}");
+    }
+    assert!(refused(r#"ek_digest == """#).contains("never empty"));
     refused(r#"leaf.not_after < "next week""#);
     refused(r#"model == "P7" && !(born in ["2026", "2026-02-30"])"#);
     let typed = refused(r#"standing == "enroled""#);

@@ -29,7 +29,7 @@ pub(super) fn message(text: &str, at_s: u64) -> String {
 /// What is signed with ML-DSA-44: `cosigned_message`, whose label keeps it from meaning anything
 /// else. A checkpoint is the subtree that begins at the first entry.
 pub(super) fn subtree_message(cosigner: &str, at_s: u64, checkpoint: &Checkpoint) -> Vec<u8> {
-    // A name longer than its length can say is nobody's signature.
+    // No name is longer than its length can say.
     let name = |name: &str| {
         let octets = name.as_bytes();
         [&[u8::try_from(octets.len()).unwrap_or_default()], octets].concat()

@@ -18,13 +18,18 @@ use std::fmt;
 /// up to 5 kB each (C2SP signed-note, Format), a third more in base64.
 pub const NOTE_OCTETS_MAX: usize = 128 * 1024;
 
+/// Signature lines that a note may have: sixteen must be taken (C2SP signed-note, Format), and each
+/// of a key that is known costs a check. Go's reader ends here, too.
+pub const SIGNATURES_MAX: usize = 100;
+
 /// Whose log it is: the first line of a checkpoint and the name of the key that signs it. Not
 /// empty, no white space or control character, no plus (C2SP signed-note, Format).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin(String);
 
-/// A name in a tree that DNS will never have (RFC 6761 §6.4), 256 octets being more than one has.
-const ORIGIN_OCTETS_MAX: usize = 256;
+/// A name in a tree that DNS will never have (RFC 6761 §6.4); what a witness signs with ML-DSA-44 says
+/// its length in one octet (C2SP tlog-cosignature).
+const ORIGIN_OCTETS_MAX: usize = 255;
 
 impl Origin {
     /// The origin of a realm's log. The number counts from 1 and is raised by a restore, since a
@@ -197,6 +202,10 @@ fn open_note<'a, 'k>(
 ) -> Result<(&'a str, Vec<Signed<'k>>), Defect> {
     let (text, lines) = split(note)?;
     let mut signed = Vec::new();
+    if lines.split('\n').count() > SIGNATURES_MAX {
+        let sentence = format!("a note has at most {SIGNATURES_MAX} signatures");
+        return Err(Defect::new("note-form", sentence));
+    }
     for line in lines.split('\n') {
         let (name, id, signature) = signature_line(line).ok_or_else(|| {
             Defect::new("note-form", "a signature line is not an em dash, a name and base64")

@@ -16,7 +16,7 @@ fn an_origin_is_the_realm_and_the_number_of_its_log() {
     let expected = "5a5a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a.muster.invalid/ledger/1";
     assert_eq!(origin().as_str(), expected);
     assert_eq!(Origin::parse(expected), Some(origin()));
-    for refused in ["", "a b", "a+b", "a\u{a0}b", "a\n", &"x".repeat(257)] {
+    for refused in ["", "a b", "a+b", "a\u{a0}b", "a\n", &"x".repeat(256)] {
         assert_eq!(Origin::parse(refused), None, "{refused:?}");
     }
 }
@@ -52,6 +52,16 @@ fn one_false_signature_of_a_known_key_spoils_the_note() {
     let spoiled = format!("{note}{DASH}{} {blob}\n", origin());
     assert_eq!(open(&spoiled, &[known(1), known(2)]).unwrap_err().name, "note-signature");
     assert_eq!(open(&spoiled, &[known(1)]), Ok(checkpoint()));
+}
+
+#[test]
+fn a_note_has_a_number_of_signatures_that_is_worth_checking() {
+    let note = sign(&checkpoint(), &key(1)).unwrap();
+    let line = note.lines().last().unwrap().to_owned() + "\n";
+    let with = |count: usize| note.clone() + &line.repeat(count - 1);
+    assert_eq!(open(&with(SIGNATURES_MAX), &[known(1)]), Ok(checkpoint()));
+    let many = open(&with(SIGNATURES_MAX + 1), &[known(1)]).unwrap_err();
+    assert_eq!(many.name, "note-form");
 }
 
 #[test]

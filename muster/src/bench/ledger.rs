@@ -1,6 +1,7 @@
 //! The ledger alone, in this process: how fast entries are appended, proven, and verified, and how
 //! much memory that takes. No certificates are made: an entry is all that is written.
 
+use super::account;
 use super::measure::{Latencies, Line, Taken};
 use crate::failure::{Failure, Outcome};
 use crate::progress;
@@ -95,8 +96,11 @@ fn append(registry: &Registry, entries: u64) -> Outcome<Line> {
             registry.commit(REALM, Change::Nothing, draft(sent), Box::new(tell));
             sent += 1;
         }
-        heard.recv().map_err(Failure::new)?.map_err(Failure::new)?;
-        done += 1 + heard.try_iter().filter(Result::is_ok).count() as u64;
+        let first = heard.recv().map_err(Failure::new)?;
+        for result in std::iter::once(first).chain(heard.try_iter()) {
+            result.map_err(Failure::new)?;
+            done += 1;
+        }
         bar.set_position(done);
     }
     bar.finish_and_clear();
@@ -182,31 +186,13 @@ struct Clock {
 
 impl Clock {
     fn begin() -> Self {
-        Self { began: Instant::now(), cpu_s: cpu_s() }
+        Self { began: Instant::now(), cpu_s: account::cpu_s(std::process::id()) }
     }
 
     fn taken(&self) -> Taken {
         let wall: Duration = self.began.elapsed();
-        Taken { wall, cpu_s: cpu_s() - self.cpu_s, rss_mib: rss_mib(), failed: 0 }
+        let own = std::process::id();
+        let cpu_s = account::cpu_s(own) - self.cpu_s;
+        Taken { wall, cpu_s, rss_mib: account::rss_mib(own), failed: 0 }
     }
-}
-
-/// Clock ticks a second in `/proc/self/stat` (`USER_HZ`, 100 on every Linux that we run on).
-const TICKS_PER_S: f64 = 100.0;
-
-/// Processor time of this process, user and system.
-fn cpu_s() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace());
-    // Fields 14 and 15 of proc(5), counted from the state, which is its third.
-    let ticks: f64 =
-        fields.into_iter().flatten().skip(11).take(2).flat_map(str::parse::<f64>).sum();
-    ticks / TICKS_PER_S
-}
-
-fn rss_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok());
-    kib.unwrap_or_default() / 1024.0
 }

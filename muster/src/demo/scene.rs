@@ -8,9 +8,9 @@ use agent::{CallError, Dialer, Exchange, Heard};
 use api::birth::{BirthBatch, BirthOutcome, BirthResults};
 use api::{HeadView, path};
 use enroll::est::{Reply, client};
-use identity::Certificate;
 use identity::key::sha256;
 use identity::text::counted;
+use identity::{Certificate, RuleId};
 use indicatif::ProgressBar;
 use ledger::{Receipt, Trust, VerifierKey};
 use serde::Serialize;
@@ -165,7 +165,7 @@ impl Stage {
         let unit = self.units.last().ok_or("no unit")?;
         let name = format!("serial:{}", unit.serial);
         self.stand(path::DEVICE_SUSPEND, &name, Some("demo")).await?;
-        let sentence = refused(&unit.try_renewal(&self.dialer).await?, 403)?;
+        let sentence = denied(&unit.try_renewal(&self.dialer).await?, &RuleId::SUSPENDED)?;
         self.stand(path::DEVICE_RESUME, &name, None).await?;
         accepted(&unit.try_renewal(&self.dialer).await?)?;
         Ok((1, format!("refused while suspended (“{sentence}”), served when resumed")))
@@ -209,7 +209,10 @@ impl Stage {
         }
         Ok((
             verified.size,
-            format!("{} entries re-computed: what the tables say is what happened", verified.size),
+            format!(
+                "{} entries re-computed: they make the root that its key signed",
+                verified.size
+            ),
         ))
     }
 
@@ -281,16 +284,23 @@ fn forged(line: &str) -> String {
     line.char_indices().map(other).collect()
 }
 
-/// The sentence of a refusal with that status; anything else is an error.
-pub(super) fn refused(heard: &Heard, wanted: u16) -> Result<String, CallError> {
+/// The sentence of a refusal with that status and for that reason; anything else is an error.
+pub(super) fn refused(heard: &Heard, wanted: u16, why: &str) -> Result<String, CallError> {
     let reply = client::read_cacerts(&heard.incoming()).map_err(|d| d.sentence.into_owned())?;
     match reply {
-        Reply::Refused { status, sentence, .. } if status == wanted => Ok(sentence),
-        Reply::Refused { status, sentence, .. } => {
-            Err(format!("{status} and not {wanted}: {sentence}").into())
+        Reply::Refused { status, sentence, .. } if status == wanted && sentence.contains(why) => {
+            Ok(sentence)
         }
-        _ => Err(format!("it was served, where {wanted} was due").into()),
+        Reply::Refused { status, sentence, .. } => {
+            Err(format!("{status} and not {wanted}, or not because {why}: {sentence}").into())
+        }
+        _ => Err(format!("it was served, where {wanted} was due, because {why}").into()),
     }
+}
+
+/// As [`refused`], by that rule and no other.
+pub(super) fn denied(heard: &Heard, rule: &RuleId) -> Result<String, CallError> {
+    refused(heard, 403, &rule.sentence())
 }
 
 pub(super) fn accepted(heard: &Heard) -> Result<(), CallError> {

@@ -1,13 +1,13 @@
 //! What a thief tries in the demo, and what comes of it: forgery, replay, a copied key, a stolen
 //! device.
 
-use super::scene::{Stage, Told, accepted, refused};
+use super::scene::{Stage, Told, accepted, denied, refused};
 use super::unit::{self, Unit};
 use agent::{CallError, Heard, Line};
 use api::{Reason, RevocationRequest, SettingRequest, path};
 use enroll::est::client;
 use identity::ask::Want;
-use identity::{KeyKind, RealmName};
+use identity::{KeyKind, RealmName, RuleId};
 use server::keys::NewKey;
 use std::time::{Duration, Instant};
 
@@ -26,9 +26,10 @@ impl Stage {
         }
         let say = client::enroll(&RealmName::default_realm(), Want::Join, &csr, None);
         let heard = unit.say(&self.dialer, say).await?;
-        let sentence = refused(&heard, 400)?;
+        let sentence = refused(&heard, 400, "not signed by its own key")?;
         let say = unit::ask(Want::Join, &NewKey::make(KeyKind::P256)?)?;
-        refused(&self.dialer.call(None, say).await?, 401)?;
+        let nobody = self.dialer.call(None, say).await?;
+        refused(&nobody, 401, &RuleId::NO_CREDENTIAL.sentence())?;
         Ok((2, format!("a forged request is refused (“{sentence}”), and so is nobody")))
     }
 
@@ -39,7 +40,8 @@ impl Stage {
         };
         let held = first.leaf.as_ref().ok_or("it has not joined yet")?;
         let captured = unit::ask(Want::Join, &held.key)?;
-        let sentence = refused(&second.say(&self.dialer, captured).await?, 403)?;
+        let heard = second.say(&self.dialer, captured).await?;
+        let sentence = denied(&heard, &RuleId::KEY_OF_ANOTHER)?;
         Ok((1, format!("a request that another device captured is refused (“{sentence}”)")))
     }
 
@@ -58,13 +60,13 @@ impl Stage {
         let copied = unit.copy()?;
         unit.renew(&dialer, true).await?;
         accepted(&unit.try_renewal(&dialer).await?)?;
-        let sentence = refused(&copied.try_renewal(&dialer).await?, 403)?;
+        let sentence = denied(&copied.try_renewal(&dialer).await?, &RuleId::QUARANTINED)?;
         // Which of the two is the thief nobody can tell from outside: both are out.
         let unit = self.units.first().ok_or("no unit")?;
-        refused(&unit.try_renewal(&dialer).await?, 403)?;
+        denied(&unit.try_renewal(&dialer).await?, &RuleId::QUARANTINED)?;
         self.put(path::SETTINGS, &overlap(None)).await?;
         self.stand(path::DEVICE_RELEASE, &name, Some("demo")).await?;
-        refused(&copied.try_renewal(&dialer).await?, 403)?;
+        denied(&copied.try_renewal(&dialer).await?, &RuleId::SPENT)?;
         let unit = self.units.first_mut().ok_or("no unit")?;
         unit.join(&dialer).await?;
         accepted(&unit.try_renewal(&dialer).await?)?;
@@ -88,7 +90,7 @@ impl Stage {
         self.post(&path::fill(path::CERTIFICATE_REVOKE, &[&certificate]), &request).await?;
         let cut = ended(&line, began).await?;
         let heard: Heard = unit.try_renewal(&self.dialer).await?;
-        let sentence = refused(&heard, 403)?;
+        let sentence = denied(&heard, &RuleId::KEY_COMPROMISED)?;
         Ok((
             1,
             format!(

@@ -69,7 +69,11 @@ impl Unit {
         let held = self.leaf.as_ref().ok_or("it has not joined yet")?;
         let key = if rotate { make()? } else { held.key.clone() };
         let heard = dialer.call(Some(&held.identity()), ask(Want::Renew, &key)?).await?;
-        self.leaf = Some(take(key, &heard)?);
+        let new = take(key, &heard)?;
+        if new.chain.iter().map(Certificate::der).eq(held.chain.iter().map(Certificate::der)) {
+            return Err("the same leaf came once more".into());
+        }
+        self.leaf = Some(new);
         Ok(())
     }
 

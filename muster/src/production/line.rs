@@ -60,6 +60,19 @@ pub(crate) struct Summary {
     pub(crate) refused: u64,
 }
 
+impl Summary {
+    /// Every unit that was counted before has its line.
+    fn whole(self) -> Outcome<Self> {
+        let told = self.skipped + self.issued + self.again + self.refused;
+        if told == self.units {
+            return Ok(self);
+        }
+        let what = format!("{} units were counted, and {told} have a line", self.units);
+        Err(Failure::new(format!("{what}: the file changed while it was read"))
+            .next("type the same again: those that have their certificate keep it"))
+    }
+}
+
 /// A run under way.
 pub(crate) struct Run {
     pub(crate) rest: Arc<Rest>,
@@ -92,7 +105,10 @@ impl Run {
             }
         }
         self.bar.finish_and_clear();
-        first_failure.map_or(Ok(summary), Err)
+        match first_failure {
+            Some(failure) => Err(failure),
+            None => summary.whole(),
+        }
     }
 
     fn batch(&self, units: &mut Units, asked: &mut HashSet<super::Digest>) -> Outcome<Vec<Unit>> {

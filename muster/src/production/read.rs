@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome};
 use api::BirthRequest;
 use identity::csr::CSR_OCTETS_MAX;
 use identity::key::sha256;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -101,6 +101,13 @@ impl Units {
     /// apart: the pin of the root.
     pub(crate) fn open(path: &Path, realm: &str) -> Outcome<Self> {
         let file = File::open(path).map_err(|e| Failure::file("read", path, &e))?;
+        let found = file.metadata().map_err(|e| Failure::file("read", path, &e))?;
+        if !found.is_file() {
+            // A pipe would be empty when it is read to be sent.
+            return Err(Failure::new(format!("`{}` is no file", path.display())).next(
+                "put the run into a file: it is read twice, to be looked at and to be sent",
+            ));
+        }
         let lines = Lines::new(BufReader::with_capacity(256 * 1024, file));
         let is_csv = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv"));
         let source = if is_csv {
@@ -183,6 +190,10 @@ fn heading<R: BufRead>(records: &mut Records<R>) -> Outcome<Vec<Column>> {
     let columns: Vec<Column> =
         names.iter().map(|n| column(line, n.trim())).collect::<Outcome<_>>()?;
     let has = |wanted: &str| names.iter().any(|n| n.trim() == wanted);
+    let mut seen = HashSet::new();
+    if let Some(name) = names.iter().map(|n| n.trim()).find(|name| !seen.insert(*name)) {
+        return Err(Failure::new(format!("line {line}: there are two columns `{name}`")));
+    }
     for wanted in ["csr", "serial"] {
         if !has(wanted) {
             return Err(Failure::new(format!("line {line}: there is no column `{wanted}`")));
@@ -343,12 +354,19 @@ mod tests {
             ("a.jsonl", "{\"csr\":\"M\",\"serial\":\"\"}", "line 1: the serial is empty"),
             ("a.csv", "serial\n1", "line 1: there is no column `csr`"),
             ("a.csv", "serial,csr,colour\n", "line 1: there is no column `colour`"),
+            ("a.csv", "serial,csr, serial\n1,M,2", "line 1: there are two columns `serial`"),
             ("a.csv", "serial,csr\n1,M,x", "line 2: 3 fields, not 2"),
             ("a.csv", "", "is empty"),
         ] {
             let reason = read(name, text).unwrap_err();
             assert!(reason.contains(says), "{reason} / {says}");
         }
+    }
+
+    #[test]
+    fn what_can_be_read_only_once_is_refused() {
+        let failure = Units::open(Path::new("/dev/null"), "pin").err().unwrap();
+        assert!(failure.what().contains("is no file"), "{}", failure.what());
     }
 
     #[test]

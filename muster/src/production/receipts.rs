@@ -119,10 +119,11 @@ mod tests {
     async fn births(run: &Path, out: &Path, parcel: &Parcel, rest: &Arc<Rest>) {
         let results = Results::open(out, parcel).unwrap();
         let units = Units::open(run, "realm").unwrap();
-        survey(&mut Units::open(run, "realm").unwrap(), &results.done).unwrap();
+        let found = survey(&mut Units::open(run, "realm").unwrap(), &results.done).unwrap();
         let (rest, parcel, bar) = (Arc::clone(rest), parcel.clone(), ProgressBar::hidden());
         let run = Run { rest, parcel, results, bar };
-        let summary = run.send(units, Summary::default()).await.unwrap();
+        let begun = Summary { units: found.units, ..Summary::default() };
+        let summary = run.send(units, begun).await.unwrap();
         assert_eq!(summary.issued, 3);
     }
 

@@ -25,6 +25,8 @@ impl Done {
 pub(crate) struct Results {
     file: File,
     path: PathBuf,
+    /// Where its last whole line ends.
+    end: u64,
     /// What was there when it was opened.
     pub(crate) done: Done,
 }
@@ -44,7 +46,7 @@ impl Results {
         std::fs::create_dir_all(dir).map_err(|e| Failure::file("make", dir, &e))?;
         let path = dir.join("results.jsonl");
         let file = open_alone(&path)?;
-        let mut results = Self { file, path, done: Done::default() };
+        let mut results = Self { file, path, end: 0, done: Done::default() };
         let drops = results.read(parcel)?;
         if drops {
             results.rewrite()?;
@@ -52,17 +54,23 @@ impl Results {
         Ok(results)
     }
 
-    /// Appends the lines of a batch, and makes them durable.
+    /// Appends the lines of a batch, and makes them durable. What a full disk took of an earlier
+    /// batch is no line, and is overwritten.
     pub(crate) fn append(&mut self, lines: &[Line]) -> Outcome {
         let mut text = Vec::new();
         for line in lines {
             serde_json::to_writer(&mut text, line).map_err(Failure::new)?;
             text.push(b'\n');
         }
-        self.file
-            .write_all(&text)
-            .and_then(|()| self.file.sync_data())
-            .map_err(|e| Failure::file("write", &self.path, &e))
+        let mut write = || {
+            self.file.set_len(self.end)?;
+            self.file.seek(SeekFrom::Start(self.end))?;
+            self.file.write_all(&text)?;
+            self.file.sync_data()
+        };
+        write().map_err(|e| Failure::file("write", &self.path, &e))?;
+        self.end += u64::try_from(text.len()).unwrap_or_default();
+        Ok(())
     }
 
     /// Where it lies.
@@ -92,10 +100,8 @@ impl Results {
             whole += u64::try_from(read).unwrap_or(u64::MAX);
         }
         drop(reader);
-        self.file
-            .set_len(whole)
-            .and_then(|()| self.file.seek(SeekFrom::End(0)))
-            .map_err(|e| failed(&e))?;
+        self.file.set_len(whole).map_err(|e| failed(&e))?;
+        self.end = whole;
         Ok(drops)
     }
 
@@ -117,8 +123,9 @@ impl Results {
         }
         out.flush().and_then(|()| new.sync_all()).map_err(failed)?;
         drop(out);
+        let end = new.metadata().map_err(failed)?.len();
         std::fs::rename(&beside, &self.path).map_err(failed)?;
-        self.file = new;
+        (self.file, self.end) = (new, end);
         Ok(())
     }
 }
@@ -216,6 +223,23 @@ mod tests {
 
         assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
         assert!(has(&open(dir.path()), "2"));
+    }
+
+    #[test]
+    fn what_a_full_disk_took_of_a_batch_spoils_no_later_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut results = open(dir.path());
+        results.append(&[line("1", BirthOutcome::Issued)]).unwrap();
+        let path = dir.path().join("results.jsonl");
+        let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
+        torn.write_all(b"{\"serial\":\"2\",\"outc").unwrap();
+
+        results.append(&[line("3", BirthOutcome::Issued)]).unwrap();
+        drop(results);
+
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 2);
+        let results = open(dir.path());
+        assert!(has(&results, "1") && has(&results, "3"));
     }
 
     #[test]

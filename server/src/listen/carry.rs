@@ -9,7 +9,7 @@ use crate::tls::Print;
 use bytes::Bytes;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
@@ -18,18 +18,25 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-pub(super) async fn carry<A, R, B>(mut stream: TcpStream, peer: SocketAddr, gate: Gate, answer: A)
-where
+/// Carries one connection, which keeps its place until the end. Its task is as large as the largest
+/// part of its life, and most connections are idle most of the time: what happens once is boxed.
+pub(super) async fn carry<A, R, B>(
+    (mut stream, _place): (TcpStream, OwnedSemaphorePermit),
+    peer: SocketAddr,
+    gate: Gate,
+    answer: A,
+) where
     A: Fn(Arc<Connection>, Request<Incoming>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
@@ -37,7 +44,7 @@ where
 {
     let _open = Open::begin(&gate.tally);
     let mut stop = gate.stop.clone();
-    let named = behind_proxy(&mut stream, peer.ip().to_canonical(), &gate);
+    let named = Box::pin(behind_proxy(&mut stream, peer.ip().to_canonical(), &gate));
     let Ok(peer) = unless_stopped(&mut stop, named).await else {
         gate.tally.unshaken.fetch_add(1, Relaxed);
         return;
@@ -48,7 +55,7 @@ where
         let (connection, way) = (Connection::plain(line, began), Way::new(false));
         return requests(stream, Arc::new(connection), way, &gate, answer).await;
     };
-    match unless_stopped(&mut stop, shake(config, stream, &line)).await {
+    match unless_stopped(&mut stop, Box::pin(shake(config, stream, &line))).await {
         Ok((stream, print)) => {
             let session = stream.get_ref().1;
             let connection = Connection::tls(line, session, (print, began), &gate.sessions);
@@ -110,13 +117,15 @@ async fn accept(
     Ok((begun.into_stream(config).await?, print))
 }
 
-async fn requests<S, A, R, B>(
+/// Answers the requests of a connection until it ends.
+fn requests<S, A, R, B>(
     stream: S,
     connection: Arc<Connection>,
     way: Way,
     gate: &Gate,
     answer: A,
-) where
+) -> impl Future<Output = ()> + Send
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Fn(Arc<Connection>, Request<Incoming>) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Response<B>> + Send + 'static,
@@ -128,7 +137,9 @@ async fn requests<S, A, R, B>(
     let service = service_fn(move |request| {
         gone.asks();
         each.hear(false);
-        let (way, answered) = (Arc::clone(&gone), answer(Arc::clone(&each), request));
+        let way = Arc::clone(&gone);
+        // Boxed, since hyper keeps room for it as long as the connection lives.
+        let answered = Box::pin(answer(Arc::clone(&each), request));
         async move {
             let answer = answered.await;
             way.is_answered(&answer);
@@ -141,7 +152,21 @@ async fn requests<S, A, R, B>(
         .max_headers(limits::HEADERS_MAX)
         .max_header_size(limits::HEADER_OCTETS_MAX)
         .max_buf_size(limits::HEADER_OCTETS_MAX);
-    let mut served = pin!(http.serve_connection(TokioIo::new(Farewell::new(stream)), service));
+    let served = http.serve_connection(TokioIo::new(Farewell::new(stream)), service);
+    until_the_end(Box::pin(served), connection, way, gate)
+}
+
+async fn until_the_end<S, H, B>(
+    mut served: Pin<Box<http1::Connection<TokioIo<Farewell<S>>, H>>>,
+    connection: Arc<Connection>,
+    way: Arc<Way>,
+    gate: &Gate,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    H: HttpService<Incoming, ResBody = B>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let mut stop = gate.stop.clone();
     let mut drain = limits::DRAIN;
     tokio::select! {

@@ -261,11 +261,7 @@ where
         gate.tally.stuck.store(stuck, Ordering::Relaxed);
         match accepted {
             Ok((stream, peer, place)) => {
-                let carried = carry::carry(stream, peer, gate.clone(), answer.clone());
-                tokio::spawn(async move {
-                    carried.await;
-                    drop(place);
-                });
+                tokio::spawn(carry::carry((stream, place), peer, gate.clone(), answer.clone()));
             }
             Err(error) => {
                 if told.is_none_or(|at| at.elapsed() > limits::ACCEPT_TOLD) {

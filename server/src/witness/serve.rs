@@ -34,7 +34,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const KEY: &str = "witness";
 /// Logs of one witness: each has one small file, and the files are read at the start.
 pub const LOGS_MAX: usize = 1024;
-/// Requests that are kept because they may prove a fork; more of the same proves no more.
+/// Requests of each kind that are kept because they prove a fork, or may; more of the same proves no
+/// more.
 pub const ALARMS_MAX: usize = 64;
 
 /// A witness, with its state in a directory of its own.
@@ -127,7 +128,7 @@ impl Witness {
             Ok(accepted) => accepted,
             Err(refused) => {
                 if refused.is_alarming() {
-                    self.alarm(&origin, body, &refused);
+                    self.alarm(&origin, &request, &refused);
                 }
                 return refuse(&refused);
             }
@@ -155,20 +156,35 @@ impl Witness {
     }
 
     /// A fork that a log signed is evidence: the request is kept beside the state.
-    fn alarm(&self, origin: &Origin, body: &str, refused: &Refused) {
-        tracing::warn!(%origin, "{}: the request is kept in alarms/", refused.sentence());
-        let dir = self.dir.join("alarms");
-        let kept = std::fs::read_dir(&dir).map_or(0, Iterator::count);
-        if kept >= ALARMS_MAX {
+    ///
+    /// Everybody can show the checkpoint of a moment ago with a proof that proves nothing, so each
+    /// checkpoint is kept once, and what is a fork by itself has its own places.
+    fn alarm(&self, origin: &Origin, request: &AddCheckpoint, refused: &Refused) {
+        let (dir, kind) = (self.dir.join("alarms"), kind(refused));
+        let signed = note::unbelieved(&request.note).map(|checkpoint| checkpoint.text());
+        let digest = identity::key::sha256(&[signed.unwrap_or_default().as_bytes()]);
+        let path = dir.join(format!("{kind}-{}.txt", hex(digest.get(..16).unwrap_or_default())));
+        let names = std::fs::read_dir(&dir).into_iter().flatten().flatten();
+        let kept = names.filter(|e| e.file_name().to_string_lossy().starts_with(kind)).count();
+        if kept >= ALARMS_MAX || path.exists() {
+            tracing::debug!(%origin, "{}, as before", refused.sentence());
             return;
         }
-        let digest = identity::key::sha256(&[body.as_bytes()]);
-        let path = dir.join(format!("{}.txt", hex(digest.get(..16).unwrap_or_default())));
+        tracing::warn!(%origin, "{}: the request is kept in alarms/", refused.sentence());
+        let body = request.encode();
         let written =
             file::make_dir(&dir).and_then(|()| file::write(&path, body.as_bytes(), Mode::Private));
         if let Err(error) = written {
             tracing::error!("the request cannot be kept: {error}");
         }
+    }
+}
+
+/// The front of the name under which a request is kept.
+const fn kind(refused: &Refused) -> &'static str {
+    match refused {
+        Refused::Fork(_) => "fork",
+        _ => "inconsistent",
     }
 }
 

@@ -302,8 +302,11 @@ async fn a_list_of_the_root_names_each_authority_that_is_barred_and_all_that_the
     bar(&mut world, &old, "keyCompromise").await;
     let told = unheard(&mut world, true).await;
     assert!(told.starts_with("warning: barred") && told.contains(&old), "{told}");
-    let (now, of) =
-        (world.now(), |serial, at| Revoked { serial, at, reason: Reason::KeyCompromise });
+    let (now, of) = (world.now(), |serial: Serial, at| Revoked {
+        serial: serial.into(),
+        at,
+        reason: Reason::KeyCompromise,
+    });
 
     let number = now.secs() + 10;
     let told = list(&mut world, number, Vec::new()).await;

@@ -12,10 +12,11 @@ use identity::Certificate;
 use identity::ask::Defect;
 use identity::certificate::CERTIFICATE_OCTETS_MAX;
 
-/// Certificates in one answer: every authority of a realm with its predecessors; 24 are six
-/// roll-overs of four.
-pub const CERTIFICATES_MAX: usize = 24;
-/// The largest answer of `cacerts`: authorities have some 700 octets each, so this is far above 24
+/// Certificates in one answer: every authority of a realm with its predecessors. Birth authorities
+/// count for good, and each root that still counts brings what leads to and from it; 64 are a life
+/// of yearly roll-overs, and about what the octets below hold.
+pub const CERTIFICATES_MAX: usize = 64;
+/// The largest answer of `cacerts`: authorities have some 700 octets each, so this is above 64
 /// of them, and far below what would hurt a device's agent.
 pub const CERTS_ONLY_OCTETS_MAX: usize = 4 * CERTIFICATE_OCTETS_MAX;
 

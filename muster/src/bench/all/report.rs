@@ -129,8 +129,9 @@ pub(super) struct Report {
 /// the first, the second beside the second, and beside our last where we have fewer.
 pub(super) fn side_by_side(mut rows: Vec<Row>) -> Vec<Row> {
     rows.sort_by_key(|row| (row.run, row.who, row.stored));
+    let cost = |line: &Line| if line.failed == 0 { line.cpu_us } else { 0.0 };
     let costs: Vec<(Run, f64)> =
-        rows.iter().filter(|r| r.who == Who::Muster).map(|r| (r.run, r.line.cpu_us)).collect();
+        rows.iter().filter(|r| r.who == Who::Muster).map(|r| (r.run, cost(&r.line))).collect();
     let mut before: Option<(Run, Who)> = None;
     let mut nth = 0;
     for row in &mut rows {
@@ -139,7 +140,9 @@ pub(super) fn side_by_side(mut rows: Vec<Row>) -> Vec<Row> {
         let of_run = || costs.iter().filter(|(run, _)| *run == row.run).map(|(_, cpu_us)| *cpu_us);
         let ours =
             of_run().nth(nth).or_else(|| of_run().next_back()).filter(|cpu_us| *cpu_us > 0.0);
-        row.times = ours.filter(|_| row.who != Who::Muster).map(|ours| row.line.cpu_us / ours);
+        // What failed took time too, and is no operation: such a run is set beside nothing.
+        let beside = row.who != Who::Muster && row.line.failed == 0;
+        row.times = ours.filter(|_| beside).map(|ours| row.line.cpu_us / ours);
     }
     rows
 }
@@ -169,6 +172,9 @@ pub(super) fn goals(rows: &[Row]) -> Vec<Ratio> {
     let flat = [Run::IssueKept, Run::IssueFresh].into_iter().filter_map(|run| {
         let mut own = rows.iter().filter(|r| r.run == run && r.who == Who::Muster);
         let (few, many) = (own.next()?, own.next_back()?);
+        if few.line.failed + many.line.failed > 0 {
+            return None;
+        }
         let name = format!(
             "Muster, {}, {} stored / {} stored: ×",
             run.told(),
@@ -207,7 +213,12 @@ impl Report {
             .iter()
             .map(|p| format!("{} ({}): {}\n", p.who.told(), p.version, p.setup))
             .collect();
-        let goals: String = self.goals.iter().map(Ratio::told).collect();
+        let mut goals: String = self.goals.iter().map(Ratio::told).collect();
+        if self.rows.iter().any(|row| row.line.failed > 0) {
+            goals.push_str(
+                "Runs with failures are compared with nothing, and are not to be quoted.\n",
+            );
+        }
         let Self { machine, version, seconds, .. } = self;
         let head = format!("{machine}\nMuster {version}, {seconds} s each\n{peers}");
         format!("{head}\n{}\n{goals}", table.print(paint))
@@ -263,6 +274,25 @@ mod tests {
                 (Who::Openssl, 0, Some(2.0)),
             ]
         );
+    }
+
+    #[test]
+    fn a_run_with_failures_is_compared_with_nothing_and_that_is_told() {
+        let failed = |mut row: Row| {
+            row.line.failed = 3;
+            row
+        };
+        let theirs = || row(Run::OcspFresh, Who::Openssl, 0, 90.0);
+        let ours = || row(Run::OcspFresh, Who::Muster, 0, 45.0);
+        for rows in [vec![failed(theirs()), ours()], vec![theirs(), failed(ours())]] {
+            let rows = side_by_side(rows);
+            assert!(rows.iter().all(|row| row.times.is_none()));
+            let goals = goals(&rows);
+            assert!(goals.is_empty());
+            let report = Report { rows, goals, ..report() };
+            let told = report.told(Paint::decide(Color::Never, false));
+            assert!(told.contains("are not to be quoted"), "{told}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use clap::Args;
 use hyper::Method;
 use identity::authority::Role;
 use identity::certificate::pem;
-use identity::{Certificate, Csr, RealmName, Serial};
+use identity::{Certificate, Csr, RealmName, SerialNumber};
 use server::clock;
 use std::path::{Path, PathBuf};
 
@@ -197,11 +197,9 @@ fn previous(path: &Path) -> Outcome<Previous> {
 /// What the list before named stays revoked.
 fn add_listed(previous: Option<&Previous>, entries: &mut Vec<Revoked>) -> Outcome {
     for listed in previous.iter().flat_map(|previous| &previous.listed) {
-        let serial = Serial::from_octets(&listed.serial).ok_or_else(|| {
+        let serial = SerialNumber::from_integer(&listed.serial).ok_or_else(|| {
             let serial = identity::text::hex(&listed.serial);
-            Failure::new(format!(
-                "the list before names {serial}, which is no serial number of ours"
-            ))
+            unlistable(&format!("the list before names the serial number {serial}"))
         })?;
         if !entries.iter().any(|entry| entry.serial == serial) {
             entries.push(Revoked { serial, at: listed.at, reason: listed.reason });
@@ -249,7 +247,12 @@ fn add_barred(known: &[AuthorityView], root: &Certificate, entries: &mut Vec<Rev
                 .extend(Certificate::parse_pem(pem, 1).map_err(|d| Failure::new(d.sentence))?);
         }
         for certificate in certificates.iter().filter(|c| c.signed_by(root).is_ok()) {
-            let Some(serial) = certificate.serial() else { continue };
+            let serial = certificate.number().ok_or_else(|| {
+                let (role, id) = (row.role, &row.id);
+                unlistable(&format!(
+                    "the {role} authority `{id}`, which is barred, has a serial number"
+                ))
+            })?;
             if !entries.iter().any(|entry| entry.serial == serial) {
                 entries.push(barred(row, serial));
             }
@@ -258,7 +261,16 @@ fn add_barred(known: &[AuthorityView], root: &Certificate, entries: &mut Vec<Rev
     Ok(())
 }
 
-fn barred(row: &AuthorityView, serial: Serial) -> Revoked {
+/// A list without somebody who has to stand in it would make him good again, so there is none.
+fn unlistable(what: &str) -> Failure {
+    Failure::new(format!(
+        "{what} that is negative or longer than 20 octets: no list can name it (RFC 5280 section \
+         4.1.2.2)"
+    ))
+    .next("make a new root, which leaves it out (`muster ca roll root`), and retire the old one")
+}
+
+fn barred(row: &AuthorityView, serial: SerialNumber) -> Revoked {
     let said = row.barred.as_ref();
     let reason = said.and_then(|b| identity::Reason::parse(b.reason.as_str()));
     let at = said.and_then(|b| moment(&b.at)).unwrap_or_else(clock::now);
@@ -272,11 +284,9 @@ fn revoked(said: &str) -> Outcome<Revoked> {
             .next("take superseded, keyCompromise, cessationOfOperation or unspecified")
     })?;
     let certificate = one_certificate(path.as_ref())?;
-    let serial = certificate.serial().ok_or_else(|| {
-        Failure::new(format!(
-            "`{path}` is no authority of ours: its serial number has another form"
-        ))
-    })?;
+    let serial = certificate
+        .number()
+        .ok_or_else(|| unlistable(&format!("the certificate in `{path}` has a serial number")))?;
     Ok(Revoked { serial, at: clock::now(), reason })
 }
 
@@ -298,6 +308,7 @@ fn deliver(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use identity::{Serial, Signer};
 
     #[test]
     fn a_request_is_signed_for_the_role_that_it_was_made_for() {
@@ -322,14 +333,74 @@ mod tests {
             reason: identity::Reason::Superseded,
         };
         let before = Previous { number: 7, listed: vec![listed(1), listed(2)] };
-        let serial = Serial::new(at, [1; 10]);
+        let serial = Serial::new(at, [1; 10]).into();
         let mut entries = vec![Revoked { serial, at, reason: identity::Reason::KeyCompromise }];
         add_listed(Some(&before), &mut entries).unwrap();
         assert_eq!(entries.len(), 2);
         assert_eq!(entries[0].reason, identity::Reason::KeyCompromise);
-        let foreign = crl::Listed { serial: vec![1, 2], ..listed(1) };
-        let before = Previous { number: 7, listed: vec![foreign] };
-        assert!(add_listed(Some(&before), &mut entries).is_err());
+        let foreign = |serial: &[u8]| {
+            let foreign = crl::Listed { serial: serial.to_vec(), ..listed(1) };
+            Previous { number: 7, listed: vec![foreign] }
+        };
+        add_listed(Some(&foreign(&[1, 2])), &mut entries).unwrap();
+        assert_eq!(entries[2].serial.octets(), [1, 2]);
+        let negative = add_listed(Some(&foreign(&[0x9f])), &mut entries).unwrap_err();
+        assert!(negative.what().contains("9f") && negative.what().contains("negative"));
+    }
+
+    fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+        let content = parts.concat();
+        let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+        match content.len() {
+            0..128 => [&[tag, length[1]], content.as_slice()].concat(),
+            128..256 => [&[tag, 0x81, length[1]], content.as_slice()].concat(),
+            _ => [&[tag, 0x82, length[0], length[1]], content.as_slice()].concat(),
+        }
+    }
+
+    /// The same certificate with the serial number that somebody else's tool gives, signed with
+    /// ecdsa-with-SHA256.
+    fn with_number(certificate: &Certificate, key: &dyn Signer, number: &[u8]) -> Certificate {
+        let front = [0xa0, 3, 2, 1, 2];
+        let begins = [&front[..], &[2, 16]].concat();
+        let der = certificate.der();
+        let at = der.windows(begins.len()).position(|w| w == begins).unwrap();
+        let length = usize::from(u16::from_be_bytes([der[at - 2], der[at - 1]]));
+        let rest = &der[at + begins.len() + 16..at + length];
+        let body = tlv(0x30, &[&front, &tlv(2, &[number]), rest]);
+        let algorithm = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+        let signature = tlv(3, &[&[0], &key.sign(&body).unwrap()]);
+        Certificate::parse(&tlv(0x30, &[&body, &algorithm, &signature])).unwrap()
+    }
+
+    #[test]
+    fn a_barred_authority_is_listed_whoever_gave_its_serial_number_or_there_is_no_list() {
+        let key = || server::keys::NewKey::make(identity::KeyKind::P256).unwrap().signer().unwrap();
+        let (root_key, below) = (key(), key());
+        let root = clock::outside(|o| authority::root("Muster root", &root_key, o)).unwrap();
+        let csr = Csr::parse(&authority::request("x", &below).unwrap()).unwrap();
+        let addresses = Addresses { public_url: None, realm: RealmName::default_realm() };
+        let order = authority::Order { csr: &csr, role: Role::Operations, addresses: &addresses };
+        let signed = clock::outside(|o| authority::sign(&root, &root_key, order, o)).unwrap();
+        let listed = |number: &[u8]| {
+            let certificate = with_number(&signed, &root_key, number);
+            let row = serde_json::json!({
+                "id": "ab", "role": "operations", "state": "barred", "subject": "",
+                "not_before": "", "not_after": "", "pem": certificate.pem(), "key_kind": "p256",
+            });
+            let mut entries = Vec::new();
+            add_barred(&[serde_json::from_value(row).unwrap()], &root, &mut entries)?;
+            Ok(entries.iter().map(|entry| entry.serial.octets().to_vec()).collect::<Vec<_>>())
+        };
+
+        let ours = Serial::new(clock::now(), [7; 10]).octets().to_vec();
+        let long = [&[0x7f][..], &[0xab; 19]].concat();
+        for number in [ours, long, vec![5]] {
+            assert_eq!(listed(&number).unwrap(), [number]);
+        }
+        assert_eq!(listed(&[0, 0x9f]).unwrap(), [[0x9f]]);
+        let refused: Failure = listed(&[0x9f]).unwrap_err();
+        assert!(refused.what().contains("`ab`, which is barred"), "{}", refused.what());
     }
 
     #[test]

@@ -92,6 +92,21 @@ async fn a_run_that_broke_off_goes_on_and_sends_only_what_has_no_line() {
 }
 
 #[tokio::test]
+async fn a_file_that_lost_units_between_its_two_readings_is_no_finished_run() {
+    let line = Line3::with(serials(3));
+    let parcel = Parcel::new(&line.out(), "root", "https://a:8443", "00");
+    let peer = Peer::start(|told| Some((200, born(told)))).await;
+    let results = Results::open(&line.out(), &parcel).unwrap();
+    let (rest, bar) = (Arc::new(peer.rest()), ProgressBar::hidden());
+    let units = Units::open(&line.dir.path().join("run.jsonl"), "realm").unwrap();
+
+    let run = Run { rest, parcel, results, bar };
+    let failure = run.send(units, Summary { units: 4, ..Summary::default() }).await.unwrap_err();
+
+    assert!(failure.what().contains("4 units were counted, and 3"), "{}", failure.what());
+}
+
+#[tokio::test]
 async fn a_finished_run_sends_nothing_and_a_refused_unit_is_asked_again() {
     let line = Line3::with(["S1".to_owned(), "no".to_owned()]);
     let peer = Peer::start(|told| Some((200, born(told)))).await;

@@ -80,8 +80,9 @@ fn lasts(authority: &Authority) -> Result<(), Refused> {
 /// start.
 fn was_asked_for(state: &State, who: &Who, authority: &Authority) -> Result<(), Refused> {
     let open = state.house.registry.authority_requests(who.realm.key)?;
-    let asked = open.iter().find(|r| r.id == authority.id);
-    match asked {
+    // A request is called by its key, whatever identifier a tool wrote beside that.
+    let of_key = authority.certificate.key().key_id();
+    match open.iter().find(|r| r.id == of_key) {
         Some(asked) if asked.role != authority.role => {
             let (asked, role) = (asked.role, authority.role);
             let sentence = format!("its key was made for the role `{asked}`, and not for `{role}`");
@@ -92,6 +93,15 @@ fn was_asked_for(state: &State, who: &Who, authority: &Authority) -> Result<(), 
                 open, or one that was given up; `muster ca roll ROLE --again` prints the open one"
                 .to_owned();
             Err(Refused::Rule { rule: "other-request", sentence })
+        }
+        Some(_) if authority.id != of_key => {
+            let sentence = format!(
+                "its subject key identifier is `{}`, and everything here names an authority by that \
+                 of its key (RFC 7093 section 2 method 1): sign the request with `muster ca sign`, or \
+                 with the identifier `{of_key}`",
+                authority.id
+            );
+            Err(Refused::Rule { rule: "other-key-id", sentence })
         }
         Some(_) => Ok(()),
     }

@@ -227,6 +227,25 @@ async fn an_authority_is_barred_for_good_and_a_root_is_not_touched_here() {
     assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
 }
 
+/// The same certificate with another subject key identifier, as somebody else's tool gives one.
+fn with_other_key_id(pem: &str, root: &identity::key::SoftwareKey) -> String {
+    use identity::{Certificate, Signer};
+    let given = Certificate::parse_pem(pem, 1).unwrap().remove(0);
+    let mut der = given.der().to_vec();
+    let id = given.subject_key_id().unwrap();
+    let at = der.windows(20).position(|octets| octets == id.octets()).unwrap();
+    der[at] ^= 1;
+    let length = 4 + usize::from(u16::from_be_bytes([der[6], der[7]]));
+    let body = &der[4..4 + length];
+    let signature = root.sign(body).unwrap();
+    let front = [3, u8::try_from(signature.len() + 1).unwrap(), 0];
+    let all = [body, &[0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2], &front, &signature];
+    let all = all.concat();
+    let length = u16::try_from(all.len()).unwrap().to_be_bytes();
+    let der = [&[0x30, 0x82], length.as_slice(), &all].concat();
+    Certificate::parse(&der).unwrap().pem()
+}
+
 #[tokio::test]
 async fn an_authority_is_installed_only_if_the_root_signed_it() {
     let world = World::new();
@@ -264,6 +283,8 @@ async fn an_authority_is_installed_only_if_the_root_signed_it() {
     };
 
     let good = order(&root, &world.root_key);
+    let renamed = with_other_key_id(&good, &world.root_key);
+    assert_eq!(install(renamed).await.json()["rule"], "other-key-id");
     let made = install(good.clone()).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
     assert_eq!(install(good).await.status, StatusCode::OK, "installed already");

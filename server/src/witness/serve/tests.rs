@@ -83,6 +83,28 @@ fn a_witness_that_was_killed_remembers_what_it_cosigned_and_signs_no_fork_of_it(
 }
 
 #[test]
+fn whoever_shows_a_checkpoint_with_false_proofs_fills_no_place_of_a_fork() {
+    let (dir, log) = (tempfile::tempdir().unwrap(), Log::new());
+    let witness = log.witness(dir.path()).unwrap();
+    assert!(cosigned(&witness, &log.add(0, 2)));
+    let kept = || fs::read_dir(dir.path().join("alarms")).unwrap().count();
+    for false_proof in 0..3_u8 {
+        let add = AddCheckpoint { proof: vec![[false_proof; 32]], ..log.add(2, 7) };
+        assert_eq!(witness.add(&add.encode()).status, 422);
+        assert_eq!(kept(), 1);
+    }
+    for size in 8..8 + ALARMS_MAX as u64 {
+        let add = AddCheckpoint { proof: Vec::new(), ..log.add(2, size) };
+        assert_eq!(witness.add(&add.encode()).status, 422);
+    }
+    assert_eq!(kept(), ALARMS_MAX);
+
+    assert!(cosigned(&witness, &log.add(2, 50)));
+    assert_eq!(witness.add(&log.fork().add(50, 50).encode()).status, 409);
+    assert_eq!(kept(), ALARMS_MAX + 1);
+}
+
+#[test]
 fn what_cannot_be_written_is_not_cosigned() {
     let (dir, log) = (tempfile::tempdir().unwrap(), Log::new());
     let witness = log.witness(dir.path()).unwrap();

@@ -9,7 +9,6 @@ use agent::plan::Step;
 use agent::store::{Stay, Store};
 use identity::certificate::pem;
 use identity::text::from_base64;
-use serde_json::json;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
@@ -129,12 +128,33 @@ async fn what_else_of_the_state_is_damaged_is_made_anew() {
 }
 
 #[tokio::test]
+async fn what_the_disk_does_not_give_back_is_done_without_or_waited_for_and_never_guessed() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    let unit = Unit::born(&world, &device, "");
+    unit.settle().await;
+    // A directory in the place of a file cannot be read by anybody.
+    let [clock, anchors] = ["clock", "anchors.pem"].map(|name| unit.state().join(name));
+    fs::remove_file(&clock).unwrap();
+    fs::create_dir(&clock).unwrap();
+    unit.insist(Step::Renew).await.unwrap();
+
+    // The configured root may be older than those that are believed.
+    let aside = unit.path("anchors.pem");
+    fs::rename(&anchors, &aside).unwrap();
+    fs::create_dir(&anchors).unwrap();
+    let told = unit.insist(Step::Renew).await.unwrap_err().to_string();
+    assert!(told.contains("cannot read") && told.contains("anchors.pem"), "{told}");
+    fs::remove_dir(&anchors).unwrap();
+    fs::rename(&aside, &anchors).unwrap();
+    unit.insist(Step::Renew).await.unwrap();
+    world.end().await;
+}
+
+#[tokio::test]
 async fn roots_that_were_believed_at_first_sight_are_not_believed_a_second_time() {
     let mut world = World::new().await;
-    let token = world.token(json!({"uses": 1})).await;
-    let text = format!("{}.{}\n", token.id, token.secret.dangerous_reveal());
-    let unit = Unit::with(&world, "token = \"token\"\ntrust_first = true\nserial = \"old-1\"");
-    private(&unit.path("token"), &text);
+    let unit = Unit::trusting_first(&mut world).await;
     unit.settle().await;
     fs::write(unit.state().join("anchors.pem"), "").unwrap();
 

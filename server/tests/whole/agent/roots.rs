@@ -1,7 +1,7 @@
 //! Whom the agent believes: the pinned root from the first contact on, its successor once the old
 //! one leads to it, and nobody whom a server merely names.
 
-use super::{Unit, private};
+use super::Unit;
 use crate::world::pki::{Foreign, Key, Maker, Shows, extension, names};
 use crate::world::{DAY_S, World};
 use crate::{roll, root};
@@ -27,6 +27,15 @@ use x509_cert::ext::pkix::BasicConstraints;
 use x509_cert::ext::pkix::name::GeneralName;
 
 impl Unit {
+    /// With a token and no root: it believes the first one that it meets.
+    pub(super) async fn trusting_first(world: &mut World) -> Self {
+        let token = world.token(json!({"uses": 1})).await;
+        let more = "token = \"token\"\ntrust_first = true\nserial = \"old-1\"";
+        let unit = Self::with(world, more);
+        unit.vouch(&token);
+        unit
+    }
+
     /// Whom it believes.
     fn anchors(&self) -> Vec<Certificate> {
         Store::at(&self.state()).anchors().unwrap()
@@ -97,10 +106,7 @@ async fn only_a_server_under_the_pinned_root_is_asked_for_anything() {
 #[tokio::test]
 async fn a_token_may_trust_the_first_root_where_somebody_says_so_and_holds_to_it() {
     let mut world = World::new().await;
-    let token = world.token(json!({"uses": 1})).await;
-    let text = format!("{}.{}\n", token.id, token.secret.dangerous_reveal());
-    let unit = Unit::with(&world, "token = \"token\"\ntrust_first = true\nserial = \"old-1\"");
-    private(&unit.path("token"), &text);
+    let unit = Unit::trusting_first(&mut world).await;
 
     unit.settle().await;
 
