@@ -273,7 +273,7 @@ async fn malformed_identifiers_and_requests_are_refused_one_by_one() {
         (json!({"serial": "p", "mac": ["not a mac"]}), "identifiers"),
         (json!({"serial": "p", "imei": "12"}), "identifiers"),
         (json!({"serial": long}), "identifiers"),
-        (json!({"serial": "p", "replace": long}), "replace"),
+        (json!({"serial": "p", "replace": "x".repeat(257)}), "replace"),
         (json!({"serial": "p", "csr": "AAAA"}), "csr-der"),
         (json!({"serial": "p", "csr": "\u{fc}"}), "csr-base64"),
         (json!({"serial": "p", "csr": "-----BEGIN X-----"}), "csr-pem"),
