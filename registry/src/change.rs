@@ -54,7 +54,8 @@ pub enum Change {
         /// Since when and why it is barred.
         barred: Option<Revocation>,
     },
-    /// A known authority has another certificate for the same key, of another root.
+    /// A known authority has another certificate for the same key, of another root. Clashes where
+    /// it does not count any more.
     AuthorityCertified {
         /// Which authority.
         id: KeyId,

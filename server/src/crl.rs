@@ -9,7 +9,7 @@ use identity::authority::{Authority, AuthorityState, Role};
 use identity::{KeyError, Signer, UnixTime};
 use registry::{CommitError, ReadError};
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
@@ -36,45 +36,66 @@ const REST: u32 = 10;
 /// However long a build takes, a verifier hears of a revocation within five seconds.
 const REST_MAX: Duration = Duration::from_secs(3);
 
-/// Publishes now, on every `changed`, and on schedule. Ends with its task.
+/// When lists are made again of which one could not be: a disk that is full stays so for a while.
+const AGAIN: Duration = Duration::from_secs(10);
+
+/// Publishes on every `changed` and on schedule, behind the lists that a start made. Ends with its
+/// task.
 pub async fn keep(house: Arc<House>, view: Arc<PublicView>, changed: Arc<Notify>) {
+    let (mut rest, mut wait) = (GATHER, SCHEDULE);
     loop {
-        let began = Instant::now();
-        publish_all(&house, &view).await;
-        let rest = GATHER.max(began.elapsed() * REST).min(REST_MAX);
         // Time out and notice mean the same: make them anew.
-        let _either = tokio::time::timeout(SCHEDULE, changed.notified()).await;
+        let _either = tokio::time::timeout(wait, changed.notified()).await;
         tokio::time::sleep(rest).await;
+        let began = Instant::now();
+        wait = if publish_all(&house, &view).await { SCHEDULE } else { AGAIN };
+        rest = GATHER.max(began.elapsed() * REST).min(REST_MAX);
     }
 }
 
-/// Publishes the CRLs of every realm. Signing is work, so it has a thread of its own.
-pub async fn publish_all(house: &Arc<House>, view: &Arc<PublicView>) {
+/// Publishes the CRLs of every realm; `false` where one of them could not be made. Signing is work,
+/// so it has a thread of its own.
+pub async fn publish_all(house: &Arc<House>, view: &Arc<PublicView>) -> bool {
     let (house, view) = (house.clone(), view.clone());
     let done = tokio::task::spawn_blocking(move || {
-        for realm in house.realms() {
-            publish_realm(&house, &view, &realm);
-        }
+        let _in_turn = house.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        publish_realms(&house, &view, &house.realms())
     });
-    if let Err(error) = done.await {
+    done.await.unwrap_or_else(|error| {
         tracing::error!("CRLs were not made: {error}");
-    }
+        false
+    })
 }
 
-fn publish_realm(house: &House, view: &PublicView, realm: &RealmState) {
+fn publish_realms(house: &House, view: &PublicView, realms: &[Arc<RealmState>]) -> bool {
+    let mut all = true;
+    for realm in realms {
+        let whole = publish_realm(house, view, realm);
+        if whole {
+            house.metrics.crl_published(realm.name().as_str(), house.clock.now().secs());
+        }
+        all &= whole;
+    }
+    // An authority that was barred while its list was under way had none to take away yet.
+    crate::authorities::show(house, view);
+    all
+}
+
+/// Whether every list of the realm was made.
+fn publish_realm(house: &House, view: &PublicView, realm: &RealmState) -> bool {
+    let mut whole = true;
     for authority in &realm.authorities {
         let Some(key) = house.signer(&authority.id) else { continue };
         let signs = matches!(authority.role, Role::Birth | Role::Operations | Role::Service);
         if !signs || authority.state == AuthorityState::Barred {
             continue;
         }
-        match publish(house, view, realm, authority, key.as_ref()) {
-            Ok(at) => house.metrics.crl_published(realm.name().as_str(), at.secs()),
-            Err(error) => {
-                tracing::error!(realm = %realm.name(), issuer = %authority.id, "no CRL: {error}");
-            }
+        if let Err(error) = publish(house, view, realm, authority, key.as_ref()) {
+            tracing::error!(realm = %realm.name(), issuer = %authority.id, "no CRL: {error}");
+            whole = false;
         }
     }
+    whole
 }
 
 /// Makes and shows every list of one authority.
@@ -84,9 +105,9 @@ fn publish(
     realm: &RealmState,
     authority: &Authority,
     key: &dyn Signer,
-) -> Result<UnixTime, Unpublished> {
+) -> Result<(), Unpublished> {
     let now = house.clock.now();
-    let listed = Listed::read(house, realm, authority)?;
+    let listed = Listed::read(house, realm, authority)?.at(now);
     let ended = listed.left_out(now);
     let number = next_number(house, realm, authority)?;
     let mut files = vec![(None, Scope::Complete)];
@@ -111,8 +132,7 @@ fn publish(
         let path = format!("/crl/{}/{}{shard}.crl", realm.name(), authority.id);
         view.show(&path, PublicFile::new(Kind::Crl, der, now));
     }
-    listed.shown(now).keep(house, realm, authority)?;
-    Ok(now)
+    listed.shown(now).keep(house, realm, authority)
 }
 
 /// What has been listed for how long. An entry may leave only after a scheduled list that was made
@@ -136,6 +156,12 @@ impl Listed {
         let moment =
             |millis: u128| UnixTime::from_millis(u64::try_from(millis).unwrap_or_default());
         Ok(Self { gone: moment(both >> 64), since: moment(both & u128::from(u64::MAX)) })
+    }
+
+    /// What of it counts at `now`. A clock that was ahead left moments that are still to come, and by
+    /// those nothing may leave: everything is named once more, which harms nobody.
+    fn at(self, now: UnixTime) -> Self {
+        if self.since > now { Self::default() } else { self }
     }
 
     /// A list stands for as long as the schedule has it before what it named may leave: lists that
@@ -228,6 +254,10 @@ impl From<KeyError> for Unpublished {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::tests::world::World;
+    use identity::{PublicKey, RealmName};
+    use ledger::{Class, Payload};
+    use registry::Change;
 
     #[test]
     fn an_entry_leaves_only_after_a_list_made_past_its_end_has_stood_for_a_schedule() {
@@ -255,5 +285,86 @@ mod tests {
         let listed = listed.shown(back);
         assert!(ends >= listed.left_out(back.plus_secs(1)));
         assert!(ends < listed.left_out(back.plus_secs(SCHEDULE.as_secs())));
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_takes_nothing_off_the_lists_that_has_not_ended() {
+        let at = |secs: u64| UnixTime::from_secs(1_800_000_000 + secs);
+        let (hour, ahead) = (SCHEDULE.as_secs(), 365 * 86_400);
+        let listed = Listed::default().shown(at(0)).shown(at(ahead)).shown(at(ahead + hour));
+        let ends = at(30 * 86_400);
+
+        let mut listed = listed.at(at(hour));
+        for moment in [hour, 2 * hour, 3 * hour].map(at) {
+            assert!(ends >= listed.at(moment).left_out(moment), "still listed at {moment:?}");
+            listed = listed.shown(moment);
+        }
+        assert!(at(10) < listed.left_out(at(4 * hour)), "and what has ended leaves as ever");
+    }
+
+    /// The operations authority of a house.
+    fn operations(realm: &RealmState) -> Authority {
+        realm.authorities.iter().find(|a| a.role == Role::Operations).unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn a_list_that_was_under_way_when_its_authority_was_barred_is_not_shown() {
+        let world = World::new();
+        let house = &world.house;
+        let view = PublicView::new(house.registry.clone(), []);
+        let stale = house.realm(&RealmName::default_realm()).unwrap();
+        let Authority { id, .. } = operations(&stale);
+        let list = format!("/crl/default/{id}.crl");
+        assert!(publish_realms(house, &view, &house.realms()) && view.shown(&list).is_some());
+        let change = Change::AuthorityState {
+            id,
+            was: Some(AuthorityState::Active),
+            state: AuthorityState::Barred,
+            retires: None,
+            barred: None,
+        };
+        let payload = Payload::new("authority.revoked");
+        house.commit(stale.key, change, Class::Authority, payload).await.unwrap();
+        house.reload(stale.name()).unwrap();
+
+        publish_realms(house, &view, &[stale]);
+
+        assert!(view.shown(&list).is_none());
+    }
+
+    /// A key whose token was pulled out.
+    struct Gone(PublicKey);
+
+    impl Signer for Gone {
+        fn public(&self) -> &PublicKey {
+            &self.0
+        }
+
+        fn sign(&self, _: &[u8]) -> Result<Vec<u8>, KeyError> {
+            Err(KeyError::Signing)
+        }
+    }
+
+    #[test]
+    fn a_list_that_could_not_be_made_is_told_and_counts_as_none() {
+        let world = World::new();
+        let house = &world.house;
+        let view = PublicView::new(house.registry.clone(), []);
+        let realm = house.realm(&RealmName::default_realm()).unwrap();
+        let id = operations(&realm).id;
+        let key = house.signer(&id).unwrap();
+        let published = || {
+            let mut page = crate::metrics::Page::default();
+            house.metrics.write("default", &mut page);
+            page.text().contains("muster_crl_published_timestamp_seconds{realm=\"default\"}")
+        };
+
+        house.add_signer(Arc::new(Gone(key.public().clone())));
+        assert!(!publish_realms(house, &view, &house.realms()));
+        assert!(view.shown(&format!("/crl/default/{id}.crl")).is_none() && !published());
+
+        house.add_signer(key);
+        assert!(publish_realms(house, &view, &house.realms()));
+        assert!(view.shown(&format!("/crl/default/{id}.crl")).is_some() && published());
     }
 }

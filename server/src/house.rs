@@ -67,6 +67,8 @@ pub struct House {
     realms: RwLock<BTreeMap<RealmName, Arc<RealmState>>>,
     /// Held while dates of authorities are looked at, so that what is due is done once.
     pub settling: tokio::sync::Mutex<()>,
+    /// Held while lists are made, so that none takes a number twice, or the place of a newer one.
+    pub publishing: Mutex<()>,
     /// Held while a realm is read anew, so that of two changes that cross the later one is seen.
     reading: Mutex<()>,
 }
@@ -226,6 +228,7 @@ impl House {
             keyring: RwLock::new(furniture.keyring),
             realms: RwLock::default(),
             settling: tokio::sync::Mutex::default(),
+            publishing: Mutex::default(),
             reading: Mutex::default(),
         };
         for realm in house.registry.realms() {

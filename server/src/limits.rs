@@ -50,6 +50,11 @@ pub const OCSP_SIGNED_PER_S: u32 = 200;
 /// at once; who has more is slow on purpose, and their oldest makes room for the newest.
 pub const STRANGERS_PER_ADDRESS_MAX: usize = 256;
 
+/// Connections of the device port under one key. A device needs one, and some more for those that
+/// it lost and that are not missed yet; its oldest makes room for its newest. With all the keys that
+/// it may get within a day's overlap (60 an hour) one device never has every place of the port.
+pub const CONNECTIONS_PER_KEY_MAX: usize = 8;
+
 /// How long a connection of the device and the operator port lives that has proved nothing:
 /// handshake, header, body and answer of the slowest link below have a minute, and twice that is
 /// for a second request. Without it many addresses together could hold every place for good.

@@ -57,7 +57,8 @@ impl Bucket {
 
 impl Rates {
     /// Takes one from the bucket of `device`, which holds `per_hour` and refills in an hour;
-    /// `false` where it is empty. A clock that goes backwards fills nothing and empties nothing.
+    /// `false` where it is empty. A clock that goes backwards fills nothing and empties nothing,
+    /// and from there on the bucket fills as ever: nobody waits for a moment that it was ahead.
     pub fn take(&self, device: DeviceId, per_hour: u32, now: UnixTime) -> bool {
         self.take_of(device, Rate::per_hour(per_hour), now)
     }
@@ -76,9 +77,8 @@ impl<K: Copy + Eq + Hash> Rates<K> {
         let fresh = Bucket { tokens: rate.burst, filled: now };
         let bucket = buckets.entry(whose).or_insert(fresh);
         let tokens = bucket.refilled(rate, now);
-        let filled = bucket.filled.max(now);
         let enough = tokens >= 1.0;
-        *bucket = Bucket { tokens: if enough { tokens - 1.0 } else { tokens }, filled };
+        *bucket = Bucket { tokens: if enough { tokens - 1.0 } else { tokens }, filled: now };
         enough
     }
 }
@@ -101,6 +101,19 @@ mod tests {
             !rates.take(one, 3, start.minus_secs(86_400)),
             "a clock that goes back refills nothing"
         );
+        assert!(rates.take(one, 3, start.plus_secs(1201)), "a third of an hour refills one");
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_leaves_no_bucket_that_fills_no_more() {
+        let rates = Rates::default();
+        let start = UnixTime::from_secs(1_790_000_000);
+        let one = DeviceId::new(start, [1; 10]);
+        let ahead = start.plus_secs(365 * 86_400);
+        assert!((0..3).all(|_| rates.take(one, 3, ahead)));
+
+        assert!(!rates.take(one, 3, start));
+
         assert!(rates.take(one, 3, start.plus_secs(1201)), "a third of an hour refills one");
     }
 }

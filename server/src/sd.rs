@@ -18,8 +18,6 @@ pub enum State<'a> {
     Reloading(u64),
     /// Ending.
     Stopping,
-    /// A line for `systemctl status`.
-    Status(&'a str),
 }
 
 /// Tells systemd, where it asked to be told.
@@ -29,6 +27,21 @@ pub fn notify(state: State<'_>) {
     {
         tracing::debug!(%error, "systemd was not told");
     }
+}
+
+/// What systemd compares a reload by: the time since boot, as the kernel's monotonic clock has it.
+#[must_use]
+pub fn monotonic_micros() -> u64 {
+    later_than(&std::fs::read_to_string("/proc/uptime").unwrap_or_default())
+}
+
+/// The kernel cuts off what is behind hundredths of a second, and systemd heeds no word of a reload
+/// that is older than its own signal: so the end of that hundredth.
+fn later_than(uptime: &str) -> u64 {
+    let since = uptime.split(' ').next().unwrap_or_default();
+    let (secs, hundredths) = since.split_once('.').unwrap_or((since, "0"));
+    let number = |text: &str| text.parse::<u64>().unwrap_or_default();
+    number(secs).saturating_mul(100).saturating_add(number(hundredths) + 1).saturating_mul(10_000)
 }
 
 fn send(socket: &OsStr, state: State<'_>) -> io::Result<()> {
@@ -47,13 +60,24 @@ fn words(state: State<'_>) -> String {
         State::Ready(status) => format!("READY=1\nSTATUS={}\n", line(status)),
         State::Reloading(micros) => format!("RELOADING=1\nMONOTONIC_USEC={micros}\n"),
         State::Stopping => "STOPPING=1\n".to_owned(),
-        State::Status(status) => format!("STATUS={}\n", line(status)),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reload_is_told_as_no_older_than_the_signal_that_asked_for_it() {
+        for (uptime, micros) in [
+            ("0.00 0.00\n", 10_000),
+            ("350735.47 234388.90\n", 350_735_480_000),
+            ("7 3", 7_010_000),
+        ] {
+            assert_eq!(later_than(uptime), micros, "{uptime}");
+        }
+        assert!(monotonic_micros() > 10_000);
+    }
 
     #[test]
     fn systemd_hears_that_we_are_ready() {

@@ -8,6 +8,7 @@ use agent::Dialer;
 use enroll::est::client as est;
 use identity::RealmName;
 use rustls::ClientConfig;
+use server::limits::CONNECTIONS_PER_KEY_MAX;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,15 +37,19 @@ const EACH_KIB_MAX: u64 = 60;
 pub async fn run(plan: &Plan) -> Result<String, Failure> {
     let (count, descriptors) = room(plan.idle)?;
     let site = Site::new(limited(&plan.binary, descriptors)).await?;
-    let owner = Device::joined(&site.client, "owner").await?;
+    let mut owners = Vec::new();
+    for number in 0..count.div_ceil(CONNECTIONS_PER_KEY_MAX) {
+        owners.push(Device::joined(&site.client, &format!("owner-{number}")).await?);
+    }
+    let configs = owners.iter().map(|owner| site.client.dialer().config(Some(&owner.identity())));
+    let configs: Vec<_> = configs.collect::<Result<_, _>>()?;
     let mut other = Device::joined(&site.client, "other").await?;
     let before = site.server.rss_mib();
     let (began, open) = (Instant::now(), Arc::new(AtomicUsize::new(0)));
     let (ended, end) = watch::channel(false);
     let turns = Arc::new(Semaphore::new(DIALING));
-    let config = site.client.dialer().config(Some(&owner.identity()))?;
     let mut guests = JoinSet::new();
-    for number in 0..count {
+    for (number, config) in (0..count).zip(configs.iter().cycle()) {
         let guest = Guest {
             dialer: site.client.dialer().clone(),
             config: config.clone(),
@@ -74,7 +79,8 @@ pub async fn run(plan: &Plan) -> Result<String, Failure> {
         guest??;
     }
     other.renew(&site.client).await?;
-    site.end(&[&owner, &other])?;
+    owners.push(other);
+    site.end(&owners.iter().collect::<Vec<_>>())?;
     if slowest > SERVED_MAX || each > EACH_KIB_MAX {
         return Err(format!("{count} idle: {slowest:?}, {each} KiB each").into());
     }

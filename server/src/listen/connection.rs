@@ -154,7 +154,7 @@ impl Connection {
     }
 
     pub(super) fn was_evicted(&self) -> bool {
-        self.line.was_evicted()
+        self.line.was_evicted() || self.session.as_ref().is_some_and(Session::is_crowded)
     }
 
     /// Waits until the key that the client proved ends, which one without a key never does.

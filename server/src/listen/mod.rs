@@ -104,7 +104,7 @@ pub struct Tally {
     pub unshaken: AtomicU64,
     /// Connections that ended because what came over them was not HTTP.
     pub malformed: AtomicU64,
-    /// Connections that had to make room for another of their address.
+    /// Connections that had to make room for another, of their address, of their key or of all.
     pub evicted: AtomicU64,
     /// Connections that were cut: their device was struck off, or their key ended.
     pub cut: AtomicU64,

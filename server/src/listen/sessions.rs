@@ -6,24 +6,37 @@
 //! connection between two requests closes at once; a request in flight is answered first, since it
 //! is judged by the roll, which knows already, and its answer is a refusal that says why.
 //!
+//! A key has some connections at once, and the oldest makes room for the newest: whoever has proved
+//! something is no stranger and gives up its place to nobody else, so one device could hold them all.
+//!
 //! A connection that showed no certificate (a join by token) is under no key: it has no rights of
 //! its own, and each request over it is judged by what it brings.
 
+use crate::limits::CONNECTIONS_PER_KEY_MAX;
 use identity::SpkiHash;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// The open connections of a listener, by key.
 #[derive(Debug, Default)]
-pub struct Sessions(Mutex<HashMap<SpkiHash, Vec<Arc<Notify>>>>);
+pub struct Sessions(Mutex<HashMap<SpkiHash, Vec<Arc<End>>>>);
+
+/// The end of one connection.
+#[derive(Debug, Default)]
+struct End {
+    told: Notify,
+    /// Whether it makes room for another of its key.
+    crowded: AtomicBool,
+}
 
 /// A connection among them; leaves them when dropped.
 pub(super) struct Session {
     sessions: Arc<Sessions>,
     key: SpkiHash,
-    end: Arc<Notify>,
+    end: Arc<End>,
 }
 
 impl Sessions {
@@ -33,7 +46,7 @@ impl Sessions {
         let table = self.lock();
         let mut told = 0;
         for session in keys.iter().filter_map(|key| table.get(key)).flatten() {
-            session.notify_one();
+            session.told.notify_one();
             told += 1;
         }
         told
@@ -46,12 +59,19 @@ impl Sessions {
     }
 
     pub(super) fn enter(self: &Arc<Self>, key: SpkiHash) -> Session {
-        let end = Arc::new(Notify::new());
-        self.lock().entry(key).or_default().push(Arc::clone(&end));
+        let end = Arc::new(End::default());
+        let mut table = self.lock();
+        let open = table.entry(key).or_default();
+        if open.len() >= CONNECTIONS_PER_KEY_MAX {
+            let oldest = open.remove(0);
+            oldest.crowded.store(true, Ordering::Relaxed);
+            oldest.told.notify_one();
+        }
+        open.push(Arc::clone(&end));
         Session { sessions: Arc::clone(self), key, end }
     }
 
-    fn leave(&self, key: &SpkiHash, end: &Arc<Notify>) {
+    fn leave(&self, key: &SpkiHash, end: &Arc<End>) {
         let mut table = self.lock();
         if let Some(open) = table.get_mut(key) {
             open.retain(|one| !Arc::ptr_eq(one, end));
@@ -62,14 +82,18 @@ impl Sessions {
     }
 
     /// A panic of another thread leaves a table that is whole: each change of it is one call.
-    fn lock(&self) -> MutexGuard<'_, HashMap<SpkiHash, Vec<Arc<Notify>>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<SpkiHash, Vec<Arc<End>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Session {
     pub(super) async fn until_ended(&self) {
-        self.end.notified().await;
+        self.end.told.notified().await;
+    }
+
+    pub(super) fn is_crowded(&self) -> bool {
+        self.end.crowded.load(Ordering::Relaxed)
     }
 }
 
@@ -103,6 +127,27 @@ mod tests {
         two.until_ended().await;
         let waits = tokio::time::timeout(std::time::Duration::ZERO, other.until_ended()).await;
         assert!(waits.is_err());
+    }
+
+    #[tokio::test]
+    async fn beyond_its_bound_the_oldest_connection_of_a_key_makes_room() {
+        let sessions = Arc::new(Sessions::default());
+        let mut open: Vec<Session> =
+            (0..CONNECTIONS_PER_KEY_MAX).map(|_| sessions.enter(key(1))).collect();
+        let other = sessions.enter(key(2));
+        let ended = |open: &[Session]| open.iter().filter(|one| one.is_crowded()).count();
+        assert_eq!(ended(&open), 0);
+
+        open.push(sessions.enter(key(1)));
+        open.push(sessions.enter(key(1)));
+
+        assert!(open[0].is_crowded() && open[1].is_crowded() && !other.is_crowded());
+        assert_eq!(ended(&open), 2);
+        open[0].until_ended().await;
+        open[1].until_ended().await;
+        assert_eq!(sessions.count(), CONNECTIONS_PER_KEY_MAX + 1);
+        drop(open);
+        assert_eq!(sessions.count(), 1);
     }
 
     #[test]

@@ -308,7 +308,7 @@ impl From<CommitError> for Refused {
                 tracing::error!("operator: the registry cannot be written: {cause}");
                 Self::Outage("the registry cannot be written")
             }
-            CommitError::Closed => Self::Outage("the server is stopping"),
+            CommitError::Closed => Self::Outage("the registry is closed: the server stops"),
         }
     }
 }

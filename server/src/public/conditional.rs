@@ -12,7 +12,7 @@ use hyper::header::{
 use hyper::{Response, StatusCode};
 
 pub(super) fn answer(file: &PublicFile, asked: &HeaderMap) -> Answer {
-    if has_it(&file.etag, &file.modified, asked) {
+    if has_it(&file.etag, file.date(), asked) {
         return shaped(file, StatusCode::NOT_MODIFIED, Bytes::new());
     }
     match range(file, asked) {
@@ -64,8 +64,8 @@ fn put(answer: &mut Answer, name: HeaderName, text: &str) {
 }
 
 /// A tag goes before a date (RFC 9110 §13.2.2). A date is compared as text: who sends one sends
-/// ours back.
-pub(super) fn has_it(etag: &str, modified: &str, asked: &HeaderMap) -> bool {
+/// ours back. One that does not tell two versions apart is `None`, and says nothing (§8.8.2.2).
+pub(super) fn has_it(etag: &str, date: Option<&str>, asked: &HeaderMap) -> bool {
     if asked.contains_key(IF_NONE_MATCH) {
         let tags = asked.get_all(IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
         return tags
@@ -73,7 +73,7 @@ pub(super) fn has_it(etag: &str, modified: &str, asked: &HeaderMap) -> bool {
             .map(|tag| tag.trim().trim_start_matches("W/"))
             .any(|tag| tag == "*" || tag == etag);
     }
-    text(asked, IF_MODIFIED_SINCE).is_some_and(|date| date == modified)
+    text(asked, IF_MODIFIED_SINCE).is_some_and(|said| Some(said) == date)
 }
 
 enum Range {
@@ -85,7 +85,7 @@ enum Range {
 /// One range of octets. Several at once, other units and what is not well formed get the whole (RFC
 /// 9110 §14.2).
 fn range(file: &PublicFile, asked: &HeaderMap) -> Range {
-    let same = text(asked, IF_RANGE).is_none_or(|of| of == file.etag || of == file.modified);
+    let same = text(asked, IF_RANGE).is_none_or(|of| of == file.etag || Some(of) == file.date());
     let spec = text(asked, RANGE).filter(|_| same).and_then(|r| r.strip_prefix("bytes="));
     let Some((from, to)) = spec.and_then(|s| s.split_once('-')) else { return Range::All };
     let length = file.octets.len();
@@ -147,6 +147,31 @@ mod tests {
         }
         let other = ask(&[(IF_NONE_MATCH, "\"other\""), (IF_MODIFIED_SINCE, &modified)]);
         assert_eq!(other.status(), StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn of_two_lists_of_one_second_no_date_says_which_somebody_has() {
+        let made = UnixTime::from_secs(1_700_000_000);
+        let new = |octets: &[u8], at| PublicFile::new(Kind::Crl, octets.to_vec(), at);
+        let newer = new(b"abcdefghij", made).instead_of(&crl());
+        let date = newer.modified.clone();
+        let ask = |file: &PublicFile, name, value: &str| {
+            answer(file, &HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())]))
+        };
+
+        assert_eq!(ask(&newer, IF_MODIFIED_SINCE, &date).status(), StatusCode::OK);
+        let mut part = HeaderMap::from_iter([(RANGE, HeaderValue::from_static("bytes=0-3"))]);
+        part.insert(IF_RANGE, HeaderValue::from_str(&date).unwrap());
+        assert_eq!(answer(&newer, &part).status(), StatusCode::OK);
+        assert_eq!(ask(&newer, IF_NONE_MATCH, &newer.etag).status(), StatusCode::NOT_MODIFIED);
+
+        let third = new(b"abcdefghij", made).instead_of(&newer);
+        assert_eq!(ask(&third, IF_MODIFIED_SINCE, &date).status(), StatusCode::OK);
+        let later = new(b"klm", made.plus_secs(1)).instead_of(&third);
+        let date = later.modified.clone();
+        assert_eq!(ask(&later, IF_MODIFIED_SINCE, &date).status(), StatusCode::NOT_MODIFIED);
+        let again = new(b"klm", made.plus_secs(1)).instead_of(&later);
+        assert_eq!(ask(&again, IF_MODIFIED_SINCE, &date).status(), StatusCode::NOT_MODIFIED);
     }
 
     #[tokio::test]

@@ -45,6 +45,9 @@ pub struct PublicFile {
     pub(super) octets: Bytes,
     pub(super) etag: String,
     pub(super) modified: String,
+    /// Whether another file was shown under the same date: dates have seconds, and lists of a fleet
+    /// that changes come closer together.
+    pub(super) dated_twice: bool,
 }
 
 impl PublicFile {
@@ -53,7 +56,20 @@ impl PublicFile {
     pub fn new(kind: Kind, octets: Vec<u8>, modified: UnixTime) -> Self {
         let digest = sha256(&[&octets]);
         let etag = format!("\"{}\"", hex(digest.get(..16).unwrap_or_default()));
-        Self { kind, octets: octets.into(), etag, modified: http_date(modified) }
+        let modified = http_date(modified);
+        Self { kind, octets: octets.into(), etag, modified, dated_twice: false }
+    }
+
+    /// The same in the place of `before`.
+    pub(super) fn instead_of(mut self, before: &Self) -> Self {
+        let same = self.octets == before.octets;
+        self.dated_twice = self.modified == before.modified && (!same || before.dated_twice);
+        self
+    }
+
+    /// The date by which somebody may say which file they have.
+    pub(super) fn date(&self) -> Option<&str> {
+        (!self.dated_twice).then_some(self.modified.as_str())
     }
 
     /// The file itself.

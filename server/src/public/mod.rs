@@ -61,6 +61,10 @@ impl PublicView {
     /// Shows `file` at `path` (`/crl/default/….crl`) from now on.
     pub fn show(&self, path: &str, file: PublicFile) {
         let mut files = self.files.write().unwrap_or_else(PoisonError::into_inner);
+        let file = match files.get(path) {
+            Some(before) => file.instead_of(before),
+            None => file,
+        };
         files.insert(path.to_owned(), Arc::new(file));
     }
 

@@ -149,6 +149,9 @@ pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, St
     let house = furnished.house;
     let (stopper, stop) = Stopper::new();
     let view = furnish::view(&home, &house)?;
+    // Before anybody can ask for them.
+    let listed = crate::crl::publish_all(&house, &view).await;
+    crate::checkpoint::sign_all(&house, &view).await;
     let mut serving = JoinSet::new();
     let plain_keys = furnished.plain_keys.clone();
     let health = Health::new(home.clone(), plain_keys, settings.public_url.clone());
@@ -163,8 +166,9 @@ pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, St
     let mut beside = JoinSet::new();
     beside::begin(&desk, &mut beside);
     opened.keep_fresh(&stop, &mut beside);
-    crate::crl::publish_all(&house, &view).await;
-    crate::checkpoint::sign_all(&house, &view).await;
+    if !listed {
+        desk.workshop.lists().notify_one();
+    }
     let ports = opened.ports;
     point_operator(&home, opened.operator_url.as_deref())?;
     ports.write(&home)?;
@@ -324,7 +328,7 @@ pub async fn until_stopped(running: Running) -> std::io::Result<()> {
             _ = term.recv() => break,
             _ = int.recv() => break,
             _ = hup.recv() => {
-                sd::notify(State::Reloading(monotonic_micros()));
+                sd::notify(State::Reloading(sd::monotonic_micros()));
                 match running.reload() {
                     true => tracing::info!("read again"),
                     false => tracing::error!("not all was read again: see above"),
@@ -337,11 +341,4 @@ pub async fn until_stopped(running: Running) -> std::io::Result<()> {
     tracing::info!("stopping: requests in flight end first");
     running.stop().await;
     Ok(())
-}
-
-/// What systemd compares a reload by: the time since boot, as the kernel's monotonic clock has it.
-fn monotonic_micros() -> u64 {
-    let uptime = std::fs::read_to_string("/proc/uptime").unwrap_or_default();
-    let secs: f64 = uptime.split(' ').next().and_then(|s| s.parse().ok()).unwrap_or_default();
-    (secs * 1e6) as u64
 }

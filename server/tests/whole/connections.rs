@@ -8,7 +8,7 @@ use enroll::est::client::{self, Reply};
 use hyper::Method;
 use identity::{RuleId, Signer};
 use serde_json::json;
-use server::limits::STRANGER_BURST;
+use server::limits::{CONNECTIONS_PER_KEY_MAX, STRANGER_BURST};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
@@ -92,6 +92,32 @@ async fn the_open_connections_of_a_revoked_key_end_and_those_of_its_devices_othe
     tokio::time::timeout(Duration::from_secs(5), by_leaf).await.expect("it ends").unwrap();
     assert!(!by_birth.is_finished(), "with it the device comes back, with a new key");
     by_birth.abort();
+    world.end().await;
+}
+
+#[tokio::test]
+async fn beyond_its_bound_a_device_loses_its_own_oldest_connection_and_nobody_elses() {
+    let mut world = World::new().await;
+    let (_, leaf) = world.enrolled("pump-7").await;
+    let (_, other) = world.enrolled("pump-8").await;
+    let spared = idle(&world, &other).await;
+    let mut open = Vec::new();
+    for _ in 0..=CONNECTIONS_PER_KEY_MAX {
+        open.push(idle(&world, &leaf).await);
+    }
+
+    let oldest = open.remove(0);
+    tokio::time::timeout(Duration::from_secs(5), oldest).await.expect("it makes room").unwrap();
+    let key = Key::new();
+    world.renew(&leaf, &key).await.leaf(&key);
+    let next = open.remove(0);
+    tokio::time::timeout(Duration::from_secs(5), next).await.expect("as does the next").unwrap();
+
+    assert!(open.iter().chain([&spared]).all(|one| !one.is_finished()));
+    open.iter().chain([&spared]).for_each(JoinHandle::abort);
+    let metrics = world.metrics().await;
+    let evicted = r#"muster_connections_lost_total{listener="device",why="evicted"} 2"#;
+    assert!(metrics.contains(evicted), "{metrics}");
     world.end().await;
 }
 

@@ -1,7 +1,7 @@
 //! The public port: what everybody may fetch agrees with what the server knows.
 
 use crate::world::pki::{Key, Shows};
-use crate::world::{HOUR_S, World, simpleenroll};
+use crate::world::{DAY_S, HOUR_S, World, simpleenroll};
 use der::{Decode, Encode};
 use identity::Certificate;
 use ledger::note::{self, Checkpoint, VerifierKey};
@@ -112,6 +112,29 @@ async fn a_revoked_leaf_that_has_ended_leaves_the_lists_after_one_more_list() {
     world.later(HOUR_S);
     publish(&world).await;
     assert!(!names(&crl(&world, &path).await, &leaf));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_for_hours_takes_no_revoked_leaf_off_the_lists() {
+    let mut world = World::new().await;
+    let (_, leaf) = world.enrolled("pump-7").await;
+    let path = shard_of(&leaf);
+    world.revoke(&format!("cert:{}", leaf.serial()), "keyCompromise").await;
+    publish(&world).await;
+
+    let ahead = 365 * DAY_S;
+    world.later(ahead);
+    publish(&world).await;
+    world.later(HOUR_S);
+    publish(&world).await;
+    world.earlier(ahead);
+
+    for _ in 0..3 {
+        publish(&world).await;
+        assert!(names(&crl(&world, &path).await, &leaf), "it is revoked, and has not ended");
+        world.later(HOUR_S);
+    }
     world.end().await;
 }
 

@@ -105,7 +105,7 @@ impl Desk {
         match plain {
             // What is not on record today may be tomorrow, and strangers can ask for anything.
             Some((id, of)) if facts != [Status::Unknown] => {
-                let kept = Arc::new(Kept::new(signed));
+                let kept = Arc::new(Kept::new(signed, since(&facts)));
                 self.known.keep(ticket, of, id.der, &kept);
                 Ok(Said::Kept(kept))
             }
@@ -190,6 +190,14 @@ impl Desk {
             }
         }
     }
+}
+
+/// When what is said came to be so, as far as that is known.
+fn since(facts: &[Status]) -> Option<UnixTime> {
+    facts.iter().find_map(|status| match status {
+        Status::Revoked(revocation) => Some(revocation.at),
+        Status::Good | Status::Unknown => None,
+    })
 }
 
 fn fact(row: StatusRow) -> Fact {

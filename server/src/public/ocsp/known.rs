@@ -159,7 +159,7 @@ mod tests {
 
     fn kept() -> Arc<Kept> {
         let next_update = NOW.plus_secs(3600);
-        Arc::new(Kept::new(Signed { der: vec![7; 1000], this_update: NOW, next_update }))
+        Arc::new(Kept::new(Signed { der: vec![7; 1000], this_update: NOW, next_update }, None))
     }
 
     fn taught(known: &Known, number: usize) {

@@ -47,10 +47,13 @@ pub(super) struct Kept {
     made: UnixTime,
     /// From when on a new one is signed.
     stale: UnixTime,
+    /// Whether an answer that said otherwise may have the same date: dates have seconds.
+    dated_twice: bool,
 }
 
 impl Kept {
-    pub(super) fn new(signed: Signed) -> Self {
+    /// An answer that says what is so since `changed`, where that is known.
+    pub(super) fn new(signed: Signed, changed: Option<UnixTime>) -> Self {
         let digest = hex(&sha256(&[&signed.der]));
         let value = |text: String| {
             HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
@@ -61,6 +64,7 @@ impl Kept {
             modified: value(http_date(signed.this_update)),
             expires: value(http_date(signed.next_update)),
             made: signed.this_update,
+            dated_twice: changed.is_some_and(|at| at.secs() >= signed.this_update.secs()),
             stale: signed.this_update.plus_secs(life / 2),
             octets: signed.der.into(),
         }
@@ -74,8 +78,9 @@ impl Kept {
 
     fn say(&self, headers: Option<&HeaderMap>) -> Answer {
         let seen = |value: &HeaderValue| value.to_str().unwrap_or_default().to_owned();
+        let date = (!self.dated_twice).then(|| seen(&self.modified));
         let has_it = headers.is_some_and(|asked| {
-            !asked.is_empty() && has_it(&seen(&self.etag), &seen(&self.modified), asked)
+            !asked.is_empty() && has_it(&seen(&self.etag), date.as_deref(), asked)
         });
         let body = if has_it { Bytes::new() } else { self.octets.clone() };
         let mut answer = shaped(body, MAX_AGE);
@@ -180,7 +185,7 @@ mod tests {
     fn who_has_an_answer_already_is_not_sent_it_again() {
         let made = UnixTime::from_secs(1_790_000_000);
         let signed = Signed { der: vec![1], this_update: made, next_update: made.plus_secs(3600) };
-        let kept = Kept::new(signed);
+        let kept = Kept::new(signed, None);
         let first = kept.say(Some(&HeaderMap::new()));
         assert_eq!(first.headers()[EXPIRES], "Mon, 21 Sep 2026 15:13:20 GMT");
         for (name, value) in [
@@ -191,5 +196,19 @@ mod tests {
             assert_eq!(kept.say(Some(&asked)).status(), StatusCode::NOT_MODIFIED);
             assert_eq!(kept.say(None).status(), StatusCode::OK);
         }
+    }
+
+    #[test]
+    fn who_was_told_good_within_the_second_of_the_revocation_hears_of_it_also_by_date() {
+        let made = UnixTime::from_secs(1_790_000_000);
+        let signed =
+            || Signed { der: vec![1], this_update: made, next_update: made.plus_secs(3600) };
+        let asked = |kept: &Kept| {
+            HeaderMap::from_iter([(hyper::header::IF_MODIFIED_SINCE, kept.modified.clone())])
+        };
+        let at_once = Kept::new(signed(), Some(made));
+        assert_eq!(at_once.say(Some(&asked(&at_once))).status(), StatusCode::OK);
+        let later = Kept::new(signed(), Some(made.minus_secs(1)));
+        assert_eq!(later.say(Some(&asked(&later))).status(), StatusCode::NOT_MODIFIED);
     }
 }
