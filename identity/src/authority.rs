@@ -56,6 +56,14 @@ pub enum AuthorityState {
     Barred,
 }
 
+impl AuthorityState {
+    /// Whether what such an authority signed is believed at the doors.
+    #[must_use]
+    pub const fn counts(self) -> bool {
+        matches!(self, Self::Active | Self::Retiring)
+    }
+}
+
 words!(AuthorityState {
     Active = "active", Retiring = "retiring", Retired = "retired", Barred = "barred"
 });
@@ -103,6 +111,6 @@ impl Authority {
     /// Whether what it signed is believed at the doors.
     #[must_use]
     pub const fn counts(&self) -> bool {
-        matches!(self.state, AuthorityState::Active | AuthorityState::Retiring)
+        self.state.counts()
     }
 }

@@ -54,7 +54,8 @@ pub enum Change {
         /// Since when and why it is barred.
         barred: Option<Revocation>,
     },
-    /// A known authority has another certificate for the same key, of another root.
+    /// A known authority has another certificate for the same key, of another root. Clashes where
+    /// it does not count any more.
     AuthorityCertified {
         /// Which authority.
         id: KeyId,
@@ -162,6 +163,13 @@ pub enum Change {
         device: DeviceId,
         /// One sentence.
         mark: String,
+    },
+    /// A mark is understood, and the device has none any more; the entry of this change keeps it.
+    Unmarked {
+        /// Which device.
+        device: DeviceId,
+        /// The version that this was decided on: nobody takes away what came since.
+        expected: u64,
     },
     /// What a device says of itself, in place of what it said before.
     Reported {

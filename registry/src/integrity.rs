@@ -74,28 +74,26 @@ const FINDINGS_MAX: i64 = 100;
 impl Registry {
     /// Looks at everything: SQLite's own check of the file, every entry of every ledger hashed
     /// again against its tiles and its head, and rows that point to nothing. Takes seconds for a
-    /// million devices, reads the state of one moment, and holds up nobody but one reader. Empty is
-    /// good.
+    /// million devices and holds up nobody but one reader. Each look reads the state of a moment of
+    /// its own: while a moment is read, the write-ahead log only grows. Empty is good.
     ///
     /// # Errors
     /// [`ReadError::Storage`] where the look could not be finished.
     pub fn check_integrity(&self) -> Result<Vec<Finding>, ReadError> {
-        let realms = self.realms();
-        self.pool().read(|db| {
-            let mut findings = file(db)?;
-            for (what, sql) in ORPHANS {
-                let count = db.first(sql, [], |row| crate::rows::uint(row, 0))?.unwrap_or_default();
-                if count > 0 {
-                    findings.push(Finding::Rows { what, count });
-                }
+        let mut findings = self.pool().read(file)?;
+        for (what, sql) in ORPHANS {
+            let count = |db: &Reader<'_>| db.first(sql, [], |row| crate::rows::uint(row, 0));
+            let count = self.pool().read(count)?.unwrap_or_default();
+            if count > 0 {
+                findings.push(Finding::Rows { what, count });
             }
-            for realm in &realms {
-                if let Some(what) = chain(db, realm)? {
-                    findings.push(Finding::Ledger { realm: realm.name.to_string(), what });
-                }
+        }
+        for realm in self.realms() {
+            if let Some(what) = self.check_ledger(&realm)? {
+                findings.push(Finding::Ledger { realm: realm.name.to_string(), what });
             }
-            Ok(findings)
-        })
+        }
+        Ok(findings)
     }
 
     /// Every entry of one ledger hashed again against its tiles and its head, and what is stored

@@ -5,6 +5,10 @@
 //! (`witness_quorum`, 1 by default); until then the one before stays. Those that are late are asked
 //! on, and what they add is published with it.
 
+mod start;
+
+pub(crate) use start::continues;
+
 use crate::house::{House, RealmState};
 use crate::public::{Kind, PublicFile, PublicView};
 use crate::witness::Named;

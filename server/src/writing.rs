@@ -11,17 +11,25 @@ const TRY_AGAIN: Duration = Duration::from_secs(2);
 /// Where the trial write goes among the notes; it carries nothing.
 const SPACE: &str = "trial";
 
-/// What the last write found.
+/// What the last write found: nothing, or a sentence for the operator.
 #[derive(Debug, Default)]
 pub struct Writing(RwLock<Option<String>>);
+
+/// The writer of the registry is one thread, and whatever ended it, no other takes its place.
+const ENDED: &str = "the registry cannot be written, since its writer has ended: the log says why; \
+    start the server anew";
 
 impl Writing {
     /// A write ended so. What a caller got wrong says nothing about the disk.
     pub fn went<T>(&self, ended: &Result<T, CommitError>) {
         let trouble = match ended {
             Ok(_) => None,
-            Err(CommitError::Storage(cause)) => Some(cause.clone()),
-            Err(_) => return,
+            Err(CommitError::Storage(cause)) => Some(format!(
+                "the registry cannot be written ({cause}): look at the disk of the home; it is \
+                 tried again by itself"
+            )),
+            Err(CommitError::Closed) => Some(ENDED.to_owned()),
+            Err(CommitError::Conflict(_) | CommitError::Busy) => return,
         };
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).is_some();
         if known || trouble.is_some() {
@@ -29,7 +37,7 @@ impl Writing {
         }
     }
 
-    /// Why the registry could not be written, where the last write failed.
+    /// Why the registry could not be written, where the last write failed, and what to do.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -54,15 +62,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_known_until_a_write_succeeds() {
+    fn a_full_disk_is_known_until_a_write_succeeds_and_a_writer_that_ended_for_good() {
         let writing = Writing::default();
         assert_eq!(writing.trouble(), None);
 
         writing.went::<()>(&Err(CommitError::Storage("the disk is full".into())));
         writing.went::<()>(&Err(CommitError::Busy));
-        assert_eq!(writing.trouble().as_deref(), Some("the disk is full"));
+        let told = writing.trouble().unwrap();
+        assert!(told.contains("(the disk is full): look at the disk"), "{told}");
 
         writing.went(&Ok(()));
         assert_eq!(writing.trouble(), None);
+
+        writing.went::<()>(&Err(CommitError::Closed));
+        assert_eq!(writing.trouble().as_deref(), Some(ENDED));
     }
 }

@@ -28,6 +28,20 @@ pub enum Miss {
     Refused(u16, String),
 }
 
+impl Miss {
+    /// For one whose every wish has to be granted: fine where nobody answered, since the same is
+    /// asked for again.
+    ///
+    /// # Errors
+    /// That `what` was refused.
+    pub fn unanswered(self, what: &str) -> Result<(), Failure> {
+        match self {
+            Self::Gone => Ok(()),
+            Self::Refused(status, why) => Err(format!("{what} was refused: {status} {why}").into()),
+        }
+    }
+}
+
 /// What the home says of its operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operator {

@@ -64,10 +64,14 @@ impl Slot {
         self.flags = if on { self.flags | flag } else { self.flags & !flag };
     }
 
-    /// A credential of the same or a later generation is the newest from now on.
+    /// A credential of a later generation is the newest from now on. Births have one generation: of
+    /// those the later is, and a start finds them in the order of their serial numbers, which a
+    /// clock that was set back turns around; so what was replaced does not stand before what
+    /// replaced it.
     fn renew(&mut self, issued: &Issued) {
+        let later = self.flags == 0 || !issued.revoked || self.has(REVOKED);
         self.set(if issued.kind == CredentialKind::Leaf { LEAF } else { BIRTH }, true);
-        if issued.generation >= self.generation {
+        if issued.generation > self.generation || issued.generation == self.generation && later {
             self.generation = issued.generation;
             self.newest = fingerprint(&issued.which.serial);
             self.spent = 0;
@@ -352,6 +356,7 @@ mod tests {
             device_generation: 0,
             kind: CredentialKind::Birth,
             generation: 0,
+            revoked: false,
         })
     }
 

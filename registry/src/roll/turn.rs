@@ -41,6 +41,8 @@ pub(crate) struct Issued {
     pub(crate) device_generation: u32,
     pub(crate) kind: CredentialKind,
     pub(crate) generation: u32,
+    /// Whether it is revoked by now, as a start may find it.
+    pub(crate) revoked: bool,
 }
 
 impl Turn {
@@ -52,6 +54,7 @@ impl Turn {
             device_generation: device.generation,
             kind: credential.kind,
             generation: credential.generation,
+            revoked: false,
         })
     }
 }

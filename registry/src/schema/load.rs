@@ -96,6 +96,7 @@ fn credential(row: &Row<'_>, turns: &mut Vec<Turn>) -> Result<()> {
         serial: rows::serial(row, 1, "credential")?,
         spki: SpkiHash::from_octets(row.get(2)?),
     };
+    let revoked = rows::maybe_moment(row, 8)?.is_some();
     turns.push(Turn::Issued(Issued {
         which,
         device: rows::device_id(row, 3, "credential")?,
@@ -103,6 +104,7 @@ fn credential(row: &Row<'_>, turns: &mut Vec<Turn>) -> Result<()> {
         device_generation: 0,
         kind: rows::word(row, 4, "credential", CredentialKind::parse)?,
         generation: row.get(5)?,
+        revoked,
     }));
     if rows::maybe_moment(row, 6)?.is_some() {
         turns.push(Turn::Used(which));
@@ -110,7 +112,7 @@ fn credential(row: &Row<'_>, turns: &mut Vec<Turn>) -> Result<()> {
     if let Some(spent) = rows::maybe_moment(row, 7)? {
         turns.push(Turn::Spent(which, spent));
     }
-    if rows::maybe_moment(row, 8)?.is_some() {
+    if revoked {
         turns.push(Turn::Revoked(which, true));
     }
     Ok(())

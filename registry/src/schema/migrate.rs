@@ -27,6 +27,16 @@ const MIGRATIONS: &[Migration] = &[
 /// registry.
 const APPLICATION_ID: u32 = 0x4d53_5452;
 
+/// Whether a file that begins so is another program's database: one with tables that is not marked
+/// as ours. The mark stands in the header, and behind that the root of the schema begins with its
+/// kind, of which 13 is a leaf, and has the count of its rows at 103 (SQLite's file format, §1.3 and
+/// §1.6). Tables and mark of ours came with one commit, so a first page has both or neither.
+pub(super) fn is_foreign(front: &[u8]) -> bool {
+    let marked = front.get(68..72) == Some(&APPLICATION_ID.to_be_bytes());
+    let empty = front.get(100) == Some(&13) && front.get(103..105) == Some(&[0, 0]);
+    front.starts_with(b"SQLite format 3\0") && !marked && !empty
+}
+
 /// Brings the file to the newest version, from whichever it is of.
 ///
 /// # Errors

@@ -75,6 +75,7 @@ impl Place {
 pub(crate) fn open_writer(place: &Place) -> Result<Connection, OpenError> {
     if let Place::File(path) = place {
         create_private(path)?;
+        refuse_foreign(path)?;
         write_log_again(path)?;
     }
     let mut db = place.connect()?;
@@ -94,6 +95,18 @@ pub(crate) fn open_writer(place: &Place) -> Result<Connection, OpenError> {
     migrate::migrate(&mut db)?;
     Ok(db)
 }
+
+/// Refuses somebody else's database before SQLite is asked, which would carry its log over, and
+/// before we write that log again and switch how it is kept.
+fn refuse_foreign(path: &Path) -> Result<(), OpenError> {
+    let mut front = Vec::with_capacity(FRONT);
+    let read = File::open(path).and_then(|file| file.take(FRONT as u64).read_to_end(&mut front));
+    read.map_err(|e| OpenError::Storage(e.to_string()))?;
+    if migrate::is_foreign(&front) { Err(OpenError::Foreign) } else { Ok(()) }
+}
+
+/// The header of a file, and of the root of its schema behind it.
+const FRONT: usize = 108;
 
 /// Begins the write-ahead log. SQLite says the new mode first, then writes the switch down, and
 /// goes on with a rollback journal where that fails; a commit would then end with the deletion of a

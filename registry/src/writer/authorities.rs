@@ -1,6 +1,6 @@
 //! Changes of authorities, and of the requests for those that are to come.
 
-use super::batch::{Batch, Scene, Step};
+use super::batch::{Batch, Scene, Step, Stop};
 use super::rules::found;
 use crate::change::Clash;
 use crate::realm::RealmKey;
@@ -45,15 +45,7 @@ impl Batch<'_> {
         (id, was): (&KeyId, Option<AuthorityState>),
         (state, retires, barred): (AuthorityState, Option<UnixTime>, Option<Revocation>),
     ) -> Step {
-        let stored = self.first(
-            "SELECT state, role FROM authority WHERE realm = ?1 AND id = ?2",
-            (scene.realm.0, id.octets()),
-            |row| {
-                let state = word(row, 0, "authority", AuthorityState::parse)?;
-                Ok((state, word(row, 1, "authority", Role::parse)?))
-            },
-        )?;
-        let (stored, role) = stored.ok_or(Clash::Missing)?;
+        let (stored, role) = self.stands(scene.realm, id)?;
         if was.is_some_and(|was| was != stored) {
             return Err(Clash::AuthorityState.into());
         }
@@ -72,6 +64,19 @@ impl Batch<'_> {
                 barred.map(|b| b.reason.as_str()),
             ),
         )?)
+    }
+
+    /// How an authority stands, and as what.
+    fn stands(&self, realm: RealmKey, id: &KeyId) -> Result<(AuthorityState, Role), Stop> {
+        let stored = self.first(
+            "SELECT state, role FROM authority WHERE realm = ?1 AND id = ?2",
+            (realm.0, id.octets()),
+            |row| {
+                let state = word(row, 0, "authority", AuthorityState::parse)?;
+                Ok((state, word(row, 1, "authority", Role::parse)?))
+            },
+        )?;
+        Ok(stored.ok_or(Clash::Missing)?)
     }
 
     /// An authority that signs steps down where another of its role signs. Here and nowhere else,
@@ -102,12 +107,18 @@ impl Batch<'_> {
         if self.exists(barred, asked)? { Err(Clash::AuthorityState.into()) } else { Ok(()) }
     }
 
+    /// Only one that counts is certified anew: a fresh certificate of one that was barred meanwhile
+    /// would make it good again for everybody else.
     pub(super) fn certify_authority(
         &self,
         scene: Scene,
         id: &KeyId,
         certificate: &Certificate,
     ) -> Step {
+        let (state, _) = self.stands(scene.realm, id)?;
+        if !state.counts() {
+            return Err(Clash::AuthorityState.into());
+        }
         found(self.run(
             "UPDATE authority SET der = ?3 WHERE realm = ?1 AND id = ?2",
             (scene.realm.0, id.octets(), certificate.der()),

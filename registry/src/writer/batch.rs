@@ -119,7 +119,11 @@ impl<'a> Batch<'a> {
         self.db.execute_batch("SAVEPOINT several")?;
         for change in changes {
             if let Err(stop) = self.apply(scene, change) {
-                self.db.execute_batch("ROLLBACK TO several; RELEASE several")?;
+                // Where the file fails the whole transaction goes, and SQLite may have ended it
+                // already: what is told is why.
+                if matches!(stop, Stop::Clash(_)) {
+                    self.db.execute_batch("ROLLBACK TO several; RELEASE several")?;
+                }
                 self.pending = before;
                 return Err(stop);
             }

@@ -109,6 +109,17 @@ fn a_full_disk_discards_the_whole_batch_and_the_next_one_goes_on_where_the_last_
     assert_eq!(count(&writer.db, "entry"), 1);
     assert_eq!(*told.lock().unwrap(), Vec::<u64>::new());
 
+    let set = |n: u32| Change::SettingSet {
+        key: n.to_string(),
+        group: None,
+        value: Some("v".repeat(4000)),
+    };
+    let heard = settle(&mut writer, vec![Change::Batch((0..8).map(set).collect())]);
+    assert!(
+        matches!(&heard[0], Err(CommitError::Storage(why)) if why.contains("full")),
+        "several at once tell why, too: {heard:?}"
+    );
+
     limit(&writer, 1_000_000);
     let heard = settle(&mut writer, vec![Change::Nothing; 2]);
     assert_eq!(heard, vec![Ok(1), Ok(2)]);

@@ -12,12 +12,14 @@ mod model;
 #[path = "../world/mod.rs"]
 mod world;
 
+use identity::Serial;
 use model::{compare, step, take};
 use proptest::prelude::*;
+use registry::roll::fingerprint;
 use registry::{Change, CommitError, Options, Registry};
 use rusqlite::Connection;
 use std::collections::BTreeMap;
-use world::{REALM, World, draft, now};
+use world::{REALM, World, credential, device, draft, now};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
@@ -58,6 +60,31 @@ fn a_second_opener_is_refused_until_the_first_has_closed() {
     drop(Registry::open(&path, Options::default()).unwrap());
 }
 
+/// Rework has the same key certified again, and in between the clock is set back by an hour.
+#[test]
+fn of_two_births_of_a_key_the_one_that_counts_is_the_newest_also_where_a_start_finds_it_first() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("muster.db");
+    let world = World::at(&path);
+    let first = world.birth(1);
+    let mut again = credential(1, 0, 1);
+    again.serial = Serial::new(now().minus_secs(3600), [3; 10]);
+    assert!(again.serial < first.serial);
+    let mut reworked = device(1);
+    reworked.version += 1;
+    let (expected, replaces) = (Some(1), vec![first.serial]);
+    world
+        .commit(Change::Born { device: reworked, expected, credential: again.clone(), replaces })
+        .unwrap();
+    let seen = world.seen(&first.spki);
+    assert_eq!((seen.newest, seen.revoked), (fingerprint(&again.serial), false));
+    drop(world);
+
+    let world = World::at(&path);
+    assert_eq!(world.seen(&first.spki), seen);
+    world.audit();
+}
+
 #[test]
 fn a_newer_schema_and_a_foreign_file_are_refused_with_what_to_do() {
     let home = tempfile::tempdir().unwrap();
@@ -69,8 +96,10 @@ fn a_newer_schema_and_a_foreign_file_are_refused_with_what_to_do() {
 
     let other = home.path().join("other.db");
     Connection::open(&other).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
+    let before = std::fs::read(&other).unwrap();
     let refused = Registry::open(&other, Options::default()).unwrap_err();
     assert_eq!(refused, registry::OpenError::Foreign);
+    assert!(std::fs::read(&other).unwrap() == before, "its journal is kept as it was");
     let text = home.path().join("text");
     std::fs::write(&text, "not a database, but long enough to be looked at".repeat(20)).unwrap();
     let refused = Registry::open(&text, Options::default()).unwrap_err();

@@ -172,6 +172,11 @@ impl KeyStore {
         Ok(file::sync_dir(&self.dir)?)
     }
 
+    /// Whether a key of that name lies in a plain file, whether or not it is the one that is loaded.
+    pub(super) fn lies_plain(&self, name: &str) -> bool {
+        self.plain(name).exists()
+    }
+
     /// Whether there is a key of that name, delivered or in a file.
     ///
     /// # Errors

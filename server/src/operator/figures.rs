@@ -92,10 +92,7 @@ fn registry(state: &State, realms: &[std::sync::Arc<RealmState>]) -> Check {
     let read = realms.iter().try_for_each(|r| state.house.registry.head(r.key).map(drop));
     let found = match (read, state.house.writing.trouble()) {
         (Err(error), _) => Err(error.to_string()),
-        (Ok(()), Some(cause)) => Err(format!(
-            "the registry cannot be written ({cause}): look at the disk of the home; it is tried \
-             again by itself"
-        )),
+        (Ok(()), Some(why)) => Err(why),
         (Ok(()), None) => Ok("the registry can be read and written".to_owned()),
     };
     let ok = found.is_ok();

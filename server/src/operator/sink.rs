@@ -70,6 +70,7 @@ pub(crate) async fn set(
     Json(request): Json<SinkRequest>,
 ) -> Answer<SinkMade> {
     let called = name("a sink", &called)?;
+    let (who, _turn) = state.turn(who).await?;
     let sinks = state.house.registry.sinks(who.realm.key)?;
     let before = sinks.iter().find(|sink| sink.name == called);
     if before.is_none() && sinks.len() >= SINKS_MAX {
@@ -77,9 +78,14 @@ pub(crate) async fn set(
         return Err(Refused::Conflict(sentence));
     }
     let lasts = lasts(&state, &who, request.from, before)?;
-    let sink = fit(called, request, lasts, state.house.clock.now())?;
+    let sink = fit(called.clone(), request, lasts, state.house.clock.now())?;
     let new = before.is_none() && sink.kind == SinkKind::Webhook;
     let secret = new.then(|| format!("whsec_{}", base64(&sink.secret)));
+    if before.is_none() {
+        // Nothing is left of one that had its name, also where its removal did not come to its end.
+        let (registry, realm, name) = (state.house.registry.clone(), who.realm.key, called);
+        apart(move || Ok(letters::forget(&registry, realm, &name)?)).await?;
+    }
     let (change, payload) = (Change::SinkSet(sink.clone()), payload(&who, &sink));
     state.house.commit(who.realm.key, change, Class::Setting, payload).await?;
     apart(move || {

@@ -42,6 +42,7 @@ pub(super) fn furnish(
         public_url: settings.public_url.clone(),
     })?;
     known(&house)?;
+    crate::checkpoint::continues(&house).map_err(StartError::Wrong)?;
     Ok(Furnished { house, plain_keys: online.plain })
 }
 

@@ -6,7 +6,7 @@ use crate::house::House;
 use crate::public::PublicView;
 use crate::unlisted::unlisted;
 use api::Check;
-use identity::authority::{AuthorityState, Role};
+use identity::authority::Role;
 use std::sync::{PoisonError, RwLock};
 
 /// What was found so far.
@@ -103,8 +103,7 @@ pub(super) fn barred(house: &House, view: &PublicView) -> Check {
     let now = house.clock.now();
     let mut unheard = Vec::new();
     for realm in house.realms() {
-        let counts = |s| matches!(s, AuthorityState::Active | AuthorityState::Retiring);
-        let roots = realm.authorities.iter().filter(|a| a.role == Role::Root && counts(a.state));
+        let roots = realm.authorities.iter().filter(|a| a.role == Role::Root && a.counts());
         for root in roots {
             let shown = view.shown(&format!("/crl/{}/{}.crl", realm.name(), root.id));
             let list = shown.and_then(|file| ca::crl::entries(file.octets())).unwrap_or_default();

@@ -120,6 +120,8 @@ fn clear(
     space: &str,
     goes: impl Fn(&[u8]) -> bool,
 ) -> Result<(), CommitError> {
-    let keys = registry.noted_all(realm, space).unwrap_or_default().into_keys();
+    let noted =
+        registry.noted_all(realm, space).map_err(|e| CommitError::Storage(e.to_string()))?;
+    let keys = noted.into_keys();
     keys.filter(|key| goes(key)).try_for_each(|key| registry.note_wait(realm, space, &key, None))
 }

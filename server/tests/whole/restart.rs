@@ -88,7 +88,7 @@ async fn a_byte_that_was_changed_in_the_database_makes_the_server_unready_and_sa
 }
 
 #[tokio::test]
-async fn a_head_that_contradicts_what_was_signed_before_is_not_signed() {
+async fn a_head_that_contradicts_what_was_signed_before_is_not_signed_and_a_start_is_refused() {
     let mut world = World::new().await;
     world.enrolled("pump-7").await;
     let head = world.ask_as(&world.admin(), Method::GET, api::path::HEAD, None).await.json();
@@ -97,10 +97,21 @@ async fn a_head_that_contradicts_what_was_signed_before_is_not_signed() {
     let other = front.to_owned() + &root[1..];
 
     // As somebody leaves it who rewrites the entries and not the checkpoint, seen from its side.
-    world.restart_with(root.as_bytes(), other.as_bytes()).await;
+    let running = world.running();
+    server::checkpoint::sign_all(running.house(), running.view()).await;
+    let registry = running.house().registry.clone();
+    let (realm, space) = (registry.realms()[0].key, server::checkpoint::SPACE);
+    let signed = String::from_utf8(registry.noted(realm, space, b"").unwrap().unwrap()).unwrap();
+    let note = |text: String| registry.note_wait(realm, space, b"", Some(text.into())).unwrap();
+    note(signed.replace(&root, &other));
     let heard = world.ask_as(&world.admin(), Method::GET, api::path::HEAD, None).await;
     assert_eq!(heard.status(), 503, "{}", heard.text());
+    note(signed);
+    drop(registry);
 
+    let refused = world.refused_start_with(root.as_bytes(), other.as_bytes()).await;
+    assert!(refused.contains("the ledger of realm `default`"), "{refused}");
+    assert!(refused.contains("restore a back-up"), "{refused}");
     world.restart_with(other.as_bytes(), root.as_bytes()).await;
     let again = world.ask_as(&world.admin(), Method::GET, api::path::HEAD, None).await.json();
     assert_eq!(again["root"], head["root"]);

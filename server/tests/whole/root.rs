@@ -12,7 +12,9 @@ use hyper::Method;
 use identity::authority::Role;
 use identity::certificate::pem;
 use identity::key::SoftwareKey;
-use identity::{Certificate, KeyKind, Outside, Signer};
+use identity::{Certificate, KeyKind, Outside, Signer, text};
+use ledger::{Class, Payload};
+use registry::{Change, Clash, CommitError, Draft};
 use serde_json::{Value, json};
 use server::clock::SystemDice;
 
@@ -236,6 +238,13 @@ async fn who_was_barred_since_the_roll_over_was_made_has_no_certificate_of_the_n
 
     let later = active(&mut world, "operations").await;
     bar(&mut world, &later, "keyCompromise").await;
+    // Also where the bar comes between the decision and its commit.
+    let id = identity::authority::KeyId::from_octets(&text::from_hex(&later).unwrap()).unwrap();
+    let certified = Change::AuthorityCertified { id, certificate: made.authorities[0].clone() };
+    let draft = Draft::new(Class::Authority, &Payload::new("root.rolled"), [7; 32], world.now());
+    let registry = &world.running().house().registry;
+    let late = registry.commit_wait(registry.realms()[0].key, certified, draft);
+    assert_eq!(late, Err(CommitError::Conflict(Clash::AuthorityState)));
     let entries = world.entries().len();
     let admin = world.admin();
     let again = world.ask_as(&admin, Method::POST, ROOT, Some(said)).await;

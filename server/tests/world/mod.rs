@@ -170,8 +170,22 @@ impl World {
 
     /// The same, and in between somebody changes these octets wherever they stand in the database.
     pub(crate) async fn restart_with(&mut self, from: &[u8], to: &[u8]) {
+        self.stop_and_change(from, to).await;
+        self.running = Some(start(self.home.path(), &self.clock).await.unwrap());
+        self.counted.clear();
+    }
+
+    /// The same where the start is refused; gives its sentence.
+    pub(crate) async fn refused_start_with(&mut self, from: &[u8], to: &[u8]) -> String {
+        self.stop_and_change(from, to).await;
+        start(self.home.path(), &self.clock).await.err().unwrap().to_string()
+    }
+
+    async fn stop_and_change(&mut self, from: &[u8], to: &[u8]) {
         self.operator_line = None;
-        self.running.take().unwrap().stop().await;
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
         let path = self.home.path().join("muster.db");
         let mut octets = std::fs::read(&path).unwrap();
         let places: Vec<usize> = octets
@@ -184,8 +198,6 @@ impl World {
             octets[at..at + to.len()].copy_from_slice(to);
         }
         std::fs::write(&path, octets).unwrap();
-        self.running = Some(start(self.home.path(), &self.clock).await.unwrap());
-        self.counted.clear();
     }
 
     /// A second process on the same home.

@@ -94,13 +94,11 @@ impl Flock {
         });
         match read {
             Ok(acknowledged) => Ok(Some(acknowledged)),
-            Err(Miss::Gone) => {
+            Err(miss) => {
+                let which = if again { "the retry of" } else { "a move of" };
+                miss.unanswered(&format!("{which} {} ({body})", self.name))?;
                 self.asked = Some((body, once));
                 Ok(None)
-            }
-            Err(Miss::Refused(status, why)) => {
-                let which = if again { "the retry of" } else { "a move of" };
-                Err(format!("{which} {} was refused: {status} {why}: {body}", self.name).into())
             }
         }
     }

@@ -73,10 +73,7 @@ impl Mint {
     ) -> Result<bool, Failure> {
         match self.take(client, desk, dice).await {
             Ok(()) => Ok(true),
-            Err(Miss::Gone) => Ok(false),
-            Err(Miss::Refused(status, why)) => {
-                Err(format!("a token was not made, revoked or refused: {status} {why}").into())
-            }
+            Err(miss) => miss.unanswered("a token, or its end,").map(|()| false),
         }
     }
 

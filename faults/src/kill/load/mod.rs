@@ -130,21 +130,13 @@ impl Worker {
                 let mut book = lock(book);
                 let token = unit.token.as_ref().filter(|_| !had);
                 book.tokens.extend(token.map(|token| token.id.clone()));
-                acknowledged.into_iter().collect()
+                Some(acknowledged.into_iter().collect())
             }
-            Task::Flock(flock) => match flock.step(client, desk, &mut self.dice).await? {
-                Some(acknowledged) => acknowledged,
-                None => return Ok(false),
-            },
-            Task::Roll(roller) => match roller.step(client, desk, &mut self.dice).await? {
-                true => Vec::new(),
-                false => return Ok(false),
-            },
-            Task::Mint(mint) => match mint.step(client, desk, &mut self.dice).await? {
-                true => Vec::new(),
-                false => return Ok(false),
-            },
+            Task::Flock(flock) => flock.step(client, desk, &mut self.dice).await?,
+            Task::Roll(roller) => roller.step(client, desk, &mut self.dice).await?.then(Vec::new),
+            Task::Mint(mint) => mint.step(client, desk, &mut self.dice).await?.then(Vec::new),
         };
+        let Some(answered) = answered else { return Ok(false) };
         let mut book = lock(book);
         book.acknowledged.extend(answered);
         book.retried += usize::from(waited);

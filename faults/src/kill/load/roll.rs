@@ -69,10 +69,7 @@ impl Roller {
                 self.stage = next;
                 Ok(true)
             }
-            Err(Miss::Gone) => Ok(false),
-            Err(Miss::Refused(status, why)) => {
-                Err(format!("a roll of an authority was refused: {status} {why}").into())
-            }
+            Err(miss) => miss.unanswered("a roll of an authority").map(|()| false),
         }
     }
 

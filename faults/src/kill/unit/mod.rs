@@ -160,14 +160,11 @@ impl Unit {
                 self.steps += 1;
                 Ok(Step::Answered(acknowledged))
             }
-            Err(Miss::Gone) => {
+            Err(miss) => {
+                let which = if again { "the retry of " } else { "" };
+                miss.unanswered(&format!("{which}{} of {}", asked.name(), self.serial))?;
                 self.asked = Some(asked);
                 Ok(Step::Unanswered)
-            }
-            Err(Miss::Refused(status, why)) => {
-                let which = if again { "the retry of an unanswered request" } else { "a request" };
-                let (serial, what) = (&self.serial, asked.name());
-                Err(format!("{which} was refused: {what} of {serial}: {status} {why}").into())
             }
         }
     }

@@ -146,6 +146,22 @@ async fn anybody_is_told_whether_the_server_is_ready_and_those_who_may_see_why()
 }
 
 #[tokio::test]
+async fn a_registry_that_nobody_writes_any_more_is_not_ready_and_says_what_to_do() {
+    let world = World::new();
+    assert_eq!(world.get("", READYZ).await.status, StatusCode::OK);
+    let world = world.reopened();
+    world.house.registry.close();
+    let body = json!({ "key": "overlap_s", "value": "100" });
+    let refused = world.send("admin", "PUT", api::path::SETTINGS, body).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.text);
+
+    let ready = world.get("viewer", READYZ).await;
+
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(ready.text.contains("start the server anew"), "{}", ready.text);
+}
+
+#[tokio::test]
 async fn however_many_ask_whether_it_is_ready_it_is_looked_at_once_a_second() {
     use std::sync::atomic::{AtomicU64, Ordering};
     let mut world = World::new();
