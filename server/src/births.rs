@@ -190,7 +190,7 @@ impl House {
             };
         }
         let refusal = outage("births of this unit cross each other: try again");
-        Err(NotBorn { refusal, compared: None })
+        Err(self.record_birth(realm, refusal.into(), station).await)
     }
 
     fn decide_birth(&self, realm: &RealmState, ask: &BirthAsk) -> Result<Decided, Denied> {

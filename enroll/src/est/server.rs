@@ -181,8 +181,8 @@ fn certificates(found: &[impl AsRef<[u8]>]) -> Answer {
     }
 }
 
-/// The answer that carries a private key made here, and its leaf (in DER). The host wipes the body
-/// once it is sent.
+/// The answer that carries a private key made here, and its leaf (in DER). The host keeps nothing
+/// of it once it is sent.
 #[must_use]
 pub fn enrolled_with_key(leaf: &impl AsRef<[u8]>, pkcs8: &[u8]) -> Answer {
     match certs_only::write(&[leaf]) {

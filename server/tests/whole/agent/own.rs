@@ -35,6 +35,20 @@ async fn what_a_device_reports_is_shown_and_written_once() {
 }
 
 #[tokio::test]
+async fn what_never_says_the_same_twice_is_reported_now_and_then_and_not_for_ever() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    // It counts hundredths of a second, and a report takes more.
+    let unit = Unit::born(&world, &device, "firmware = \"@/proc/uptime\"");
+
+    assert!(matches!(unit.settle().await, Step::Wait(_)));
+
+    assert!((1..=2).contains(&entries(&world, &device.id, "device.reported")));
+    assert_eq!(unit.status().state, "enrolled", "{:?}", unit.status());
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_report_that_contradicts_the_birth_marks_the_device_and_its_leaf_works_on() {
     let mut world = World::new().await;
     let device = world.born("pump-7").await;
