@@ -45,6 +45,7 @@ async fn bytes_that_are_no_request_are_refused_each_by_its_name() {
         (post(base64(&csr), &[("content-type", b"text/html")]), 415, "content-type"),
         (post(base64(&csr), &[("content-type", b"application/pkcs10\xff")]), 415, "content-type"),
         (post(base64(&csr), &[PKCS10, ("content-encoding", b"gzip")]), 400, "content-encoding"),
+        (post(base64(&csr), &[PKCS10, PKCS10]), 400, "content-type-twice"),
     ] {
         let heard = world.dial(Some(&device.birth)).await.send(request).await;
         world.refused(&heard, status, (name, About::Device(&device.id))).await;
@@ -92,6 +93,22 @@ async fn an_announced_length_is_refused_before_it_is_read() {
     .await;
     assert!(heard.starts_with("HTTP/1.1 413 "), "{heard}");
     assert_eq!(world.last_entry().get("rule").unwrap().as_text(), Some("body-too-large"));
+    world.end().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_framed_as_it_says_is_refused_and_told() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    let head = format!("POST {ENROLL} HTTP/1.1\r\nHost: x\r\nContent-Type: application/pkcs10\r\n");
+    let broken = format!("{head}Transfer-Encoding: chunked\r\n\r\nzz\r\n");
+
+    let heard = raw(&world, Some(&device.birth), broken.as_bytes()).await;
+
+    assert!(heard.starts_with("HTTP/1.1 400 "), "{heard}");
+    let entry = world.last_entry();
+    assert_eq!(entry.get("rule").unwrap().as_text(), Some("body-broken"));
+    assert_eq!(entry.get("device").unwrap().as_text(), Some(device.id.as_str()));
     world.end().await;
 }
 
