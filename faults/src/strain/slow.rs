@@ -25,6 +25,8 @@ const RENEWAL: Duration = Duration::from_secs(1);
 const SLACK: Duration = Duration::from_secs(8);
 /// Within this a device that is well is served.
 const SERVED_MAX: Duration = Duration::from_secs(5);
+/// What a guest with a slow body is told at the end.
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 ";
 /// Guests with a slow body: each makes a request, and strangers of one address have few.
 const BODIES: usize = 20;
 
@@ -136,7 +138,12 @@ where
         // An answer is on the way to the end: who is told to go away goes.
         match timeout(OCTET, reading.read(&mut answer)).await {
             Ok(Ok(0) | Err(_)) => return Ok(began.elapsed()),
-            Ok(Ok(_)) => {}
+            Ok(Ok(_)) if !matches!(stage, Stage::Body) => {}
+            Ok(Ok(_)) if answer.starts_with(TOO_SLOW) => {}
+            Ok(Ok(count)) => {
+                let said = String::from_utf8_lossy(answer.get(..count).unwrap_or_default());
+                return Err(format!("a slow body is answered with {said}").into());
+            }
             Err(_late) => {
                 let said = writing.write_all(b"a").await;
                 if said.is_err() || writing.flush().await.is_err() {
