@@ -96,6 +96,26 @@ async fn only_a_live_leaf_of_a_device_in_good_standing_reports_or_leaves() {
 }
 
 #[tokio::test]
+async fn who_leaves_after_many_renewals_leaves_no_good_leaf_behind() {
+    let mut world = World::new().await;
+    let (device, first) = world.enrolled("pump-7").await;
+    let mut leaf = first.clone();
+    for _ in 0..20 {
+        let key = Key::new();
+        leaf = world.renew(&leaf, &key).await.leaf(&key);
+        world.contact(&leaf).await;
+    }
+
+    assert_eq!(world.say_own(Some(&leaf), "POST", "leave", "").await.status(), 204);
+
+    for gone in [&first, &leaf] {
+        let heard = world.renew(gone, &Key::new()).await;
+        world.denied(&heard, &RuleId::REVOKED, About::Device(&device.id)).await;
+    }
+    world.end().await;
+}
+
+#[tokio::test]
 async fn who_leaves_is_revoked_and_wiped_and_comes_back_only_when_somebody_says_so() {
     let mut world = World::new().await;
     let device = world.born("pump-7").await;
