@@ -268,6 +268,7 @@ async fn answered(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncReadExt;
 
     #[tokio::test]
     async fn a_receiver_that_took_an_entry_has_it_also_where_its_words_never_end() {
@@ -299,6 +300,7 @@ mod tests {
         };
         let answering = tokio::spawn(async move {
             let (mut line, _) = listener.accept().await.unwrap();
+            let _asked = line.read(&mut [0; 4096]).await.unwrap();
             let said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n";
             line.write_all(said).await.unwrap();
             std::future::pending::<()>().await;
