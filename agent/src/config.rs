@@ -136,8 +136,8 @@ impl Config {
         if text.is_none() && typed.config.is_some() {
             return Err(Trouble::Usage(format!("`{}` is not there", path.display())));
         }
-        let written: Written = toml::from_str(&text.unwrap_or_default())
-            .map_err(|e| Trouble::Usage(format!("`{}`: {e}", path.display())))?;
+        let text = text.unwrap_or_default();
+        let written: Written = toml::from_str(&text).map_err(|e| wrong(&path, &text, &e))?;
         let dir = path.parent().unwrap_or_else(|| Path::new("."));
         written.become_config(dir, typed)
     }
@@ -237,6 +237,14 @@ fn from_file_beside(dir: &Path, text: String) -> String {
         Some(path) => format!("@{}", dir.join(path).display()),
         None => text,
     }
+}
+
+/// What is wrong in the file, and where. The line is not repeated: it may hold the password of a
+/// proxy, or one in `on_renew`.
+fn wrong(path: &Path, text: &str, error: &toml::de::Error) -> Trouble {
+    let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+    let line = before.matches('\n').count() + 1;
+    Trouble::Usage(format!("`{}` line {line}: {}", path.display(), error.message()))
 }
 
 fn read_pin(text: &str) -> Result<SpkiHash, Trouble> {
@@ -340,6 +348,13 @@ mod tests {
             assert!(trouble.to_string().contains(word), "{trouble}");
             assert_eq!(trouble.exit_code(), 2);
         }
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_named_by_its_number_and_not_repeated() {
+        let text = "realm = \"a\"\nproxy = \"http://me:geheim@gate:1\" x\n";
+        let told = read(text).unwrap_err().to_string();
+        assert!(told.contains("line 2") && !told.contains("geheim"), "{told}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::store::{Locked, Mark, Stay, Store};
 use crate::talk::Talk;
 use crate::time::{Clock, Clocks, Reading};
 use crate::{Trouble, hook};
+use enroll::device::Report;
 use identity::key::sha256;
 use identity::text::hex;
 use identity::{RuleId, UnixTime};
@@ -102,6 +103,7 @@ impl Keeper {
     /// # Errors
     /// Where the state cannot be read or written.
     pub fn settle(&mut self) -> Result<Step, Trouble> {
+        let mut last = None;
         for _ in 0..STEPS_MAX {
             let store = Store::lock(&self.config.state)?;
             let view = self.view(&store)?;
@@ -109,10 +111,17 @@ impl Keeper {
             if matches!(step, Step::Wait(_) | Step::Stuck) {
                 return Ok(step);
             }
+            if last == Some(step) {
+                // It came about, and is wanted again: what it reads never says the same twice.
+                break;
+            }
             let has_ended = view.held.is_some_and(|held| held.life.ends < self.now());
             let done = match step {
                 Step::Join | Step::Renew if has_ended && !self.has_asked => self.ask_time(&store),
-                step => self.act(&store, step),
+                step => {
+                    last = Some(step);
+                    self.act(&store, step)
+                }
             };
             let done = match done {
                 Err(refused) if step == Step::Join => self.renew_instead(&store, refused),
@@ -202,7 +211,7 @@ impl Keeper {
         let hook_until = memo.hook_until.map(UnixTime::from_secs);
         let hook_waits =
             hook_until.is_some_and(|until| plan::is_waited_for(until, HOOK_RETRY_S, self.now()));
-        let digest = self.digest();
+        let digest = digest(&self.config.said.report());
         let held = set.as_ref().and_then(|set| {
             Some(Held {
                 life: life(set)?,
@@ -218,11 +227,6 @@ impl Keeper {
     fn can_join(&self) -> bool {
         let has_birth = self.config.birth.exists() && self.config.birth_key.exists();
         has_birth || self.config.token.as_ref().is_some_and(|path| path.exists())
-    }
-
-    /// What the report has to be to need no repetition.
-    fn digest(&self) -> String {
-        hex(&sha256(&[&self.config.said.report().write()]))
     }
 
     fn act(&mut self, store: &Locked, step: Step) -> Result<(), Trouble> {
@@ -269,7 +273,7 @@ impl Keeper {
             }
         };
         store.mark(Mark::Worked, "")?;
-        store.mark(Mark::Reported, &self.digest())?;
+        store.mark(Mark::Reported, &digest(&report))?;
         let memo = store.memo()?;
         store.put_memo(&Memo { report_refused: refused, ..memo })?;
         self.went_well(store, server)
@@ -313,6 +317,11 @@ fn is_unknown(trouble: &Trouble) -> bool {
 /// Whether it was this rule that said no.
 fn is_by(trouble: &Trouble, rule: &RuleId) -> bool {
     matches!(trouble, Trouble::Refused { sentence, .. } if *sentence == rule.sentence())
+}
+
+/// What a report has to be to need no repetition.
+fn digest(report: &Report) -> String {
+    hex(&sha256(&[&report.write()]))
 }
 
 /// Who has lost the leaf in use, or its key, is told how to get another.

@@ -73,7 +73,7 @@ pub struct DeviceView {
     pub door: Option<String>,
     /// The generation of its newest leaf, 0 before the first.
     pub generation: u32,
-    /// The last contradiction or second birth that named it.
+    /// The last contradiction, second birth or clone that named it, until an operator takes it away.
     pub mark: Option<String>,
     /// Counts changes of this row; also the ETag of the device.
     pub version: u64,
@@ -157,6 +157,15 @@ pub struct StandingRequest {
     #[serde(default)]
     #[schema(max_length = 256)]
     pub reason: Option<String>,
+}
+
+/// Why a mark is taken off a device.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnmarkRequest {
+    /// What it turned out to be, for the ledger; at most 256 characters.
+    #[schema(min_length = 1, max_length = 256)]
+    pub reason: String,
 }
 
 /// What was erased of a device, and what remains.

@@ -32,7 +32,7 @@ pub use certificate::{
 };
 pub use device::{
     Assurance, CloneView, ContactView, DeviceView, EraseResult, GroupView, HolderView, ReportView,
-    Standing, StandingRequest,
+    Standing, StandingRequest, UnmarkRequest,
 };
 pub use door::{DoorKind, DoorRequest, DoorView, Maker, ProfileRequest, ProfileView, SerialPlace};
 pub use ledger::{

@@ -18,6 +18,8 @@ pub const DEVICE_QUARANTINE: &str = "/api/v1/devices/{id}/quarantine";
 pub const DEVICE_RELEASE: &str = "/api/v1/devices/{id}/release";
 /// POST: strike it off for good.
 pub const DEVICE_RETIRE: &str = "/api/v1/devices/{id}/retire";
+/// POST: take its mark away, once somebody knows what it was.
+pub const DEVICE_UNMARK: &str = "/api/v1/devices/{id}/unmark";
 /// POST: destroy what is known of it, once it is retired.
 pub const DEVICE_ERASE: &str = "/api/v1/devices/{id}/erase";
 /// POST: move many at once, by a selector or by names.

@@ -315,6 +315,7 @@ fn a_chain_has_six_certificates_at_most() {
     let chain = |count| Connection { chain: vec![leaf(); count], exporter: None };
     judged(chain(6).send(&join()));
     assert_eq!(refused(chain(7).send(&join())), (400, "chain-too-long".to_owned()));
+    assert!(matches!(chain(7).send(&client::cacerts(&realm())), Action::CaCerts(_)));
 }
 
 #[test]

@@ -8,6 +8,7 @@
 #[path = "../../enroll/tests/pki/mod.rs"]
 mod pki;
 
+use ca::crl::{self, Crl, Revoked, Scope};
 use ca::ocsp::wire::{Digest, cert_id, request};
 use ca::ocsp::{Responder, Status};
 use const_oid::ObjectIdentifier;
@@ -170,6 +171,16 @@ fn ocsp_seeds() -> Result<(), Box<dyn Error>> {
     let question = ca::ocsp::hear(&with_nonce, [&names]).map_err(|f| f.as_str())?;
     let revoked = Revocation { at: now, reason: Reason::CertificateHold };
     let signed = responder.answer(&question, &[Status::Good, Status::Revoked(revoked)], now)?;
+    let entry = Revoked { serial: serial.into(), at: now, reason: Reason::Superseded };
+    let list = |entries: Vec<Revoked>| {
+        let (scope, next_update) = (Scope::Complete, now.plus_secs(60));
+        crl::sign(
+            &authority,
+            by.1,
+            Crl { number: 7, this_update: now, next_update, scope, entries },
+        )
+    };
+    keep("crl", &[list(vec![entry])?, list(Vec::new())?])?;
     keep("ocsp", &[plain, with_nonce, signed.der])
 }
 

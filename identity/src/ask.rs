@@ -251,7 +251,7 @@ rules! {
     NOT_ENROLLED = "not-enrolled",
         "this is for devices that are in: join first, and show the leaf";
     RATE = "rate",
-        "too many requests from this device: wait and try again";
+        "too many requests from this device, or from strangers at its address: wait and try again";
     NO_AUTHORITY = "no-authority",
         "the realm has no active authority for this, and its operator has to install one: try again \
          later";

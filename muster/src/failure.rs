@@ -53,9 +53,7 @@ impl Failure {
             io::ErrorKind::PermissionDenied => {
                 failure.next("run as the user whose file it is, or name another with an option")
             }
-            io::ErrorKind::StorageFull => {
-                failure.next("make room, then type the same again: it goes on where it stopped")
-            }
+            io::ErrorKind::StorageFull => failure.next("make room, then type the same again"),
             _ => failure,
         }
     }

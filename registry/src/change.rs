@@ -164,6 +164,13 @@ pub enum Change {
         /// One sentence.
         mark: String,
     },
+    /// A mark is understood, and the device has none any more; the entry of this change keeps it.
+    Unmarked {
+        /// Which device.
+        device: DeviceId,
+        /// The version that this was decided on: nobody takes away what came since.
+        expected: u64,
+    },
     /// What a device says of itself, in place of what it said before.
     Reported {
         /// Which device.

@@ -107,16 +107,17 @@ type CommitWait<'a> =
     std::pin::Pin<Box<dyn Future<Output = Result<Committed, CommitError>> + Send + 'a>>;
 
 impl House {
-    /// Carries each unit to a durable birth certificate or a refusal, in the order of `units`.
+    /// Carries each unit to a durable birth certificate or a refusal, in the order of `units`; what
+    /// could not be read as one is refused with the others.
     pub async fn births(
         &self,
         realm: &RealmState,
-        units: Vec<Unit>,
+        units: Vec<Result<Unit, Defect>>,
         station: Station<'_>,
     ) -> Vec<Result<Birth, NotBorn>> {
         let mut steps = Vec::with_capacity(units.len());
         for unit in units {
-            steps.push(match read(unit, station) {
+            steps.push(match unit.and_then(|unit| read(unit, station)) {
                 Ok(ask) => self.begin(realm, Box::new(ask), station),
                 Err(defect) => Step::Done(Err(Refusal::Malformed(defect).into())),
             });
@@ -189,7 +190,7 @@ impl House {
             };
         }
         let refusal = outage("births of this unit cross each other: try again");
-        Err(NotBorn { refusal, compared: None })
+        Err(self.record_birth(realm, refusal.into(), station).await)
     }
 
     fn decide_birth(&self, realm: &RealmState, ask: &BirthAsk) -> Result<Decided, Denied> {

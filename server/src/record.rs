@@ -1,6 +1,7 @@
 //! How refusals leave their trace. Nobody can grow the ledger from outside: a known device gets an
 //! entry, so many an hour, and so does a token whose secret was right; strangers that proved nothing
-//! get a metric, a log line, and together one summary entry per reason and hour.
+//! get a metric, a log line, and together one summary entry per reason and hour. Births that a station
+//! sends about no known device are summed up in the same way, under its name.
 
 use crate::house::{House, RealmState};
 use crate::rate::{Rate, Rates};
@@ -81,7 +82,12 @@ impl House {
                 Some((token, signal)) if self.strangers.may_tell(token, now) => {
                     self.refused_token(realm, &what, (token, signal)).await;
                 }
-                _ => self.strangers.refused((realm.key, rule, signal), what.from, now),
+                _ => {
+                    let (rule, by) = (rule.to_owned(), what.by.map(str::to_owned));
+                    let hour = now.hours();
+                    let summed = Summed { realm: realm.key, rule, signal, by, hour };
+                    self.strangers.refused(summed, what.from, now);
+                }
             },
         }
     }
@@ -154,20 +160,18 @@ impl House {
     /// (at a stop).
     pub async fn summarize_strangers(&self, all: bool) {
         let now = self.clock.now();
-        for ((realm, rule, signal, hour), tally) in
-            self.strangers.ended(if all { u64::MAX } else { now.hours() })
-        {
-            let payload = Payload::new("strangers.refused")
+        for (summed, tally) in self.strangers.ended(if all { u64::MAX } else { now.hours() }) {
+            let Summed { realm, rule, signal, by, hour } = summed;
+            let verb = if by.is_some() { "births.refused" } else { "strangers.refused" };
+            let payload = Payload::new(verb)
                 .with("rule", rule.as_str())
                 .with("hour", hour)
                 .with("count", tally.count)
+                .with_some("by", by.as_deref())
                 .with("last_from", tally.last_from.to_string());
             let payload = signed(payload, signal);
             if let Err(error) = self.commit(realm, Change::Nothing, Class::Refusal, payload).await {
-                tracing::error!(
-                    rule,
-                    "the summary of refused strangers could not be recorded: {error}"
-                );
+                tracing::error!(rule, "a summary of refusals could not be recorded: {error}");
             }
         }
     }
@@ -183,7 +187,7 @@ fn signed(payload: Payload, signal: Option<Signal>) -> Payload {
     }
 }
 
-/// Tallies of strangers, by realm, reason and hour.
+/// Tallies of strangers, and of births about nobody that we know, by what they are about.
 #[derive(Default)]
 pub struct Strangers {
     tallies: Mutex<BTreeMap<Summed, Tally>>,
@@ -192,8 +196,16 @@ pub struct Strangers {
     tokens: Rates<[u8; 16]>,
 }
 
-/// What one summary is about: realm, rule, signal, hour.
-type Summed = (RealmKey, String, Option<Signal>, u64);
+/// What one summary is about.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Summed {
+    realm: RealmKey,
+    rule: String,
+    signal: Option<Signal>,
+    /// The operator or the station that sent it, where one did: no stranger.
+    by: Option<String>,
+    hour: u64,
+}
 
 struct Tally {
     count: u64,
@@ -201,21 +213,17 @@ struct Tally {
 }
 
 impl Strangers {
-    fn refused(
-        &self,
-        (realm, rule, signal): (RealmKey, &str, Option<Signal>),
-        from: IpAddr,
-        now: UnixTime,
-    ) {
-        let key = (realm, rule.to_owned(), signal, now.hours());
+    fn refused(&self, what: Summed, from: IpAddr, now: UnixTime) {
+        if self.may_log(now) {
+            match &what.by {
+                Some(by) => tracing::info!(rule = what.rule, by, %from, "refused a birth"),
+                None => tracing::info!(rule = what.rule, %from, "refused a stranger"),
+            }
+        }
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
-        let tally = tallies.entry(key).or_insert(Tally { count: 0, last_from: from });
+        let tally = tallies.entry(what).or_insert(Tally { count: 0, last_from: from });
         tally.count += 1;
         tally.last_from = from;
-        drop(tallies);
-        if self.may_log(now) {
-            tracing::info!(rule, %from, "refused a stranger");
-        }
     }
 
     /// Whether a refusal with this token is an entry of its own.
@@ -239,7 +247,7 @@ impl Strangers {
     fn ended(&self, hour: u64) -> Vec<(Summed, Tally)> {
         let mut tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
         let (ended, open) =
-            std::mem::take(&mut *tallies).into_iter().partition(|((.., h), _)| *h < hour);
+            std::mem::take(&mut *tallies).into_iter().partition(|(what, _)| what.hour < hour);
         *tallies = open;
         let ended: BTreeMap<_, _> = ended;
         ended.into_iter().collect()

@@ -57,7 +57,7 @@ pub fn question(name: &str, kind: Kind) -> Vec<u8> {
     let mut out = id.to_be_bytes().to_vec();
     // Recursion desired; one question, nothing else.
     out.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in name.split('.').filter(|l| !l.is_empty()) {
+    for label in labels(name) {
         let label = label.as_bytes().get(..label.len().min(63)).unwrap_or_default();
         out.push(u8::try_from(label.len()).unwrap_or_default());
         out.extend(label);
@@ -67,6 +67,23 @@ pub fn question(name: &str, kind: Kind) -> Vec<u8> {
     // Class IN, and the wish for an answer to us alone (RFC 6762 §5.4), which name servers ignore.
     out.extend(if name.ends_with(".local") { [0x80, 1] } else { [0, 1] });
     out
+}
+
+/// The labels of a name. A dot or a backslash of a label stands behind a backslash (RFC 1035 §5.1):
+/// instances are named by people, `Muster 2.1`.
+fn labels(name: &str) -> Vec<String> {
+    let (mut labels, mut label) = (Vec::new(), String::new());
+    let mut letters = name.chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '.' => labels.push(std::mem::take(&mut label)),
+            '\\' => label.extend(letters.next()),
+            letter => label.push(letter),
+        }
+    }
+    labels.push(label);
+    labels.retain(|label| !label.is_empty());
+    labels
 }
 
 /// Reads what a message says of `service`; `None` where it is no answer.
@@ -184,7 +201,8 @@ fn name_at(message: &[u8], at: usize) -> Option<(String, usize)> {
                 if !name.is_empty() {
                     name.push('.');
                 }
-                name.push_str(&String::from_utf8_lossy(label).to_ascii_lowercase());
+                let label = String::from_utf8_lossy(label).to_ascii_lowercase();
+                name.push_str(&label.replace('\\', "\\\\").replace('.', "\\."));
                 at += 1 + usize::from(length);
             }
             192..=255 => {
@@ -253,6 +271,14 @@ pub(crate) mod tests {
         assert_eq!(said.found.len(), 2);
         assert_eq!(said.found[1].place.addresses, [IpAddr::from([127, 0, 0, 1])]);
         assert_eq!(said.found[1].place.host, "muster.plant.example");
+    }
+
+    #[test]
+    fn an_instance_may_be_named_with_dots() {
+        let asked = question(r"muster 2\.1\\x._muster-est._tcp.local", Kind::Srv);
+        assert_eq!(asked.get(12..25), Some(&b"\x0cmuster 2.1\\x"[..]));
+        let (read, _) = name_at(&asked, 12).unwrap();
+        assert_eq!(read, r"muster 2\.1\\x._muster-est._tcp.local");
     }
 
     #[test]

@@ -86,7 +86,8 @@ pub fn hear(request: Request<'_>) -> Action {
     if !place.operation.allows(request.method) {
         return wrong_method(place.operation);
     }
-    if request.chain.len() > CHAIN_MAX {
+    // `cacerts` is open to all, whatever they show.
+    if request.chain.len() > CHAIN_MAX && place.operation != Operation::CaCerts {
         return malformed("chain-too-long", "a chain has at most 6 certificates: show fewer");
     }
     let (want, key) = match place.operation {
@@ -180,8 +181,8 @@ fn certificates(found: &[impl AsRef<[u8]>]) -> Answer {
     }
 }
 
-/// The answer that carries a private key made here, and its leaf (in DER). The host wipes the body
-/// once it is sent.
+/// The answer that carries a private key made here, and its leaf (in DER). The host keeps nothing
+/// of it once it is sent.
 #[must_use]
 pub fn enrolled_with_key(leaf: &impl AsRef<[u8]>, pkcs8: &[u8]) -> Answer {
     match certs_only::write(&[leaf]) {

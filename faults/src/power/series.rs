@@ -159,6 +159,7 @@ impl Series {
             Compromised => revoked(registry, n, Reason::KeyCompromise)?,
             Grouped => self.grouped(registry, n)?,
             Marked => Change::Marked { device: id(n), mark: format!("mark {count}") },
+            Unmarked => Change::Unmarked { device: id(n), expected: version(registry, n)? },
             TokenMade => Change::TokenMade(self.token()?),
             TokenRevoked => {
                 let id = self.some_token().map_or_else(|| self.new_token_id(), Ok)?;

@@ -128,6 +128,8 @@ events! {
     606 Standing Notice "device.erased" ["device" "entries" "by" "from"]
         "What was known of a retired device is destroyed: identifiers, certificates, and payload and salt of its entries."
         => "Let back-ups that are older than this end.";
+    607 Standing Notice "device.unmarked" ["device" "mark" "reason" "by" "from"]
+        "An operator knew what the mark on a device was, and took it away.";
 
     701 Revocation Warning "certificate.revoked" ["device" "serials" "spki" "reason" "by" "from"]
         "Certificates were revoked."
@@ -161,6 +163,9 @@ events! {
         => "See who has it: `muster token list` tells who made it. An hour has four of these about a token, and `strangers.refused` the others.";
     805 Refusal Notice "strangers.refused" ["rule" "signal" "severity" "hour" "count" "last_from"]
         "So many strangers that proved nothing were refused by one rule within an hour.";
+    809 Refusal Notice "births.refused" ["rule" "signal" "severity" "hour" "count" "by" "last_from"]
+        "So many births that an operator or a station sent, about no device that is known, were refused by one rule within an hour."
+        => "Look at what the line sends: the answer to each says why, and `results.jsonl` of a run keeps it.";
 
     901 Token Notice "token.made" ["token" "uses" "ends" "groups" "serial_number" "by" "from"]
         "A join token was made.";
@@ -270,6 +275,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("leaves", "devices that still had a leaf of it"),
     ("lifetime_s", "seconds for which a certificate of the profile is good"),
     ("mac", "the MAC addresses"),
+    ("mark", "the mark that was taken away, in its words"),
     ("meta", "what else the factory said: a map"),
     ("model", "the model, as it was said at birth or as the door sets it"),
     ("name", "the operator's name"),

@@ -22,8 +22,8 @@ pub const NOTE_OCTETS_MAX: usize = 128 * 1024;
 /// of a key that is known costs a check. Go's reader ends here, too.
 pub const SIGNATURES_MAX: usize = 100;
 
-/// Whose log it is: the first line of a checkpoint and the name of the key that signs it. Not
-/// empty, no white space or control character, no plus (C2SP signed-note, Format).
+/// Whose log it is: the first line of a checkpoint and the name of the key that signs it. Names are
+/// not empty, and have no white space or control character and no plus (C2SP signed-note, Format).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin(String);
 
@@ -48,6 +48,14 @@ impl Origin {
         let bad = |c: char| c.is_whitespace() || c.is_control() || c == '+';
         let shape = (1..=ORIGIN_OCTETS_MAX).contains(&text.len()) && !text.contains(bad);
         shape.then(|| Self(text.to_owned()))
+    }
+
+    /// Reads the first line of somebody's checkpoint. It need not be a name of a key: nothing may be
+    /// assumed but that it is not empty (C2SP tlog-checkpoint, Note text).
+    #[must_use]
+    pub fn of_log(text: &str) -> Option<Self> {
+        let shape = (1..=ORIGIN_OCTETS_MAX).contains(&text.len());
+        (shape && !text.contains(char::is_control)).then(|| Self(text.to_owned()))
     }
 
     /// The origin as written.
@@ -93,7 +101,7 @@ impl Checkpoint {
         let body = text.strip_suffix('\n').unwrap_or(text);
         let mut lines = body.split('\n');
         let mut line = || lines.next().filter(|line| !line.is_empty());
-        let origin = line().and_then(Origin::parse);
+        let origin = line().and_then(Origin::of_log);
         let origin = origin.ok_or_else(|| broken("the first line names no origin"))?;
         let said = line().ok_or_else(|| broken("the second line is missing"))?;
         let size: Option<u64> = said.parse().ok().filter(|size: &u64| size.to_string() == said);

@@ -54,6 +54,22 @@ fn one_false_signature_of_a_known_key_spoils_the_note() {
     assert_eq!(open(&spoiled, &[known(1)]), Ok(checkpoint()));
 }
 
+/// As that of Go's checksum database, whose key is called `sum.golang.org`.
+#[test]
+fn a_log_may_be_called_otherwise_than_its_key_and_with_blanks() {
+    let text = format!("go.sum database tree\n7\n{}\n", base64(&[3; 32]));
+    let name = Origin::parse("sum.example").unwrap();
+    let keys = [VerifierKey::new(&name, key(1).public()).unwrap()];
+    let blob = base64(&[&keys[0].id, &*key(1).sign(text.as_bytes()).unwrap()].concat());
+    let note = format!("{text}\n{DASH}{name} {blob}\n");
+    let opened = open_of(&note, &keys).unwrap();
+    assert_eq!(Some(opened.checkpoint.origin), Origin::of_log("go.sum database tree"));
+    assert_eq!(open(&note, &keys).unwrap_err().name, "note-unsigned", "another's word for it");
+    for refused in ["", "a\u{7f}", &"x".repeat(256)] {
+        assert_eq!(Origin::of_log(refused), None, "{refused:?}");
+    }
+}
+
 #[test]
 fn a_note_has_a_number_of_signatures_that_is_worth_checking() {
     let note = sign(&checkpoint(), &key(1)).unwrap();

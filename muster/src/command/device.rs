@@ -3,7 +3,7 @@
 mod bulk;
 mod erase;
 
-use super::words::{device, selector, word};
+use super::words::{device, selector, why, word};
 use crate::failure::Outcome;
 use crate::output::Paint;
 use crate::rest::{Query, Rest};
@@ -11,10 +11,11 @@ use crate::session::Session;
 use crate::table::{Table, members};
 use api::path::{
     DEVICE, DEVICE_CERTIFICATES, DEVICE_GROUP, DEVICE_QUARANTINE, DEVICE_RELEASE, DEVICE_RESUME,
-    DEVICE_RETIRE, DEVICE_SUSPEND, DEVICES, fill,
+    DEVICE_RETIRE, DEVICE_SUSPEND, DEVICE_UNMARK, DEVICES, fill,
 };
 use api::{
     CertificateView, CloneView, ContactView, DeviceMove, DeviceView, Standing, StandingRequest,
+    UnmarkRequest,
 };
 use bulk::{Deed, Many};
 use clap::{Args, Subcommand};
@@ -34,6 +35,7 @@ pub(crate) enum Device {
     Quarantine(Quarantine),
     Release(Release),
     Retire(Retire),
+    Unmark(Unmark),
     Erase(Erase),
     #[command(subcommand)]
     Group(Group),
@@ -128,6 +130,24 @@ pub(crate) struct Retire {
     whom: Whom,
 }
 
+/// Take the mark off a device, once you know what it was.
+///
+/// A mark is a sentence about what was last odd: identifiers that contradict the birth, a second birth
+/// for its serial number, a second holder of its identity. It holds the device from nothing. The ledger
+/// keeps it, with your reason; what is odd later marks the device anew. The two holders of a clone stay
+/// in `device show`. `device list --where 'has(mark)'` lists the devices that have one.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:
+  muster device unmark serial:P7-000123 --why \"mainboard exchanged, ticket 4711\"")]
+pub(crate) struct Unmark {
+    /// The device.
+    #[arg(value_name = "DEVICE", value_parser = device)]
+    id: String,
+    /// What it turned out to be, for the ledger.
+    #[arg(long, value_name = "TEXT", value_parser = why)]
+    why: String,
+}
+
 /// Destroy what is known of a retired device: its identifiers, its certificates, and what the ledger's
 /// entries about it say.
 ///
@@ -201,6 +221,7 @@ pub(super) async fn run(typed: Device, session: &Session) -> Outcome {
         }
         Device::Release(Release { whom }) => stand(DeviceMove::Release, whom, &rest, session).await,
         Device::Retire(Retire { whom }) => stand(DeviceMove::Retire, whom, &rest, session).await,
+        Device::Unmark(Unmark { id, why }) => unmark(&id, why, &rest, session).await,
         Device::Erase(typed) => erase::run(typed, &rest, session).await,
         Device::Group(Group::Add(whom)) => regroup(whom, true, &rest, session).await,
         Device::Group(Group::Remove(whom)) => regroup(whom, false, &rest, session).await,
@@ -235,6 +256,12 @@ async fn stand(wanted: DeviceMove, whom: Whom, rest: &Rest, session: &Session) -
     let request = StandingRequest { reason };
     let device: DeviceView = rest.post(fill(path, &[&id]), &request).await?;
     session.show(&device, line)
+}
+
+async fn unmark(id: &str, reason: String, rest: &Rest, session: &Session) -> Outcome {
+    let device: DeviceView =
+        rest.post(fill(DEVICE_UNMARK, &[id]), &UnmarkRequest { reason }).await?;
+    session.show(&device, |device, _| format!("{} ({}) has no mark", device.id, called(device)))
 }
 
 async fn regroup(whom: Membership, into: bool, rest: &Rest, session: &Session) -> Outcome {

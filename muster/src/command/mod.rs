@@ -18,6 +18,7 @@ mod receipt;
 pub(crate) mod root;
 mod serve;
 mod sink;
+mod sure;
 mod token;
 mod witness;
 mod words;

@@ -93,15 +93,21 @@ pub(super) fn witness_key(said: &str) -> Outcome<VerifierKey> {
     if key.is_cosigner() { Ok(key) } else { Err(Failure::usage(format!("`{said}`: {other}"))) }
 }
 
-/// A key has plus signs and no file has its name; what is neither is told as what it was meant for.
+/// What is no key is the name of a file; and what is neither, a key that was mistyped where it has a
+/// key's plus signs, and else a file that is not there.
 fn any_key(said: &str) -> Outcome<VerifierKey> {
-    let path = Path::new(said);
-    let text = match !said.contains('+') && path.is_file() {
-        true => std::fs::read_to_string(path).map_err(|e| Failure::file("read", path, &e))?,
-        false => said.to_owned(),
+    let malformed =
+        |defect: Defect| Failure::usage(format!("`{said}` is no verifier key: {defect}"));
+    let defect = match VerifierKey::parse(said.trim()) {
+        Ok(key) => return Ok(key),
+        Err(defect) => defect,
     };
-    VerifierKey::parse(text.trim())
-        .map_err(|defect| Failure::usage(format!("`{said}` is no verifier key: {defect}")))
+    let path = Path::new(said);
+    if said.contains('+') && !path.exists() {
+        return Err(malformed(defect));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| Failure::file("read", path, &e))?;
+    VerifierKey::parse(text.trim()).map_err(malformed)
 }
 
 /// What is proven.

@@ -130,7 +130,9 @@ pub(super) async fn run(typed: Sink, session: &Session) -> Outcome {
     match typed {
         Sink::Set(typed) => {
             let address = fill(SINK, &[&typed.name]);
-            let made: SinkMade = rest.put(address, &request(typed)?).await?;
+            // A lost answer would take the secret with it.
+            let call = Call::new(Method::PUT, address).json(&request(typed)?)?.keyed();
+            let made: SinkMade = rest.send(call).await?.value()?;
             session.show(&made, once)
         }
         Sink::List(List {}) => {

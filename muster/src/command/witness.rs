@@ -97,7 +97,7 @@ fn log(said: &str) -> Outcome<(Origin, VerifierKey)> {
         return Ok((key.name().clone(), key));
     }
     if let Some((front, origin)) = said.rsplit_once('@')
-        && let (Ok(key), Some(origin)) = (log_key(front), Origin::parse(origin))
+        && let (Ok(key), Some(origin)) = (log_key(front), Origin::of_log(origin))
     {
         return Ok((origin, key));
     }

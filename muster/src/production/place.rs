@@ -52,14 +52,17 @@ impl Parcel {
             .try_for_each(|(name, text)| write_whole(&dir.join(name), text.as_bytes()))
     }
 
-    /// Whether the three files are there and as long as they should be: after a pulled plug a file
-    /// may be there and empty.
+    /// Whether the certificate is there, and what lies beside it as long as it should be: after a
+    /// pulled plug a file may be there and empty, or an earlier one.
     pub(crate) fn is_whole(&self, serial: &str, chain_pem: &str) -> bool {
         let dir = self.dir.join(name(serial));
-        self.files(chain_pem).iter().all(|(name, text)| {
-            let length = fs::metadata(dir.join(name)).map(|m| m.len());
-            length.is_ok_and(|l| u64::try_from(text.len()).is_ok_and(|wanted| l == wanted))
-        })
+        let [(birth, _), beside @ ..] = self.files(chain_pem);
+        let is_there = fs::read(dir.join(birth)).is_ok_and(|found| found == chain_pem.as_bytes());
+        is_there
+            && beside.iter().all(|(name, text)| {
+                let length = fs::metadata(dir.join(name)).map(|m| m.len());
+                length.is_ok_and(|l| u64::try_from(text.len()).is_ok_and(|wanted| l == wanted))
+            })
     }
 
     fn files<'a>(&'a self, chain_pem: &'a str) -> [(&'static str, &'a str); 3] {

@@ -4,8 +4,9 @@ use super::place::Parcel;
 use super::{Digest, Line};
 use crate::failure::{Failure, Outcome};
 use api::BirthOutcome;
+use identity::key::sha256;
 use identity::text::array_from_hex;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -31,9 +32,13 @@ pub(crate) struct Results {
     pub(crate) done: Done,
 }
 
+/// The number of the last line of each unit.
+type Last = HashMap<Digest, u64>;
+
 /// What to do with a line of an earlier run.
 enum Kept {
-    Yes(Digest),
+    /// What it was asked for with, and the unit.
+    Yes(Digest, Digest),
     /// A refusal, which is asked again, or the same unit a second time.
     No,
 }
@@ -47,7 +52,8 @@ impl Results {
         let path = dir.join("results.jsonl");
         let file = open_alone(&path)?;
         let mut results = Self { file, path, end: 0, done: Done::default() };
-        let drops = results.read(parcel)?;
+        let (drops, last) = results.read()?;
+        results.mend(parcel, &last)?;
         if drops {
             results.rewrite()?;
         }
@@ -78,12 +84,13 @@ impl Results {
         &self.path
     }
 
-    /// Reads what an earlier run left, cuts a torn end off, and says whether lines must go.
-    fn read(&mut self, parcel: &Parcel) -> Outcome<bool> {
+    /// Reads what an earlier run left, cuts a torn end off, and says whether lines must go, and which
+    /// line is the last of each unit.
+    fn read(&mut self) -> Outcome<(bool, Last)> {
         let failed = |e: &std::io::Error| Failure::file("read", &self.path, e);
         let mut reader = BufReader::new(&self.file);
         let (mut number, mut whole, mut drops) = (0_u64, 0_u64, false);
-        let mut line = Vec::new();
+        let (mut line, mut last) = (Vec::new(), Last::new());
         loop {
             line.clear();
             let read = reader.read_until(b'\n', &mut line).map_err(|e| failed(&e))?;
@@ -91,10 +98,11 @@ impl Results {
             if line.last() != Some(&b'\n') {
                 break;
             }
-            match keep(&line, &self.done, parcel)
-                .map_err(|what| self::broken(&self.path, number, &what))?
-            {
-                Kept::Yes(digest) => drop(self.done.0.insert(digest)),
+            match keep(&line, &self.done).map_err(|what| broken(&self.path, number, &what))? {
+                Kept::Yes(digest, unit) => {
+                    self.done.0.insert(digest);
+                    last.insert(unit, number);
+                }
                 Kept::No => drops = true,
             }
             whole += u64::try_from(read).unwrap_or(u64::MAX);
@@ -102,7 +110,25 @@ impl Results {
         drop(reader);
         self.file.set_len(whole).map_err(|e| failed(&e))?;
         self.end = whole;
-        Ok(drops)
+        Ok((drops, last))
+    }
+
+    /// Writes the files of units again that are lost or of an earlier certificate. A unit that was
+    /// reworked has several lines, of which the last counts.
+    fn mend(&mut self, parcel: &Parcel, last: &Last) -> Outcome {
+        let failed = |e: &std::io::Error| Failure::file("read", &self.path, e);
+        self.file.seek(SeekFrom::Start(0)).map_err(|e| failed(&e))?;
+        for (number, line) in (1..).zip(BufReader::new(&self.file).split(b'\n')) {
+            let line = parse(&line.map_err(|e| failed(&e))?);
+            let line = line.map_err(|what| broken(&self.path, number, &what))?;
+            let Some(chain) = line.certificate.as_deref().filter(|_| line.is_born()) else {
+                continue;
+            };
+            if last.get(&unit(&line)) == Some(&number) && !parcel.is_whole(&line.serial, chain) {
+                parcel.put(&line.serial, chain)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes the lines that are kept into a new file and takes that one.
@@ -149,7 +175,12 @@ fn parse(line: &[u8]) -> Result<Line, String> {
     serde_json::from_slice(line).map_err(|e| e.to_string())
 }
 
-fn keep(line: &[u8], done: &Done, parcel: &Parcel) -> Result<Kept, String> {
+/// What names a unit of a run: its serial number.
+fn unit(line: &Line) -> Digest {
+    sha256(&[line.serial.as_bytes()])
+}
+
+fn keep(line: &[u8], done: &Done) -> Result<Kept, String> {
     let line = parse(line)?;
     if !line.is_born() {
         return Ok(Kept::No);
@@ -158,11 +189,8 @@ fn keep(line: &[u8], done: &Done, parcel: &Parcel) -> Result<Kept, String> {
     if done.has(&digest) {
         return Ok(Kept::No);
     }
-    let chain = line.certificate.as_deref().ok_or("there is no certificate")?;
-    if !parcel.is_whole(&line.serial, chain) {
-        parcel.put(&line.serial, chain).map_err(|f| f.what().to_owned())?;
-    }
-    Ok(Kept::Yes(digest))
+    line.certificate.as_ref().ok_or("there is no certificate")?;
+    Ok(Kept::Yes(digest, unit(&line)))
 }
 
 fn broken(path: &Path, number: u64, what: &str) -> Failure {
@@ -269,6 +297,25 @@ mod tests {
         drop(open(dir.path()));
         let birth = fs::read_to_string(dir.path().join("1/birth.pem")).unwrap();
         assert_eq!(birth, "chain of 1\n");
+    }
+
+    #[test]
+    fn a_unit_that_was_reworked_keeps_its_newest_certificate_whatever_a_pulled_plug_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = line("1", BirthOutcome::Issued);
+        let again = Line {
+            certificate: Some("chain OF 1\n".to_owned()),
+            request: identity::text::hex(&sha256(&[b"another key"])),
+            ..first.clone()
+        };
+        let old = first.certificate.clone().unwrap();
+        open(dir.path()).append(&[first, again]).unwrap();
+        parcel(dir.path()).put("1", &old).unwrap();
+
+        drop(open(dir.path()));
+
+        let birth = fs::read_to_string(dir.path().join("1/birth.pem")).unwrap();
+        assert_eq!(birth, "chain OF 1\n");
     }
 
     #[test]

@@ -39,9 +39,11 @@ impl Answer {
         Ok(Self { status: parts.status, tag, closes, retry_after_s, body })
     }
 
-    /// Whether the server asks to come again.
+    /// Whether the server asks to come again; also where the first of two that are one is still under
+    /// way, which is a conflict with a time to wait.
     pub(super) fn may_retry(&self) -> bool {
-        super::is_later(self.status)
+        let busy = self.status == StatusCode::CONFLICT && self.retry_after_s.is_some();
+        busy || super::is_later(self.status)
     }
 
     /// How long it asks to wait.

@@ -24,17 +24,17 @@ pub(crate) use page::Query;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A verb waits this long for an answer: a server that is alive answers within its own 30 s.
 const ANSWER_WAIT: Duration = Duration::from_secs(45);
-/// Tries of one request; the waits between them add up to some 5 s, which outlives a restart of the
-/// server.
+/// Tries of one request where nobody says when to come again; the waits between them add up to some
+/// 5 s, which outlives a restart of the server.
 const TRIES: u32 = 5;
 /// The wait before the second try is twice this, and doubles.
 const RETRY_WAIT: Duration = Duration::from_millis(150);
-/// The longest wait before a next try, whatever `Retry-After` says: a person sits there.
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(10);
+/// How long a server that says when to come again (`Retry-After`) is asked: a person sits there.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// A client with its credential.
 pub(crate) struct Rest {
@@ -70,6 +70,13 @@ impl Call {
         let encoded = serde_json::to_vec(body).map_err(Failure::new)?;
         self.body = Bytes::from(encoded);
         Ok(self)
+    }
+
+    /// Names it, so that the server does it once and gives its answer again, with a secret in it
+    /// perhaps, however often it is sent; a post has a name anyway.
+    pub(crate) fn keyed(mut self) -> Self {
+        self.key = self.key.or_else(random_key);
+        self
     }
 
     /// Whether it may be sent twice: a post only with a key.
@@ -146,18 +153,24 @@ impl Rest {
 
     /// Sends a request until it is answered, or refused, or there is no use in trying again.
     pub(crate) async fn send(&self, call: Call) -> Outcome<Answer> {
-        let mut tried = 0;
+        let (mut tried, begun) = (0, Instant::now());
         loop {
             tried += 1;
+            let doubled = RETRY_WAIT.saturating_mul(2_u32.saturating_pow(tried));
             let again = call.is_safe() && tried < TRIES;
             let wait = match self.once(&call).await {
-                Ok(answer) if again && answer.may_retry() => answer.retry_after(),
+                Ok(answer) if call.is_safe() && answer.may_retry() => {
+                    match answer.retry_after().map(|asked| asked.max(doubled)) {
+                        Some(wait) if begun.elapsed() + wait <= RETRY_WAIT_MAX => wait,
+                        None if again => doubled,
+                        _ => return answer.or_failure(),
+                    }
+                }
                 Ok(answer) => return answer.or_failure(),
-                Err(lost) if again && lost.again => None,
+                Err(lost) if again && lost.again => doubled,
                 Err(lost) => return Err(lost.failure),
             };
-            let doubled = RETRY_WAIT * 2_u32.pow(tried);
-            tokio::time::sleep(wait.unwrap_or(doubled).min(RETRY_WAIT_MAX)).await;
+            tokio::time::sleep(wait).await;
         }
     }
 

@@ -222,6 +222,23 @@ async fn a_lost_answer_is_asked_for_again_under_the_same_name() {
 }
 
 #[tokio::test]
+async fn who_is_told_when_to_come_again_comes_again() {
+    let peer = Peer::start(|told| match told.number {
+        0 => None,
+        // The first one, whose answer was lost, is still under way.
+        1 => Some((409, String::new())),
+        _ => Some((200, "null".to_owned())),
+    })
+    .await;
+    peer.rest().post::<_, ()>("/x", "body").await.unwrap();
+    assert_eq!(peer.told().len(), 3);
+
+    let call = Call::new(Method::PUT, "/x").keyed();
+    peer.rest().send(call).await.unwrap();
+    assert!(peer.told()[3].key.is_some());
+}
+
+#[tokio::test]
 async fn a_refusal_is_told_once_and_not_repeated() {
     let problem = r#"{"type":"t","title":"no","status":403,"detail":"a viewer may not",
         "instance":"/x","rule":"role","next":"ask an admin"}"#;

@@ -45,6 +45,7 @@ impl Batch<'_> {
             }
             Change::Erased(erasure) => self.erase(scene, erasure),
             Change::Marked { device, mark } => self.mark(scene, device, mark),
+            Change::Unmarked { device, expected } => self.unmark(scene, device, *expected),
             Change::Reported { device, report } => self.report(scene, device, report),
             Change::Caught { device, mark } => self.catch(scene, device, mark),
             Change::TokenMade(token) => self.make_token(scene, token),

@@ -17,6 +17,16 @@ impl Batch<'_> {
         if changed == 0 { Err(Clash::Missing.into()) } else { Ok(()) }
     }
 
+    /// A mark is understood.
+    pub(super) fn unmark(&self, scene: Scene, device: &DeviceId, expected: u64) -> Step {
+        self.check_version(scene.realm, device, expected)?;
+        self.run(
+            "UPDATE device SET mark = NULL, version = ?3 WHERE realm = ?1 AND id = ?2",
+            (scene.realm.0, device.octets(), int(expected + 1)),
+        )?;
+        Ok(())
+    }
+
     /// What a device says of itself.
     pub(super) fn report(&self, scene: Scene, device: &DeviceId, report: &Report) -> Step {
         if self.before(scene.realm, device)?.is_none() {

@@ -44,6 +44,24 @@ fn a_mark_stays_on_the_device() {
 }
 
 #[test]
+fn a_mark_is_taken_away_only_by_who_has_seen_it() {
+    let world = World::new();
+    world.birth(1);
+    let mark = |text: &str| Change::Marked { device: id(1), mark: text.to_owned() };
+    world.commit(mark("a second birth")).unwrap();
+    world.commit(mark("another model")).unwrap();
+    let unmark = |expected| Change::Unmarked { device: id(1), expected };
+    assert_eq!(world.clash(unmark(2)), Clash::DeviceVersion, "what came since stays");
+    assert_eq!(world.device(1).mark.as_deref(), Some("another model"));
+
+    world.commit(unmark(3)).unwrap();
+    assert_eq!((world.device(1).mark, world.device(1).version), (None, 4));
+    let missing = Change::Unmarked { device: id(2), expected: 1 };
+    assert_eq!(world.clash(missing), Clash::Missing);
+    world.audit();
+}
+
+#[test]
 fn the_entry_of_a_clone_is_found_by_its_device_and_by_its_moment() {
     let world = World::new();
     world.birth(1);

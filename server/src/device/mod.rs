@@ -55,13 +55,16 @@ async fn hear(
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
-    // A path of no realm is judged as the default one's: its refusals have to stand somewhere.
+    // A path of no realm, or of one that is not here, is judged as the default one's: its refusals
+    // have to stand somewhere.
     let path = head.uri.path();
     let named = Place::parse(path).map(|p| p.realm);
     let named = named.or_else(|| device::Place::parse(path).map(|p| p.realm));
     let name = named.unwrap_or_else(RealmName::default_realm);
-    let Some(realm) = house.realm(&name) else {
-        return write(plain(404, format!("there is no realm `{name}` here")));
+    let found = house.realm(&name);
+    let missing = found.is_none();
+    let Some(realm) = found.or_else(|| house.realm(&RealmName::default_realm())) else {
+        return write(server::refuse(&nowhere(&name)));
     };
     contact::note(&house, &realm, &connection).await;
     let stranger = !contact::is_in_good_standing(&house, &realm, &connection);
@@ -69,6 +72,9 @@ async fn hear(
         Ok(chain) => chain,
         Err(refusal) => return write(refuse(&house, &realm, &connection, &refusal).await),
     };
+    if missing {
+        return write(refuse(&house, &realm, &connection, &nowhere(&name)).await);
+    }
     let body = match read_body(body, BODY_OCTETS_MAX, limits::BODY).await {
         Ok(body) => body,
         Err(error) => return write(unread(&house, &realm, &connection, error).await),
@@ -234,9 +240,8 @@ async fn unread(
     Answer { status, close: true, ..answer }
 }
 
-fn plain(status: u16, sentence: String) -> Answer {
-    let headers = vec![("Content-Type", "text/plain; charset=utf-8".to_owned())];
-    Answer { status, headers, body: sentence.into_bytes(), close: false, refusal: None }
+fn nowhere(realm: &RealmName) -> Refusal {
+    Refusal::Malformed(Defect::new("path", format!("there is no realm `{realm}` here")))
 }
 
 fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {

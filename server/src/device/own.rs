@@ -13,9 +13,9 @@ use identity::{CredentialKind, Device, DeviceId, Reason, Refusal, RuleId, Serial
 use ledger::{Class, Payload};
 use registry::{Change, Report};
 
-/// Leaves of a device that go with it: the newest, its predecessors in their overlap, and those that
-/// were never used.
-const LEAVES_MAX: usize = 16;
+/// Leaves of a device that go with it: all that it can have where it renews once in three minutes
+/// through a day's overlap, and as many as one entry of 16 KiB has room for.
+const LEAVES_MAX: usize = 512;
 
 /// What a refusal is about.
 #[derive(Default)]

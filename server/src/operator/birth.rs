@@ -11,7 +11,7 @@ use crate::house::RealmState;
 use crate::record::rule_name;
 use api::birth::BATCH_MAX;
 use api::{BirthBatch, BirthOutcome, BirthRequest, BirthResult, BirthResults};
-use identity::Identifiers;
+use identity::{Defect, Identifiers};
 use registry::Role;
 
 /// Issues birth certificates. Each unit is answered on its own; a unit that comes again with the
@@ -28,7 +28,7 @@ pub(crate) async fn births(
         let sentence = format!("a batch has 1 to {BATCH_MAX} births");
         return Err(Refused::Malformed(sentence));
     }
-    let units = batch.births.into_iter().map(unit).collect::<Result<Vec<_>, _>>()?;
+    let units = batch.births.into_iter().map(unit).collect();
     let replaces_joined = who.role != Role::Station;
     let station = Station { name: &who.name, from: who.from, replaces_joined };
     let results = state.house.births(&who.realm, units, station).await;
@@ -36,8 +36,10 @@ pub(crate) async fn births(
     Ok(axum::Json(BirthResults { results }))
 }
 
-fn unit(request: BirthRequest) -> Result<Unit, Refused> {
-    let replace = request.replace.map(|r| remark("replace", &r)).transpose()?;
+/// A unit whose reason does not fit is refused by itself, and the others of its batch are born.
+fn unit(request: BirthRequest) -> Result<Unit, Defect> {
+    let replace = request.replace.map(|r| remark("replace", &r)).transpose();
+    let replace = replace.map_err(|refused| Defect::new("replace", refused.detail()))?;
     let identifiers = Identifiers {
         maker: String::new(),
         model: request.model,

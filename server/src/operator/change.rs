@@ -1,7 +1,7 @@
-//! What operators do with one device: each move of its standing, and its groups.
+//! What operators do with one device: each move of its standing, its mark, and its groups.
 
 use super::State;
-use super::body::{MaybeJson, Named};
+use super::body::{Json, MaybeJson, Named};
 use super::device::{resolve, shown, tag};
 use super::openapi::{Idempotent, IfMatch, Problems};
 use super::refuse::Refused;
@@ -9,7 +9,7 @@ use super::said::{group, remark};
 use super::tag::if_match;
 use super::who::{Operating, Who};
 use crate::standing::Move;
-use api::{DeviceView, StandingRequest};
+use api::{DeviceView, StandingRequest, UnmarkRequest};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use identity::{Device, GroupName};
@@ -57,6 +57,27 @@ moves! {
     retire, api::path::DEVICE_RETIRE, Retire;
 }
 
+/// Takes the mark off a device, once somebody knows what it was. The entry keeps it, with the reason;
+/// what is odd from now on marks the device anew. One without a mark stays as it is.
+#[utoipa::path(post, path = api::path::DEVICE_UNMARK, tag = "devices",
+    params(("id" = String, Path, description = "A name of the device"), IfMatch, Idempotent),
+    request_body = UnmarkRequest,
+    responses((status = 200, body = DeviceView, headers(("etag" = String))), Problems))]
+pub(crate) async fn unmark(
+    state: State,
+    Operating(who): Operating,
+    Named(name): Named<String>,
+    headers: HeaderMap,
+    Json(why): Json<UnmarkRequest>,
+) -> Result<Response, Refused> {
+    let reason = remark("reason", &why.reason)?;
+    if reason.trim().is_empty() {
+        let sentence = "`reason` is empty: say what it was, the ledger keeps it".to_owned();
+        return Err(Refused::Malformed(sentence));
+    }
+    act(&state, &who, &name, &headers, &Deed::Unmark(reason)).await
+}
+
 /// Puts a device into a group.
 #[utoipa::path(put, path = api::path::DEVICE_GROUP, tag = "devices",
     params(("id" = String, Path, description = "A name of the device"),
@@ -95,6 +116,8 @@ pub(super) enum Deed {
     Stand(Move, Option<String>),
     /// Put it into a group, or take it out.
     Group(GroupName, bool),
+    /// Take its mark away, and why.
+    Unmark(String),
 }
 
 impl Deed {
@@ -106,6 +129,7 @@ impl Deed {
                 Ok(step.is_some())
             }
             Self::Group(group, into) => Ok(device.groups.contains(group) != *into),
+            Self::Unmark(_) => Ok(device.mark.is_some()),
         }
     }
 
@@ -119,6 +143,7 @@ impl Deed {
         match self {
             Self::Stand(wanted, reason) => step(state, who, device, (*wanted, reason.as_deref())),
             Self::Group(group, into) => member(who, device, group, *into),
+            Self::Unmark(reason) => Ok(unmarked(who, device, reason)),
         }
     }
 }
@@ -149,6 +174,17 @@ fn step(
         _ => Change::Batch(changes),
     };
     Ok(Some((change, Class::Standing, payload)))
+}
+
+fn unmarked(who: &Who, device: &Device, reason: &str) -> Decided {
+    let mark = device.mark.as_deref()?;
+    let payload = who
+        .payload("device.unmarked")
+        .with("device", device.id.to_string())
+        .with("mark", mark)
+        .with("reason", reason);
+    let change = Change::Unmarked { device: device.id, expected: device.version };
+    Some((change, Class::Standing, payload))
 }
 
 fn member(who: &Who, device: &Device, group: &GroupName, into: bool) -> Result<Decided, Refused> {

@@ -86,15 +86,24 @@ impl Question {
         })
     }
 
-    /// Leaves are read only where they are asked for.
     fn picks(&self, state: &State, who: &Who, device: &Device) -> Result<bool, Refused> {
-        let Some(selector) = &self.selector else { return Ok(true) };
-        if !selector.asks_for(&LEAF_MEMBERS) {
-            return Ok(selector.holds(device));
-        }
-        let newest = state.house.registry.credentials_of(who.realm.key, &device.id, 3)?;
-        Ok(selector.holds(&WithLeaves::new(device, &leaves_of(newest), state.house.clock.now())))
+        self.selector.as_ref().map_or(Ok(true), |selector| holds(selector, state, who, device))
     }
+}
+
+/// Whether a selector holds for a device, wherever one is said. Leaves are read only where they are
+/// asked for.
+pub(super) fn holds(
+    selector: &Selector,
+    state: &State,
+    who: &Who,
+    device: &Device,
+) -> Result<bool, Refused> {
+    if !selector.asks_for(&LEAF_MEMBERS) {
+        return Ok(selector.holds(device));
+    }
+    let newest = state.house.registry.credentials_of(who.realm.key, &device.id, 3)?;
+    Ok(selector.holds(&WithLeaves::new(device, &leaves_of(newest), state.house.clock.now())))
 }
 
 pub(super) fn selector(text: &str) -> Result<Selector, Refused> {

@@ -154,7 +154,7 @@ fn written(row: &registry::EntryRow) -> String {
 }
 
 /// The body of an event stream: what the follower hands over.
-struct Stream(mpsc::Receiver<Bytes>);
+pub(super) struct Stream(pub(super) mpsc::Receiver<Bytes>);
 
 impl hyper::body::Body for Stream {
     type Data = Bytes;

@@ -125,6 +125,7 @@ fn devices() -> Router<State> {
         .route(path::DEVICE_QUARANTINE, post(change::quarantine))
         .route(path::DEVICE_RELEASE, post(change::release))
         .route(path::DEVICE_RETIRE, post(change::retire))
+        .route(path::DEVICE_UNMARK, post(change::unmark))
         .route(path::DEVICE_ERASE, post(erase::erase))
         .route(path::DEVICE_GROUP, put(change::group_add).delete(change::group_remove))
         .route(path::DEVICE_RECEIPT, get(receipt::of_device))
@@ -194,7 +195,7 @@ pub(crate) struct State {
     leaves: Arc<authority::LeavesSeen>,
     checks: Option<Checks>,
     workshop: Option<Arc<dyn Workshop>>,
-    /// Held by whoever changes a door, a profile or a setting.
+    /// Held by whoever changes a door, a profile, a setting, a witness, a sink or a root's list.
     rules: Arc<Mutex<()>>,
     stop: Option<Stop>,
     document: Arc<str>,
@@ -227,9 +228,9 @@ impl State {
         act(&mut Outside { now: self.house.clock.now(), dice: &mut SystemDice })
     }
 
-    /// Doors, profiles and settings change one after the other: what is decided on is what the
-    /// change before left, so that an `If-Match` holds until the commit, and who lost the right to
-    /// it while waiting changes nothing.
+    /// Doors, profiles, settings and the like change one after the other: what is decided on is what
+    /// the change before left, so that an `If-Match` or a bound holds until the commit, and who lost
+    /// the right to it while waiting changes nothing.
     async fn turn(&self, who: Who) -> Result<(Who, OwnedMutexGuard<()>), Refused> {
         let turn = Arc::clone(&self.rules).lock_owned().await;
         Ok((who::admin_still(self, who)?, turn))

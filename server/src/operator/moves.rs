@@ -8,7 +8,7 @@
 
 use super::body::Json;
 use super::change::Deed;
-use super::device::{resolve, selector};
+use super::device::{holds, resolve, selector};
 use super::openapi::{Idempotent, Problems};
 use super::page::cursor;
 use super::refuse::Refused;
@@ -192,7 +192,10 @@ impl Plan {
             let rows = read(state, who, after)?;
             let last = rows.len() < READ;
             after = rows.last().map(|device| device.id);
-            for device in rows.iter().filter(|device| self.picks(selector, device)) {
+            for device in &rows {
+                if !self.picks(state, who, selector, device)? {
+                    continue;
+                }
                 count += 1;
                 if self.dry_run {
                     self.foresee(device, &mut page.result);
@@ -204,8 +207,14 @@ impl Plan {
         }
     }
 
-    fn picks(&self, selector: &Selector, device: &Device) -> bool {
-        rfc3339(device.born) <= self.frozen && selector.holds(device)
+    fn picks(
+        &self,
+        state: &State,
+        who: &Who,
+        selector: &Selector,
+        device: &Device,
+    ) -> Result<bool, Refused> {
+        Ok(rfc3339(device.born) <= self.frozen && holds(selector, state, who, device)?)
     }
 
     /// The next page of those for which the selector holds.
@@ -224,7 +233,7 @@ impl Plan {
             left = rows.len() == READ;
             for device in rows {
                 after = Some(device.id);
-                if self.picks(selector, &device) {
+                if self.picks(state, who, selector, &device)? {
                     page.devices.push(device);
                 }
                 if page.devices.len() == PAGE {

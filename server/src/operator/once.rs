@@ -1,6 +1,6 @@
 //! Writes happen once. A write runs to its end even if its caller hangs up, so that what was
-//! committed is also read anew; and a POST that carries an `Idempotency-Key` is answered for 24
-//! hours with the answer of its first time.
+//! committed is also read anew; and a POST or PUT that carries an `Idempotency-Key` is answered for
+//! 24 hours with the answer of its first time.
 //!
 //! What is kept may hold a secret (a join token is shown once), so it is sealed under a key that
 //! only the bearer of the credential and the idempotency key can make: the database alone does not
@@ -11,7 +11,7 @@
 
 use super::body::{BATCH_OCTETS_MAX, BODY_OCTETS_MAX, bounded};
 use super::refuse::Refused;
-use super::who::Who;
+use super::who::{self, Who};
 use super::{State, apart};
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use axum::body::Body;
@@ -173,9 +173,13 @@ pub(crate) async fn once(
 async fn write(state: State, request: Request, next: Next) -> Result<Response, Refused> {
     let births = request.uri().path() == api::path::BIRTHS;
     let octets_max = if births { BATCH_OCTETS_MAX } else { BODY_OCTETS_MAX };
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let body = bounded(body, octets_max).await?;
-    let keyed = (parts.method == Method::POST).then(|| keyed(&parts, &body, births)).transpose()?;
+    // A body may come slowly: who lost the credential or the role meanwhile writes nothing.
+    let who = parts.extensions.remove::<Who>().ok_or(Refused::NoCredential)?;
+    parts.extensions.insert(who::still(&state, who)?);
+    let named = matches!(parts.method, Method::POST | Method::PUT);
+    let keyed = named.then(|| keyed(&parts, &body, births)).transpose()?;
     let request = Request::from_parts(parts, Body::from(body));
     let Some(keyed) = keyed.flatten() else { return Ok(next.run(request).await) };
 

@@ -29,7 +29,7 @@ pub(crate) fn document() -> String {
     ),
     paths(
         device::list, device::show, device::certificates, change::suspend, change::resume,
-        change::quarantine, change::release, change::retire, change::group_add,
+        change::quarantine, change::release, change::retire, change::unmark, change::group_add,
         change::group_remove,
         moves::moves, erase::erase, birth::births,
         certificate::list, certificate::show, certificate::revoke,
@@ -80,7 +80,7 @@ impl Modify for Bearer {
 /// What every address may answer instead.
 pub(crate) struct Problems;
 
-const PROBLEMS: [(&str, &str); 10] = [
+const PROBLEMS: [(&str, &str); 11] = [
     ("400", "The request is malformed; the detail says where"),
     ("401", "No credential, or an unknown one"),
     ("403", "The role of the credential does not allow it"),
@@ -90,6 +90,7 @@ const PROBLEMS: [(&str, &str); 10] = [
     ("413", "The body is too large"),
     ("415", "The body is not JSON"),
     ("422", "The idempotency key belongs to another request"),
+    ("429", "Too many wrong credentials from this address, or too many idempotency keys"),
     ("503", "The server cannot do it now; try again unchanged"),
 ];
 

@@ -7,11 +7,13 @@ use super::refuse::Refused;
 use super::who::{Anyone, Viewer, Who};
 use super::{Answer, State, apart, certificate, device};
 use crate::receipt::{Unproven, growth, is_witnessed, receipt};
+use crate::witness;
 use api::GrowthView;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
+use identity::credential::Requester;
 use identity::text::base64;
-use identity::{CredentialKind, Serial};
+use identity::{Credential, CredentialKind, Serial};
 use registry::Role;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -39,7 +41,7 @@ pub(crate) async fn of_device(
 }
 
 /// Gives the receipt of a certificate: that of its issuance, as a C2SP tlog-proof. A station gets
-/// those of birth certificates, to put them beside.
+/// those of the birth certificates that it sent the requests of, to put them beside.
 #[utoipa::path(get, path = api::path::CERTIFICATE_RECEIPT, tag = "certificates",
     params(("name" = String, Path, description = "`cert:HEX`, `spki:HEX` or the bare serial \
         number in hex"), Wanted),
@@ -52,13 +54,19 @@ pub(crate) async fn of_certificate(
 ) -> Result<Response, Refused> {
     apart(move || {
         let found = certificate::newest(&state, &who, &name)?;
-        if who.role == Role::Station && found.kind != CredentialKind::Birth {
-            let needs = "`viewer`, `operator` or `admin`";
+        if who.role == Role::Station && !is_own_birth(&found, &who) {
+            let needs = "`viewer`, `operator` or `admin` for what this station did not send,";
             return Err(Refused::Role { has: who.role, needs });
         }
         proof(&state, &who, &found.serial, wanted)
     })
     .await
+}
+
+/// A receipt tells what is printed on the unit, its labels and the line it came from, and what names a
+/// certificate is public: a station is told of its own units, and of nobody else's.
+fn is_own_birth(found: &Credential, who: &Who) -> bool {
+    found.kind == CredentialKind::Birth && found.requester == Requester::operator(&who.name)
 }
 
 /// What kind of receipt.
@@ -67,7 +75,7 @@ pub(crate) async fn of_certificate(
 #[into_params(parameter_in = Query)]
 pub(crate) struct Wanted {
     /// Only one whose checkpoint the realm's witnesses have cosigned, where it has any; until they
-    /// have, the answer is 503.
+    /// have, the answer is 503, and its `Retry-After` says when to ask again.
     #[serde(default)]
     witnessed: bool,
 }
@@ -77,9 +85,34 @@ fn proof(state: &State, who: &Who, serial: &Serial, wanted: Wanted) -> Result<Re
     let index = state.house.registry.issuance(who.realm.key, serial)?.ok_or_else(missing)?;
     let made = receipt(&state.house, &who.realm, index).map_err(|why| refused(why, index))?;
     if wanted.witnessed && !is_witnessed(&made, &who.realm) {
-        return Err(Refused::Busy("no witness has cosigned a checkpoint with this entry yet"));
+        return Err(unwitnessed(state, who, index));
     }
     Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], made.encode()).into_response())
+}
+
+/// How often a checkpoint is shown to witnesses who are well.
+const ROUND_S: u64 = 1;
+/// How long one that failed is left alone, at first.
+const TROUBLE_S: u64 = 5;
+
+/// What is known of a receipt that waits for its witnesses.
+fn unwitnessed(state: &State, who: &Who, index: u64) -> Refused {
+    let (realm, named) = (who.realm.name().as_str(), who.realm.settings.witnesses());
+    let in_trouble = |named: &&witness::Named| {
+        state.house.witnessing.state(realm, &named.name).trouble.is_some()
+    };
+    let (all, troubled) = (named.len(), named.iter().filter(in_trouble).count());
+    let wanted = who.realm.settings.witness_quorum();
+    let few = match wanted {
+        0 | 1 => "no witness has".to_owned(),
+        wanted => format!("fewer than {wanted} witnesses have"),
+    };
+    let mut sentence = format!("{few} cosigned a checkpoint with entry {index} yet");
+    if troubled > 0 {
+        sentence.push_str(&format!("; of {all}, {troubled} cannot be reached or will not cosign"));
+    }
+    let after_s = if all - troubled >= wanted { ROUND_S } else { TROUBLE_S };
+    Refused::Unwitnessed { sentence, after_s }
 }
 
 /// Between which sizes.

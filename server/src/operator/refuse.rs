@@ -52,6 +52,8 @@ pub(crate) enum Refused {
     TooManyKeys,
     /// Too many of something at once.
     Busy(&'static str),
+    /// The realm's witnesses have not cosigned it yet; when it is worth asking again.
+    Unwitnessed { sentence: String, after_s: u64 },
     /// Ours: the caller may retry unchanged.
     Outage(&'static str),
 }
@@ -114,6 +116,9 @@ told! {
         "wait some seconds; a right credential is let in again as soon as others stop guessing";
     TOO_MANY_KEYS = TOO_MANY_REQUESTS, "idempotency-keys", "too many idempotency keys",
         "send the request without a key, or wait until the first of them are 24 hours old";
+    UNWITNESSED = SERVICE_UNAVAILABLE, "unwitnessed", "not cosigned by witnesses yet",
+        "ask again in a moment; where it stays so, `muster ledger witness list` shows an operator which \
+         witness does not cosign, and why";
     BUSY = SERVICE_UNAVAILABLE, "busy", "too much at once",
         "try again in a few seconds";
     OUTAGE = SERVICE_UNAVAILABLE, "outage", "the server cannot do it now",
@@ -159,7 +164,20 @@ impl Refused {
             Self::TooOften => TOO_OFTEN,
             Self::TooManyKeys => TOO_MANY_KEYS,
             Self::Busy(_) => BUSY,
+            Self::Unwitnessed { .. } => UNWITNESSED,
             Self::Outage(_) => OUTAGE,
+        }
+    }
+
+    /// In how many seconds the same may be asked again, where waiting helps.
+    const fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::KeyBusy => Some(1),
+            Self::Unwitnessed { after_s, .. } => Some(*after_s),
+            Self::TooOften | Self::Busy(_) | Self::Outage(_) => Some(5),
+            // What is 24 hours old goes once an hour.
+            Self::TooManyKeys => Some(3600),
+            _ => None,
         }
     }
 
@@ -183,7 +201,7 @@ impl Refused {
                 format!("`{}` fits {}{more} devices", short(name), candidates.len())
             }
             Self::Malformed(sentence) | Self::Conflict(sentence) => sentence.clone(),
-            Self::Rule { sentence, .. } => sentence.clone(),
+            Self::Rule { sentence, .. } | Self::Unwitnessed { sentence, .. } => sentence.clone(),
             Self::MediaType => "the body must be JSON in UTF-8, and not compressed".to_owned(),
             Self::TooLarge { octets_max } => format!("a body here has at most {octets_max} octets"),
             Self::Stale { tag: Some(tag) } => format!("its ETag is {tag} now"),
@@ -247,15 +265,12 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let mut response = self.told().status.into_response();
         let headers = response.headers_mut();
-        match self.told().status {
-            StatusCode::UNAUTHORIZED => {
-                let challenge = HeaderValue::from_static("Bearer realm=\"muster\"");
-                headers.insert(WWW_AUTHENTICATE, challenge);
-            }
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
-            }
-            _ => {}
+        if self.told().status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer realm=\"muster\"");
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(after_s) = self.retry_after_s() {
+            headers.insert(RETRY_AFTER, after_s.into());
         }
         response.extensions_mut().insert(self);
         response

@@ -70,6 +70,7 @@ pub(crate) async fn set(
     Json(request): Json<SinkRequest>,
 ) -> Answer<SinkMade> {
     let called = name("a sink", &called)?;
+    let (who, _turn) = state.turn(who).await?;
     let sinks = state.house.registry.sinks(who.realm.key)?;
     let before = sinks.iter().find(|sink| sink.name == called);
     if before.is_none() && sinks.len() >= SINKS_MAX {

@@ -106,14 +106,19 @@ fn find(state: &State, id: &TokenId) -> Result<Option<(Arc<RealmState>, Operator
     Ok(None)
 }
 
-/// The admin who asked, and the realm, as both stand now: between a request's first line and its
-/// turn the credential may have been taken away.
-pub(crate) fn admin_still(state: &State, who: Who) -> Result<Who, Refused> {
+/// Who asked, and the realm, as both stand now: between a request's first line and the end of its
+/// body the credential may have been taken away.
+pub(crate) fn still(state: &State, who: Who) -> Result<Who, Refused> {
     let realm = state.house.realm(who.realm.name());
     let realm = realm.ok_or(Refused::Outage("the realm is gone"))?;
     let operator = state.house.registry.operator(realm.key, &who.id)?;
     let role = operator.ok_or(Refused::BadCredential)?.role;
-    Admin::of(Who { realm, role, ..who }).map(|Admin(who)| who)
+    Ok(Who { realm, role, ..who })
+}
+
+/// The admin who asked, as that one stands now, after others had their turn.
+pub(crate) fn admin_still(state: &State, who: Who) -> Result<Who, Refused> {
+    Admin::of(still(state, who)?).map(|Admin(who)| who)
 }
 
 /// Makes a permission: a type that only a request of a fit role can bring forth.

@@ -34,6 +34,7 @@ pub(crate) async fn set(
     Json(request): Json<WitnessRequest>,
 ) -> Answer<WitnessView> {
     let named = read(name, request)?;
+    let (who, _turn) = state.turn(who).await?;
     let all = stored(&state, &who)?;
     let others = all.iter().filter(|w| w.name != named.name);
     if others.clone().count() >= WITNESSES_MAX {

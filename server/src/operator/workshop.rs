@@ -191,6 +191,8 @@ pub(crate) async fn publish(
     Named(id): Named<String>,
     Json(request): Json<CrlInstall>,
 ) -> Answer<AuthorityView> {
+    // Of two that come at once the one with the greater number stays.
+    let (who, _turn) = state.turn(who).await?;
     let authority = authority::named(&who, &id)?.clone();
     if state.house.signer(&authority.id).is_some() {
         let sentence = "the server signs the CRLs of this authority itself".to_owned();

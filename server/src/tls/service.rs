@@ -81,10 +81,11 @@ impl Service {
         if self.by().is(&issuer, &bridges) {
             return Ok(false);
         }
+        // Followed only once it is served: what fails now is tried again with the next change.
         let by = Arc::new(By { issuer, bridges });
-        *self.by.write().unwrap_or_else(PoisonError::into_inner) = by;
-        let (chain, key) = self.issue()?;
+        let (chain, key) = self.issue(&by)?;
         served.exchange(&chain, &key)?;
+        *self.by.write().unwrap_or_else(PoisonError::into_inner) = by;
         Ok(true)
     }
 
@@ -97,7 +98,7 @@ impl Service {
     /// # Errors
     /// Where the authority's key did not sign.
     pub fn serve(&self) -> Result<Arc<Served>, ServedError> {
-        let (chain, key) = self.issue()?;
+        let (chain, key) = self.issue(&self.by())?;
         Served::new(&chain, &key).map(Arc::new)
     }
 
@@ -111,7 +112,7 @@ impl Service {
         if served.not_before() <= now && left > SERVER_CERTIFICATE_LEFT_S {
             return Ok(false);
         }
-        let (chain, key) = self.issue()?;
+        let (chain, key) = self.issue(&self.by())?;
         served.exchange(&chain, &key)?;
         Ok(true)
     }
@@ -133,16 +134,58 @@ impl Service {
 
     /// P-256 whatever the authorities have: every client verifies it, and it is the smallest that
     /// they all do.
-    fn issue(&self) -> Result<(Vec<Certificate>, NewKey), ServedError> {
+    fn issue(&self, by: &By) -> Result<(Vec<Certificate>, NewKey), ServedError> {
         let unfit = |e: KeyError| ServedError::Unfit(format!("no server certificate: {e}"));
         let key = NewKey::make(KeyKind::P256).map_err(unfit)?;
         let public = key.signer().map_err(unfit)?;
-        let by = self.by();
         let leaf = clock::outside(|outside| {
             authority::server(&by.issuer, public.public(), &self.names, outside)
         });
         let mut chain = vec![leaf.map_err(unfit)?, by.issuer.certificate().clone()];
         chain.extend(by.bridges.iter().cloned());
         Ok((chain, key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::world::{authority_of, service};
+    use super::*;
+    use identity::PublicKey;
+    use identity::key::SoftwareKey;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    /// A key that signs from the second time on.
+    struct Late(SoftwareKey, AtomicBool);
+
+    impl Signer for Late {
+        fn public(&self) -> &PublicKey {
+            self.0.public()
+        }
+
+        fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
+            match self.1.swap(true, Ordering::Relaxed) {
+                true => self.0.sign(message),
+                false => Err(KeyError::Signing),
+            }
+        }
+    }
+
+    #[test]
+    fn an_authority_that_did_not_sign_is_followed_as_soon_as_it_does() {
+        let ours = service(KeyKind::P256);
+        let served = ours.serve().unwrap();
+        let (certificate, key, addresses) = authority_of(KeyKind::P256);
+        let key = Arc::new(Late(key, AtomicBool::new(false)));
+        let follow = || {
+            let key: Arc<dyn Signer> = key.clone();
+            let next = Issuer::new(certificate.clone(), key, addresses.clone(), 1).unwrap();
+            ours.follow(next, Vec::new(), &served)
+        };
+
+        assert!(follow().is_err());
+
+        assert!(follow().unwrap());
+        assert!(!follow().unwrap(), "and once");
     }
 }

@@ -8,14 +8,15 @@ use crate::keys::NewKey;
 use ca::authority::{self, Order};
 use ca::{Addresses, Issuer};
 use identity::authority::Role;
+use identity::key::SoftwareKey;
 use identity::{Certificate, Csr, KeyKind, RealmName};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, SupportedProtocolVersion};
 use std::sync::Arc;
 
-/// A root and a service authority of `kind`.
-pub(crate) fn service(kind: KeyKind) -> Service {
+/// A root and a service authority of `kind`, with its key and where lists of it would be.
+pub(crate) fn authority_of(kind: KeyKind) -> (Certificate, SoftwareKey, Addresses) {
     let root_key = NewKey::make(kind).unwrap().signer().unwrap();
     let root =
         clock::outside(|o| authority::root("Muster root 0011223344aa", &root_key, o)).unwrap();
@@ -28,6 +29,12 @@ pub(crate) fn service(kind: KeyKind) -> Service {
     let csr = Csr::parse(&csr).unwrap();
     let order = Order { csr: &csr, role: Role::Service, addresses: &addresses };
     let certificate = clock::outside(|o| authority::sign(&root, &root_key, order, o)).unwrap();
+    (certificate, key, addresses)
+}
+
+/// The same at work.
+pub(crate) fn service(kind: KeyKind) -> Service {
+    let (certificate, key, addresses) = authority_of(kind);
     let issuer = Issuer::new(certificate, Arc::new(key), addresses, 1).unwrap();
     let options = ServeOptions { names: vec!["muster.example".into()], ..Default::default() };
     Service::new(issuer, names(&Settings::from(Config::default(), &options).unwrap()))

@@ -273,6 +273,7 @@ async fn malformed_identifiers_and_requests_are_refused_one_by_one() {
         (json!({"serial": "p", "mac": ["not a mac"]}), "identifiers"),
         (json!({"serial": "p", "imei": "12"}), "identifiers"),
         (json!({"serial": long}), "identifiers"),
+        (json!({"serial": "p", "replace": "x".repeat(257)}), "replace"),
         (json!({"serial": "p", "csr": "AAAA"}), "csr-der"),
         (json!({"serial": "p", "csr": "\u{fc}"}), "csr-base64"),
         (json!({"serial": "p", "csr": "-----BEGIN X-----"}), "csr-pem"),
@@ -283,7 +284,7 @@ async fn malformed_identifiers_and_requests_are_refused_one_by_one() {
             (&json!("refused"), &json!(rule)),
             "{said} {told}"
         );
-        world.birth_refused(rule, About::Stranger).await;
+        world.birth_refused(rule, About::Sender("admin")).await;
     }
     let spares = world.birth(&Key::new(), json!({"serial": "p"})).await;
     assert_eq!(spares["outcome"], "issued", "the others are spared");
@@ -299,7 +300,8 @@ async fn a_request_that_claims_another_serial_number_is_another_units() {
     let told = world.birth(&key, json!({"serial": "pump-7", "csr": csr})).await;
 
     assert_eq!(told["rule"], "other-unit");
-    world.birth_denied(&RuleId::OTHER_UNIT, About::Stranger).await;
+    world.birth_denied(&RuleId::OTHER_UNIT, About::Sender("admin")).await;
+    assert!(world.entries().iter().all(|e| e.verb() != "strangers.refused"), "it is no stranger");
     world.end().await;
 }
 

@@ -72,7 +72,7 @@ async fn nobody_comes_in_under_the_identifiers_of_an_erased_device() {
 
     let told = world.birth(&Key::new(), json!({"serial": SERIAL})).await;
     assert_eq!(told["rule"], "retired", "{told}");
-    world.birth_denied(&RuleId::RETIRED, crate::world::About::Stranger).await;
+    world.birth_denied(&RuleId::RETIRED, crate::world::About::Sender("admin")).await;
     let token = world.token(json!({"serial": SERIAL})).await;
     let stranger = crate::world::About::Stranger;
     let heard = world.join_by(&token, &Key::new(), SERIAL).await;

@@ -86,7 +86,7 @@ async fn a_receipt_is_under_the_published_checkpoint_where_that_covers_it_and_el
 }
 
 #[tokio::test]
-async fn what_is_not_there_has_no_receipt_and_a_station_gets_those_of_births_only() {
+async fn what_is_not_there_has_no_receipt_and_a_station_gets_those_of_its_own_births_only() {
     let mut world = World::new().await;
     let (device, leaf) = world.enrolled("pump-7").await;
     let admin = world.admin();
@@ -107,15 +107,23 @@ async fn what_is_not_there_has_no_receipt_and_a_station_gets_those_of_births_onl
     let station = made["token"].as_str().unwrap().to_owned();
     let of = |serial| format!("/api/v1/certificates/cert:{serial}/receipt");
     let of_device = format!("/api/v1/devices/{}/receipt", device.id);
-    for path in [of_device, of(leaf.serial())] {
+    for path in [of_device, of(leaf.serial()), of(device.birth.serial())] {
         assert_eq!(world.ask_as(&station, Method::GET, &path, None).await.status(), 403, "{path}");
     }
-    let path = format!("{}?witnessed=true", of(device.birth.serial()));
+    let key_of_unit = Key::new();
+    let unit = serde_json::json!({
+        "csr": identity::text::base64(&key_of_unit.csr("")), "serial": "pump-8", "model": "P7",
+    });
+    let batch = serde_json::json!({"births": [unit]});
+    let sent = world.ask_as(&station, Method::POST, "/api/v1/births", Some(batch)).await;
+    let sent: serde_json::Value = serde_json::from_str(sent.text()).unwrap();
+    let own = crate::world::birth_of(&sent["results"][0], &key_of_unit);
+    let path = format!("{}?witnessed=true", of(own.serial()));
     let heard = world.ask_as(&station, Method::GET, &path, None).await;
     let told = Receipt::decode(heard.text()).unwrap();
     let keys = [key(&mut world).await];
     let proven = told.verify(&Trust { keys: &keys, quorum: 0 }).unwrap();
-    assert!(proven.issued(&identity::key::sha256(&[device.birth.certificate().der()])));
+    assert!(proven.issued(&hash(&own)));
     world.end().await;
 }
 

@@ -147,7 +147,7 @@ async fn what_was_under_way_while_its_authority_was_barred_is_judged_again() {
     };
     let from = std::net::IpAddr::from([127, 0, 0, 1]);
     let station = server::births::Station { name: "line", from, replaces_joined: false };
-    let done = world.running().house().births(&before, vec![unit], station).await;
+    let done = world.running().house().births(&before, vec![Ok(unit)], station).await;
 
     let born = done.into_iter().next().unwrap().unwrap();
     assert_eq!(born.issuer.to_string(), new, "and nothing of the barred one was left behind");

@@ -199,8 +199,8 @@ async fn a_realm_may_stand_in_the_path() {
 
     let mut line = world.dial(None).await;
     let heard = line.get("/.well-known/est/elsewhere/cacerts", &[]).await;
-    assert_eq!(heard.status(), 404);
     assert!(heard.text().contains("no realm `elsewhere`"));
+    world.refused(&heard, 404, ("path", About::Stranger)).await;
     world.end().await;
 }
 

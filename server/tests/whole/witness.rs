@@ -112,6 +112,7 @@ async fn a_witnessed_checkpoint_is_published_and_its_receipts_carry_the_cosignat
     let heard = world.ask_as(&admin, Method::GET, &seen, None).await;
     assert_eq!(heard.status(), 503, "{}", heard.text());
     assert!(heard.text().contains("no witness has cosigned"), "{}", heard.text());
+    assert_eq!(heard.header("retry-after"), Some("1"), "it is asked within the second");
     turn(&world).await;
 
     let keys = [log, beside.key.clone()];

@@ -15,6 +15,8 @@ pub(crate) enum About<'a> {
     Device(&'a str),
     /// An entry of its own that names this token, whose secret was right.
     Token(&'a str),
+    /// A birth of nobody that we know: the summary of the hour about the one who sent it.
+    Sender(&'a str),
     /// Nobody that we know: the summary of the hour.
     Stranger,
 }
@@ -118,6 +120,11 @@ impl World {
                     }
                     About::Token(id) => {
                         entry.verb() == "token.denied" && text("token") == Some(id) && told == 0
+                    }
+                    About::Sender(by) => {
+                        entry.verb() == "births.refused"
+                            && text("by") == Some(by)
+                            && told < count(entry)
                     }
                     About::Stranger => entry.verb() == "strangers.refused" && told < count(entry),
                 }

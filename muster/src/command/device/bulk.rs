@@ -1,5 +1,6 @@
 //! Many devices at once: counted first, then moved a page at a time by the server.
 
+use super::super::words::selector;
 use crate::failure::{Failure, Outcome};
 use crate::output::{Paint, plain};
 use crate::progress;
@@ -26,6 +27,7 @@ pub(super) struct Many {
     /// All for which this holds, over the members of `device list --json`; `has(mark)` asks whether
     /// there is one.
     #[arg(long = "where", value_name = "SELECTOR", conflicts_with_all = ["file", "id"])]
+    #[arg(value_parser = selector)]
     selector: Option<String>,
     /// All that are named in this file, one in a line; `-` is standard input.
     #[arg(long, value_name = "FILE", conflicts_with = "id")]

@@ -101,3 +101,22 @@ fn keys_of_logs_and_of_witnesses_are_not_mixed_up() {
     std::fs::write(&path, format!("{log}\n")).unwrap();
     assert_eq!(log_key(path.to_str().unwrap()).unwrap(), scene.key);
 }
+
+#[test]
+fn a_key_is_typed_or_in_a_file_and_a_file_that_is_not_there_is_told_as_that() {
+    let scene = scene();
+    let typed = scene.key.to_string();
+    for name in ["log.vkey", "log+2.vkey"] {
+        let file = scene.dir.path().join(name);
+        std::fs::write(&file, format!("{typed}\n")).unwrap();
+        assert_eq!(log_key(file.to_str().unwrap()).unwrap().to_string(), typed, "{name}");
+    }
+    assert_eq!(log_key(&typed).unwrap().to_string(), typed);
+
+    let said = |text: &str| log_key(text).unwrap_err().what().to_owned();
+    let absent = scene.dir.path().join("none.vkey");
+    assert!(said(absent.to_str().unwrap()).starts_with("cannot read `"), "{absent:?}");
+    assert!(said("log.example+00000000+AAAA").contains("is no verifier key"));
+    let receipt = scene.dir.path().join("x.tlog-proof");
+    assert!(said(receipt.to_str().unwrap()).contains("is no verifier key"));
+}

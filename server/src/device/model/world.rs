@@ -101,7 +101,7 @@ impl Fleet {
             replace: None,
         };
         let station = Station { name: "line", from: HERE, replaces_joined: false };
-        let births = runtime.block_on(house.births(&realm, vec![unit], station));
+        let births = runtime.block_on(house.births(&realm, vec![Ok(unit)], station));
         let birth = births.into_iter().next().unwrap().unwrap();
         let certificate = Certificate::parse(&birth.certificate).unwrap();
         let disk = Disk { birth: Shows { key, certificate }, leaf: None };

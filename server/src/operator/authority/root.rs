@@ -3,7 +3,7 @@
 use super::super::body::Json;
 use super::super::openapi::{Idempotent, Problems};
 use super::super::refuse::Refused;
-use super::super::who::{self, Admin, Anyone, Who};
+use super::super::who::{Admin, Anyone, Who};
 use super::super::{Answer, State, apart, view, workshop};
 use super::changed;
 use crate::settings::AUTHORITY_OVERLAP_MAX_S;
@@ -38,8 +38,8 @@ pub(crate) async fn succeed(
     Json(request): Json<RootRoll>,
 ) -> Result<(StatusCode, axum::Json<AuthorityView>), Refused> {
     let made = read(&request)?;
-    // Who was barred while the body came counts no more.
-    let who = who::admin_still(&state, who)?;
+    // Of two lists the older one is not shown last, and who was barred before its turn counts no more.
+    let (who, _turn) = state.turn(who).await?;
     let same = |a: &&Authority| a.certificate.der() == made.root.der();
     if let Some(done) = who.realm.authorities.iter().find(same).cloned() {
         publish(&state, &who, &done, &request.crl).await?;

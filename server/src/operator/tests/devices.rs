@@ -95,6 +95,42 @@ async fn a_suspension_is_lifted_and_a_retirement_is_for_good_and_each_is_told() 
 }
 
 #[tokio::test]
+async fn a_mark_is_taken_away_with_a_reason_and_the_entry_keeps_both() {
+    let world = World::new();
+    let id = world.birth("S1").await;
+    let path = fill(api::path::DEVICE_UNMARK, &[&id]);
+    let why = json!({"reason": "mainboard exchanged"});
+    let size = world.last_entry().await["index"].clone();
+    let unmarked = world.send("operator", "POST", &path, why.clone()).await;
+    assert_eq!(unmarked.status, StatusCode::OK, "{}", unmarked.text);
+    assert_eq!(world.last_entry().await["index"], size, "there was none, and there is no entry");
+
+    let second = json!({"csr": csr(&p256(), "S1"), "serial": "S1", "model": "P7"});
+    world.send("station", "POST", api::path::BIRTHS, json!({"births": [second]})).await;
+    let mark = world.get("viewer", &fill(DEVICE, &[&id])).await.json()["mark"].clone();
+    assert!(mark.is_string());
+    for wrong in [json!({}), json!({"reason": " "}), json!({"reason": "x".repeat(257)})] {
+        let refused = world.send("operator", "POST", &path, wrong.clone()).await;
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+    for role in ["viewer", "station"] {
+        let refused = world.send(role, "POST", &path, why.clone()).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{role}");
+    }
+    let headers = [("if-match", "\"1\"")];
+    let stale = Call { role: "operator", headers: &headers, body: Some(why.to_string()) };
+    let stale = world.call("POST", &path, stale).await;
+    assert_eq!(stale.status, StatusCode::PRECONDITION_FAILED, "who has not seen it leaves it");
+
+    let unmarked = world.send("operator", "POST", &path, why).await;
+    assert_eq!(unmarked.json()["mark"], json!(null), "{}", unmarked.text);
+    let entry = world.last_entry().await;
+    assert_eq!((&entry["verb"], &entry["event"]), (&json!("device.unmarked"), &json!(607)));
+    let told = &entry["payload"];
+    assert_eq!((&told["mark"], &told["reason"]), (&mark, &json!("mainboard exchanged")));
+}
+
+#[tokio::test]
 async fn a_write_that_was_decided_on_an_old_version_is_refused() {
     let world = World::new();
     let id = world.birth("S1").await;

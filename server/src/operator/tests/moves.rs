@@ -52,6 +52,26 @@ async fn a_selector_moves_all_that_it_holds_for_each_with_its_entry_and_nobody_t
 }
 
 #[tokio::test]
+async fn a_selector_of_a_move_asks_for_leaves_as_that_of_a_list_does() {
+    let world = World::new();
+    world.birth("S1").await;
+    for (which, count) in [
+        ("!has(leaf.state)", 1),
+        ("has(leaf.state)", 0),
+        ("weak_detection == false", 1),
+        ("weak_detection != false", 0),
+    ] {
+        let ask = json!({"move": "suspend", "where": which, "dry_run": true});
+        let seen = moved(&world, "operator", ask).await.json();
+        assert_eq!(seen["selected"], count, "{which}: {seen}");
+    }
+    let ask = json!({"move": "suspend", "where": "weak_detection != false"});
+    assert_eq!(moved(&world, "operator", ask).await.json()["moved"], 0);
+    let ask = json!({"move": "suspend", "where": "weak_detection == false"});
+    assert_eq!(moved(&world, "operator", ask).await.json()["moved"], 1);
+}
+
+#[tokio::test]
 async fn more_than_was_said_are_not_moved_and_the_refusal_tells_how_many() {
     let world = World::new();
     for i in 0..3 {

@@ -160,6 +160,26 @@ impl World {
         service.call(request.body(body).unwrap()).await.unwrap()
     }
 
+    /// The response to a body that comes bit by bit.
+    pub(super) async fn call_slowly(
+        &self,
+        role: &str,
+        method: &str,
+        path: &str,
+        body: tokio::sync::mpsc::Receiver<bytes::Bytes>,
+    ) -> axum::response::Response {
+        let token = self.tokens.get(role).unwrap();
+        let request = Request::builder()
+            .method(Method::from_bytes(method.as_bytes()).unwrap())
+            .uri(path)
+            .extension(Peer { addr: [192, 0, 2, 7].into() })
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/json");
+        let body = Body::new(crate::operator::events::Stream(body));
+        let service = TowerToHyperService::new(self.router.clone());
+        service.call(request.body(body).unwrap()).await.unwrap()
+    }
+
     pub(super) async fn get(&self, role: &str, path: &str) -> Reply {
         self.call("GET", path, Call { role, ..Call::default() }).await
     }

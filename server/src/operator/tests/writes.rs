@@ -2,7 +2,7 @@
 
 use super::super::once;
 use super::world::{Call, REALM, Reply, World, csr, p256};
-use api::path::{BIRTHS, DEVICES, TOKENS};
+use api::path::{BIRTHS, DEVICES, OPERATORS, TOKENS};
 use axum::http::StatusCode;
 use serde_json::json;
 
@@ -52,6 +52,43 @@ async fn a_key_belongs_to_one_request_one_operator_and_one_day() {
 }
 
 #[tokio::test]
+async fn a_keyed_put_shows_its_secret_again_to_who_lost_the_answer() {
+    let world = World::new();
+    let path = api::path::fill(api::path::SINK, &["pager"]);
+    let body = json!({"kind": "webhook", "url": "https://pager.example/in"});
+    let put = async |key| {
+        let headers = [("idempotency-key", key)];
+        let call = Call { role: "admin", headers: &headers, body: Some(body.to_string()) };
+        world.call("PUT", &path, call).await.json()["secret"].clone()
+    };
+    let secret = put("k1").await;
+    assert!(secret.is_string());
+    assert_eq!(put("k1").await, secret);
+    assert!(put("k2").await.is_null(), "another request, and it is there");
+}
+
+#[tokio::test]
+async fn who_lost_the_credential_while_the_body_came_writes_nothing() {
+    let world = World::new();
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    let second = json!({"name": "second", "role": "admin"});
+    assert_eq!(world.send("admin", "POST", OPERATORS, second).await.status, StatusCode::CREATED);
+    let slow = world.call_slowly("admin", "POST", OPERATORS, receiver);
+    let gone = async {
+        let own = api::path::fill(api::path::OPERATOR, &["the-admin"]);
+        let call = Call { role: "admin", ..Call::default() };
+        assert_eq!(world.call("DELETE", &own, call).await.status, StatusCode::OK);
+        let body = json!({"name": "way-back", "role": "admin"}).to_string();
+        sender.send(body.into()).await.unwrap();
+        drop(sender);
+    };
+    let (response, ()) = tokio::join!(slow, gone);
+    assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
+    let names = world.house.registry.operators(REALM).unwrap();
+    assert!(names.iter().all(|operator| operator.name != "way-back"));
+}
+
+#[tokio::test]
 async fn what_is_kept_does_not_tell_a_secret() {
     let world = World::new();
     let made = make(&world, "k1", "{}").await.json();
@@ -77,6 +114,9 @@ async fn two_at_once_with_one_key_are_one_write() {
     let (one, two) = tokio::join!(make(&world, "k1", "{}"), make(&world, "k1", "{}"));
     let statuses = [one.status.as_u16(), two.status.as_u16()];
     assert!(statuses == [201, 409] || statuses == [409, 201] || one.text == two.text);
+    for busy in [&one, &two].into_iter().filter(|reply| reply.status == StatusCode::CONFLICT) {
+        assert_eq!(busy.header("retry-after"), "1", "the first one's answer comes soon");
+    }
     let listed = world.get("viewer", TOKENS).await.json();
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);
 }

@@ -35,6 +35,20 @@ async fn what_a_device_reports_is_shown_and_written_once() {
 }
 
 #[tokio::test]
+async fn what_never_says_the_same_twice_is_reported_now_and_then_and_not_for_ever() {
+    let mut world = World::new().await;
+    let device = world.born("pump-7").await;
+    // It counts hundredths of a second, and a report takes more.
+    let unit = Unit::born(&world, &device, "firmware = \"@/proc/uptime\"");
+
+    assert!(matches!(unit.settle().await, Step::Wait(_)));
+
+    assert!((1..=2).contains(&entries(&world, &device.id, "device.reported")));
+    assert_eq!(unit.status().state, "enrolled", "{:?}", unit.status());
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_report_that_contradicts_the_birth_marks_the_device_and_its_leaf_works_on() {
     let mut world = World::new().await;
     let device = world.born("pump-7").await;
@@ -78,6 +92,26 @@ async fn only_a_live_leaf_of_a_device_in_good_standing_reports_or_leaves() {
     assert_eq!(world.say_own(Some(&leaf), "POST", "leave", "").await.status(), 204);
     let gone = world.say_own(Some(&leaf), "PUT", "report", "{}").await;
     world.denied(&gone, &RuleId::REVOKED, About::Device(&device.id)).await;
+    world.end().await;
+}
+
+#[tokio::test]
+async fn who_leaves_after_many_renewals_leaves_no_good_leaf_behind() {
+    let mut world = World::new().await;
+    let (device, first) = world.enrolled("pump-7").await;
+    let mut leaf = first.clone();
+    for _ in 0..20 {
+        let key = Key::new();
+        leaf = world.renew(&leaf, &key).await.leaf(&key);
+        world.contact(&leaf).await;
+    }
+
+    assert_eq!(world.say_own(Some(&leaf), "POST", "leave", "").await.status(), 204);
+
+    for gone in [&first, &leaf] {
+        let heard = world.renew(gone, &Key::new()).await;
+        world.denied(&heard, &RuleId::REVOKED, About::Device(&device.id)).await;
+    }
     world.end().await;
 }
 
