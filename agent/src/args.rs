@@ -73,9 +73,29 @@ pub fn read(typed: impl IntoIterator<Item = OsString>) -> Result<Wish, Trouble> 
     }
     match verb {
         Some(verb) if help => Ok(Wish::Show(help_of(verb))),
-        Some(verb) => Ok(Wish::Do(Box::new(Args { verb, typed, json, anyway, birth_too }))),
+        Some(verb) => {
+            let args = Args { verb, typed, json, anyway, birth_too };
+            args.fitting().map(|args| Wish::Do(Box::new(args)))
+        }
         None if help => Ok(Wish::Show(HELP)),
         None => Err(Trouble::Usage(format!("say what to do\n\n{HELP}"))),
+    }
+}
+
+impl Args {
+    /// Refuses a word that this verb would not heed.
+    fn fitting(self) -> Result<Self, Trouble> {
+        let odd = [
+            ("--json", self.json && self.verb != Verb::Status),
+            ("--anyway", self.anyway && !matches!(self.verb, Verb::Join | Verb::Leave)),
+            ("--birth-too", self.birth_too && self.verb != Verb::Leave),
+        ];
+        match odd.into_iter().find(|(_, is_odd)| *is_odd) {
+            None => Ok(self),
+            Some((word, _)) => Err(Trouble::Usage(format!(
+                "`{word}` says nothing here: see what the verb takes with `--help` behind it"
+            ))),
+        }
     }
 }
 
@@ -244,9 +264,14 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_told_and_ends_with_code_2() {
-        for line in ["", "fly", "join --colour red", "join extra", "join --url"] {
+        let odd = ["renew --json", "run --anyway", "join --birth-too"];
+        let not = ["", "fly", "join --colour red", "join extra", "join --url"];
+        for line in odd.into_iter().chain(not) {
             let trouble = typed(line).unwrap_err();
             assert_eq!(trouble.exit_code(), 2, "{line}");
+        }
+        for line in ["status --json", "join --anyway", "leave --anyway --birth-too"] {
+            assert!(typed(line).is_ok(), "{line}");
         }
     }
 

@@ -9,6 +9,12 @@ use identity::UnixTime;
 const RENEW_LATEST_PERCENT: u64 = 50;
 const RENEW_SPREAD_PERCENT: u64 = 10;
 
+/// A leaf begins some minutes before it is made, for whoever has a clock that is slow. Of a leaf of
+/// days that is nothing; of one of minutes it would be the first half of its life.
+const BACKDATED_S: u64 = 300;
+/// What counts as a leaf of minutes.
+const SHORT_S: u64 = 3600;
+
 /// The first wait after no answer came; each further one is twice as long.
 const RETRY_FIRST_S: u64 = 30;
 /// The longest wait after no answer came: a server that was away for a day is met again within
@@ -46,9 +52,11 @@ impl Life {
     /// When it is renewed.
     #[must_use]
     pub const fn renewal(&self) -> UnixTime {
-        let life_s = self.ends.secs_since(self.begins);
+        let is_short = self.ends.secs_since(self.begins) <= SHORT_S;
+        let begins = self.begins.plus_secs(if is_short { BACKDATED_S } else { 0 });
+        let life_s = self.ends.secs_since(begins);
         let early_s = life_s * RENEW_SPREAD_PERCENT / 100 * self.spread as u64 / 65_536;
-        self.begins.plus_secs((life_s * RENEW_LATEST_PERCENT / 100).saturating_sub(early_s))
+        begins.plus_secs((life_s * RENEW_LATEST_PERCENT / 100).saturating_sub(early_s))
     }
 }
 
@@ -238,6 +246,19 @@ mod tests {
             .collect();
         assert!(moments.iter().all(|m| (at(36)..=at(45)).contains(m)));
         assert!(moments.iter().filter(|m| **m < at(40)).count() > moments.len() / 3);
+    }
+
+    #[test]
+    fn a_leaf_of_minutes_is_not_due_when_it_comes() {
+        for minutes in [5, 10, 54] {
+            let (made, life_s) = (at(1), minutes * 60);
+            for spread in [0, u16::MAX] {
+                let begins = made.minus_secs(BACKDATED_S);
+                let life = Life { begins, ends: made.plus_secs(life_s), spread };
+                let after_s = life.renewal().secs_since(made);
+                assert!((life_s * 39 / 100..=life_s / 2).contains(&after_s), "{after_s} s");
+            }
+        }
     }
 
     #[test]

@@ -172,6 +172,21 @@ fn another_rule_for_a_door_opens_it_only_where_that_is_typed() {
 }
 
 #[test]
+fn the_last_authority_that_signs_is_barred_only_by_who_says_so_twice() {
+    let served = Served::start();
+    let bar = ["ca", "revoke", "birth", "--reason", "superseded"];
+    let refused = served.ask(&bar);
+    assert_eq!(refused.status.code(), USAGE, "{}", said(&refused));
+    assert!(said(&refused).contains("no device is born") && said(&refused).contains("--yes"));
+    let state = || served.done(&["ca", "show", "birth"])["state"].clone();
+    assert_eq!(state(), "active");
+    served.done(&[&bar[..], &["--yes"]].concat());
+    let listed = served.done(&["ca", "list"]);
+    let birth = listed.as_array().unwrap().iter().find(|row| row["role"] == "birth").unwrap();
+    assert_eq!(birth["state"], "barred");
+}
+
+#[test]
 fn a_credential_that_cannot_be_written_down_is_not_made() {
     let served = Served::start();
     let out = served.home.path().join("no/such/dir");

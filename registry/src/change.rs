@@ -37,6 +37,7 @@ pub enum Change {
     /// Clashes where it is not open.
     AuthorityRequestDropped(KeyId),
     /// A new authority, or a new certificate and state for a known one. Its request is answered.
+    /// Clashes where the root that certified it has a successor.
     Authority(Authority),
     /// An authority starts, stops or is barred. Clashes where none of its role would be left that
     /// signs, unless it is barred and the server can do without: a server starts without one that

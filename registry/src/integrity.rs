@@ -75,15 +75,16 @@ impl Registry {
     /// Looks at everything: SQLite's own check of the file, every entry of every ledger hashed
     /// again against its tiles and its head, and rows that point to nothing. Takes seconds for a
     /// million devices and holds up nobody but one reader. Each look reads the state of a moment of
-    /// its own: while a moment is read, the write-ahead log only grows. Empty is good.
+    /// its own: while a moment is read, the write-ahead log only grows. [`Registry::close`] ends it.
+    /// Empty is good.
     ///
     /// # Errors
     /// [`ReadError::Storage`] where the look could not be finished.
     pub fn check_integrity(&self) -> Result<Vec<Finding>, ReadError> {
-        let mut findings = self.pool().read(file)?;
+        let mut findings = self.pool().look(file)?;
         for (what, sql) in ORPHANS {
             let count = |db: &Reader<'_>| db.first(sql, [], |row| crate::rows::uint(row, 0));
-            let count = self.pool().read(count)?.unwrap_or_default();
+            let count = self.pool().look(count)?.unwrap_or_default();
             if count > 0 {
                 findings.push(Finding::Rows { what, count });
             }
@@ -102,7 +103,7 @@ impl Registry {
     /// # Errors
     /// [`ReadError::Storage`] where the look could not be finished.
     pub fn check_ledger(&self, realm: &Realm) -> Result<Option<String>, ReadError> {
-        self.pool().read(|db| chain(db, realm))
+        self.pool().look(|db| chain(db, realm))
     }
 }
 

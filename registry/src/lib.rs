@@ -224,8 +224,9 @@ impl Registry {
     }
 
     /// Finishes what has queued up and ends the writer; later changes are answered
-    /// [`CommitError::Closed`]. Reads go on working until the last handle is gone. Called from the
-    /// writer's own thread it does not wait.
+    /// [`CommitError::Closed`]. Reads go on working until the last handle is gone, but for
+    /// [`Registry::check_integrity`], which ends. Called from the writer's own thread it does not
+    /// wait.
     pub fn close(&self) {
         self.0.close();
     }
@@ -285,6 +286,8 @@ impl Inner {
     fn close(&self) {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(writer) = writer else { return };
+        // Else the emptying of the log waits for them.
+        self.pool.end_looks();
         // An error says that the writer has ended already.
         let _ = self.queue.send(Job::Stop);
         // A callback that holds the last handle closes from the writer's own thread, which cannot

@@ -28,11 +28,12 @@ pub const PUBLIC_LIFETIME: Duration = Duration::from_secs(300);
 /// oldest connection makes room for its newest.
 pub const PUBLIC_PER_ADDRESS_MAX: usize = 1024;
 
-/// Tiles that are read from the database at once; each takes a reader of its pool for some 100 µs.
-pub const PUBLIC_READS_MAX: usize = 4;
+/// Tiles that are read from the database at once; each takes one of its four readers for some
+/// 100 µs, and with the next limit one is left that strangers do not take from devices.
+pub const PUBLIC_READS_MAX: usize = 1;
 
-/// OCSP requests whose certificates are read from the database at once, beside the tiles: the other
-/// half of its readers.
+/// OCSP requests whose certificates are read from the database at once, beside the tiles: half of
+/// its readers.
 pub const OCSP_READS_MAX: usize = 2;
 
 /// OCSP answers that one address (one /64 of IPv6) has signed for it alone at once, before the rate

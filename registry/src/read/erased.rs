@@ -6,6 +6,7 @@ use crate::{ReadError, Registry};
 use identity::UnixTime;
 use identity::device::DeviceId;
 use identity::token::TokenId;
+use ledger::Payload;
 
 impl Registry {
     /// Whether a device with these identifiers was erased; they are given as the digest that the
@@ -51,7 +52,7 @@ impl Registry {
         Ok(found.unwrap_or_default())
     }
 
-    /// The entries that name one of these tokens and are about no device: they say the serial number
+    /// The entries that name one of these tokens as what they are about, and are about no device: they say the serial number
     /// that the token was for. Looks through the whole ledger.
     ///
     /// # Errors
@@ -61,15 +62,23 @@ impl Registry {
         realm: RealmKey,
         tokens: &[TokenId],
     ) -> Result<Vec<u64>, ReadError> {
-        let sql = "SELECT number FROM entry WHERE realm = ?1 AND device IS NULL \
+        let sql = "SELECT number, payload FROM entry WHERE realm = ?1 AND device IS NULL \
             AND payload IS NOT NULL AND instr(payload, CAST(?2 AS BLOB)) > 0";
         let mut found = Vec::new();
         for token in tokens {
-            let numbers = self
-                .pool()
-                .read(|db| db.all(sql, (realm.0, token.as_str()), |row| uint(row, 0)))?;
-            found.extend(numbers);
+            let rows = self.pool().read(|db| {
+                db.all(sql, (realm.0, token.as_str()), |row| {
+                    Ok((uint(row, 0)?, row.get::<_, Vec<u8>>(1)?))
+                })
+            })?;
+            found.extend(rows.into_iter().filter(|(_, told)| names(told, token)).map(|(n, _)| n));
         }
         Ok(found)
     }
+}
+
+/// Not by the way: who writes the entry of another thing could have it destroyed with the token.
+fn names(payload: &[u8], token: &TokenId) -> bool {
+    let told = Payload::decode(payload).ok();
+    told.is_some_and(|told| told.get("token").and_then(|t| t.as_text()) == Some(token.as_str()))
 }

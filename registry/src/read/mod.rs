@@ -19,8 +19,8 @@ pub use rules::Noted;
 
 use crate::fault::{OpenError, ReadError};
 use crate::schema::{self, Place};
-use rusqlite::{Connection, Params, Row};
-use std::sync::{Condvar, Mutex, PoisonError};
+use rusqlite::{Connection, InterruptHandle, Params, Row};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Rows that one answer may have, whatever was asked for: it bounds what a request can make us
 /// hold.
@@ -35,6 +35,15 @@ fn rows_max(asked: usize) -> i64 {
 pub(crate) struct Pool {
     idle: Mutex<Idle>,
     returned: Condvar,
+    looks: Mutex<Looks>,
+}
+
+/// Looks that take long, and whether they shall end: nobody waits for them at a stop.
+#[derive(Default)]
+struct Looks {
+    over: bool,
+    under_way: Vec<(u64, InterruptHandle)>,
+    begun: u64,
 }
 
 /// Connections that nobody reads with, and how many wait for one. Waking nobody is a system call
@@ -75,7 +84,43 @@ impl Pool {
         let connections =
             (0..readers).map(|_| schema::open_reader(place)).collect::<Result<_, _>>()?;
         let idle = Mutex::new(Idle { connections, waiting: 0 });
-        Ok(Self { idle, returned: Condvar::new() })
+        Ok(Self { idle, returned: Condvar::new(), looks: Mutex::default() })
+    }
+
+    /// As [`Pool::read`], for what takes long: it ends with an error once [`Pool::end_looks`] was
+    /// called.
+    pub(crate) fn look<T>(
+        &self,
+        ask: impl FnOnce(&Reader<'_>) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        self.read(|db| {
+            let number = self.begin_look(db.0)?;
+            let answer = ask(db);
+            self.looks().under_way.retain(|(of, _)| *of != number);
+            answer
+        })
+    }
+
+    fn begin_look(&self, db: &Connection) -> Result<u64, ReadError> {
+        let mut looks = self.looks();
+        if looks.over {
+            return Err(ReadError::Storage("the registry is closed".to_owned()));
+        }
+        looks.begun += 1;
+        let number = looks.begun;
+        looks.under_way.push((number, db.get_interrupt_handle()));
+        Ok(number)
+    }
+
+    /// Ends the looks that are under way, and lets none begin.
+    pub(crate) fn end_looks(&self) {
+        let mut looks = self.looks();
+        looks.over = true;
+        looks.under_way.iter().for_each(|(_, handle)| handle.interrupt());
+    }
+
+    fn looks(&self) -> MutexGuard<'_, Looks> {
+        self.looks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks within one transaction, so that all of the answer is from one moment.

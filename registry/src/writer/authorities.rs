@@ -11,6 +11,7 @@ use identity::{Certificate, UnixTime};
 
 impl Batch<'_> {
     pub(super) fn set_authority(&self, scene: Scene, authority: &Authority) -> Step {
+        self.check_root(scene.realm, authority)?;
         self.run(
             "INSERT INTO authority (realm, id, role, state, der) VALUES (?1, ?2, ?3, ?4, ?5) \
              ON CONFLICT (realm, id) DO UPDATE SET role = excluded.role, state = excluded.state, \
@@ -64,6 +65,18 @@ impl Batch<'_> {
                 barred.map(|b| b.reason.as_str()),
             ),
         )?)
+    }
+
+    /// Of the roots on record the one that signs has certified an authority: with another's
+    /// certificate it would be left behind by a roll-over that was decided on before it came.
+    fn check_root(&self, realm: RealmKey, authority: &Authority) -> Step {
+        let root = authority.certificate.authority_key_id();
+        let Some(root) = root.filter(|_| authority.role != Role::Root) else { return Ok(()) };
+        match self.stands(realm, &root) {
+            Ok((AuthorityState::Active, _)) | Err(Stop::Clash(Clash::Missing)) => Ok(()),
+            Ok(_) => Err(Clash::AuthorityState.into()),
+            Err(stop) => Err(stop),
+        }
     }
 
     /// How an authority stands, and as what.

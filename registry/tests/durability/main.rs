@@ -159,6 +159,26 @@ fn the_long_look_names_the_entry_that_was_changed_and_rows_that_point_to_nothing
 }
 
 #[test]
+fn the_long_look_ends_when_the_registry_is_closed() {
+    let world = World::new();
+    (1..300).for_each(|n| drop(world.birth(n)));
+    let (began, begun) = std::sync::mpsc::channel();
+    let registry = world.registry.clone();
+    let looking = std::thread::spawn(move || {
+        while registry.check_integrity().is_ok() {
+            began.send(()).unwrap();
+        }
+    });
+    begun.recv().unwrap();
+
+    world.registry.close();
+
+    looking.join().unwrap();
+    assert!(world.registry.check_integrity().is_err());
+    assert_eq!(world.device(1), device(1), "other reads go on");
+}
+
+#[test]
 fn a_full_queue_says_busy_and_loses_nothing_that_it_took() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("muster.db");

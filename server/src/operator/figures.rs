@@ -80,6 +80,7 @@ async fn readiness(state: &State) -> Result<Ready, Refused> {
         let mut checks =
             vec![registry(&asked, &realms), signs(&realms, true), signs(&realms, false)];
         checks.extend([successors(&asked, &realms), clock(&asked, &realms), doors(&asked)]);
+        checks.push(witnesses(&realms));
         checks.extend(asked.checks.iter().flat_map(|c| c()));
         Ok(Ready { ok: checks.iter().all(|c| c.ok), checks })
     })
@@ -133,6 +134,26 @@ fn doors(state: &State) -> Check {
         ),
     };
     Check { name: "connections".to_owned(), ok: stuck.is_empty(), detail }
+}
+
+/// Whether as many witnesses are named as a checkpoint waits for. With fewer the one before stays,
+/// and nothing else would say why.
+fn witnesses(realms: &[std::sync::Arc<RealmState>]) -> Check {
+    let few = realms.iter().filter_map(|realm| {
+        let (named, wanted) = (realm.settings.witnesses().len(), realm.settings.witness_quorum());
+        let few = (1..wanted).contains(&named);
+        few.then(|| format!("`{}` names {named} and waits for {wanted}", realm.name()))
+    });
+    let few: Vec<_> = few.collect();
+    let detail = match few.is_empty() {
+        true => "no checkpoint waits for more witnesses than are named".to_owned(),
+        false => format!(
+            "warning: no new checkpoint is published: {}: `muster ledger witness add`, or less with \
+             `muster realm set witness_quorum`",
+            few.join(", ")
+        ),
+    };
+    Check { name: "witnesses".to_owned(), ok: true, detail }
 }
 
 fn signs(realms: &[std::sync::Arc<RealmState>], birth: bool) -> Check {

@@ -24,6 +24,8 @@ use tokio_rustls::TlsConnector;
 const WAIT: Duration = Duration::from_secs(30);
 /// What is read of a receiver's answer, for the sentence of a dead letter.
 const ANSWER_OCTETS_MAX: usize = 4096;
+/// How long a receiver that took an entry may say so.
+const REST_OF_ANSWER: Duration = Duration::from_secs(1);
 /// Characters of an answer that are kept.
 const SAID_CHARS_MAX: usize = 200;
 /// A receiver may ask for a longer rest than ours, up to this.
@@ -237,12 +239,15 @@ async fn answered(
     proven: bool,
 ) -> Result<(), Trouble> {
     let status = answer.status();
+    if status.is_success() {
+        // It has the entry, however slowly it says more, which is read so that the line is kept.
+        let rest = Limited::new(answer.into_body(), ANSWER_OCTETS_MAX).collect();
+        let _kept_or_not = tokio::time::timeout(REST_OF_ANSWER, rest).await;
+        return Ok(());
+    }
     let after = answer.headers().get(header::RETRY_AFTER).and_then(|v| v.to_str().ok());
     let after = after.and_then(|v| v.parse::<u64>().ok()).map(|s| s.min(RETRY_AFTER_MAX_S));
     let body = Limited::new(answer.into_body(), ANSWER_OCTETS_MAX).collect().await;
-    if status.is_success() {
-        return Ok(());
-    }
     let said =
         body.ok().filter(|_| proven).map(|b| String::from_utf8_lossy(&b.to_bytes()).into_owned());
     let said = said.unwrap_or_default();
@@ -263,6 +268,49 @@ async fn answered(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::AsyncReadExt;
+
+    #[tokio::test]
+    async fn a_receiver_that_took_an_entry_has_it_also_where_its_words_never_end() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sink = Sink {
+            name: "slow".to_owned(),
+            kind: SinkKind::Webhook,
+            url: format!("http://{}/", listener.local_addr().unwrap()),
+            format: SinkFormat::Json,
+            least: ledger::Severity::Notice,
+            verbs: Vec::new(),
+            anchors: None,
+            secret: [0; 32],
+            made: identity::UnixTime::default(),
+            begins: 0,
+            telling: [0; 8],
+        };
+        let entry = EntryView {
+            index: 0,
+            hours: 0,
+            at: None,
+            class: String::new(),
+            digest: String::new(),
+            verb: None,
+            event: None,
+            severity: None,
+            payload: None,
+            damaged: false,
+        };
+        let answering = tokio::spawn(async move {
+            let (mut line, _) = listener.accept().await.unwrap();
+            let _asked = line.read(&mut [0; 4096]).await.unwrap();
+            let said = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n";
+            line.write_all(said).await.unwrap();
+            std::future::pending::<()>().await;
+        });
+
+        let told = Reach::new("default", &sink).unwrap().tell(&entry).await;
+
+        assert_eq!(told, Ok(()));
+        answering.abort();
+    }
 
     #[test]
     fn a_signature_is_over_id_time_and_body() {

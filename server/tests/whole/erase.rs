@@ -30,6 +30,9 @@ async fn an_erased_device_is_gone_from_the_files_and_its_proof_is_not() {
     world.contact(&leaf).await;
     let token = world.token(json!({"serial": SERIAL})).await;
     world.born("another").await;
+    // What only has its name somewhere stays told.
+    let door = json!({"kind": "token", "open": true, "group": [token.id.as_str()]});
+    world.put("/api/v1/doors/token", door).await;
     let admin = world.admin();
     let path = format!("/api/v1/devices/{id}/erase");
     let early = world.ask_as(&admin, Method::POST, &path, None).await;
@@ -49,6 +52,8 @@ async fn an_erased_device_is_gone_from_the_files_and_its_proof_is_not() {
     assert_eq!((&shown["serial"], &shown["standing"]), (&json!(""), &json!("retired")));
     let spent = world.get(&format!("/api/v1/tokens/{}", token.id)).await;
     assert_eq!(spent["serial"], json!(null));
+    let told = world.entries();
+    assert!(told.iter().any(|entry| entry.verb() == "door.set"), "the door is told of");
     let again = world.post(&path, json!({})).await;
     assert_eq!((&again["already"], &again["erased"]), (&json!(true), &done["erased"]));
     // The audit computes the whole ledger again, the erased entries among the others.

@@ -9,7 +9,7 @@ use crate::world::{World, default_realm};
 use ca::authority::{Heir, Succession, succeed};
 use enroll::est::client::successor;
 use hyper::Method;
-use identity::authority::Role;
+use identity::authority::{Authority, Role};
 use identity::certificate::pem;
 use identity::key::SoftwareKey;
 use identity::{Certificate, KeyKind, Outside, Signer, text};
@@ -135,6 +135,14 @@ async fn once_the_old_root_has_retired_only_the_new_one_is_believed_and_births_a
     let late = json!({"certificate": pem, "role": "operations"});
     let told = refused(&mut world, Method::POST, "/api/v1/authorities", late).await;
     assert_eq!(told, (409, "older-root".to_owned()));
+    // Also where the roll-over comes between the decision and its commit.
+    let late = Certificate::parse_pem(&pem, 1).unwrap().remove(0);
+    let id = late.subject_key_id().unwrap();
+    let install = Change::Authority(Authority::active(id, Role::Operations, late));
+    let draft = Draft::new(Class::Authority, &Payload::new("test"), [7; 32], world.now());
+    let registry = &world.running().house().registry;
+    let told = registry.commit_wait(registry.realms()[0].key, install, draft);
+    assert_eq!(told, Err(CommitError::Conflict(Clash::AuthorityState)));
 
     let path = format!("/api/v1/authorities/{old_id}");
     let admin = world.admin();

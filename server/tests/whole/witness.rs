@@ -129,6 +129,13 @@ async fn a_witnessed_checkpoint_is_published_and_its_receipts_carry_the_cosignat
     let figures = world.ask_as(&admin, Method::GET, "/metrics", None).await;
     let line = "muster_witness_lag_entries{realm=\"default\",witness=\"beside\"} 0\n";
     assert!(figures.text().contains(line), "{}", figures.text());
+
+    let two = json!({"key": "witness_quorum", "value": "2"});
+    world.put("/api/v1/settings", two).await;
+    let ready = world.get("/readyz").await;
+    let said = ready["checks"].as_array().unwrap().iter().find(|c| c["name"] == "witnesses");
+    let detail = said.unwrap()["detail"].as_str().unwrap();
+    assert!(detail.contains("`default` names 1 and waits for 2"), "{detail}");
     world.end().await;
 }
 

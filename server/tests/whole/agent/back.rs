@@ -147,6 +147,24 @@ async fn a_clock_that_is_some_hours_ahead_joins_once_for_a_leaf_of_hours_and_not
 }
 
 #[tokio::test]
+async fn a_leaf_of_minutes_is_renewed_once_in_its_half_life() {
+    let mut world = World::new().await;
+    world.put("/api/v1/profiles/standard", json!({"lifetime_s": 300})).await;
+    let device = world.born("pump-7").await;
+    let unit = Unit::born(&world, &device, "");
+    let Step::Wait(until) = unit.settle().await else { panic!("it waits") };
+    assert!((100..=150).contains(&until.secs_since(world.now())));
+    assert_eq!(entries(&world, &device.id, "renew.issued"), 0);
+
+    world.later(151);
+    unit.settle().await;
+
+    assert_eq!(entries(&world, &device.id, "renew.issued"), 1);
+    assert_eq!(entries(&world, &device.id, "join.issued"), 1);
+    world.end().await;
+}
+
+#[tokio::test]
 async fn a_leaf_that_has_ended_when_it_comes_is_told_of_and_asked_for_ever_more_seldom() {
     let mut world = World::new().await;
     let device = world.born("pump-7").await;
