@@ -36,19 +36,21 @@ const REST: u32 = 10;
 /// However long a build takes, a verifier hears of a revocation within five seconds.
 const REST_MAX: Duration = Duration::from_secs(3);
 
-/// When lists are made again of which one could not be: a disk that is full stays so for a while.
+/// When lists are made again of which one could not be: a disk that is full stays so for a while,
+/// and a key that cannot sign for longer, so that each further time waits twice as long.
 const AGAIN: Duration = Duration::from_secs(10);
 
 /// Publishes on every `changed` and on schedule, behind the lists that a start made. Ends with its
 /// task.
 pub async fn keep(house: Arc<House>, view: Arc<PublicView>, changed: Arc<Notify>) {
-    let (mut rest, mut wait) = (GATHER, SCHEDULE);
+    let (mut rest, mut wait, mut again) = (GATHER, SCHEDULE, AGAIN);
     loop {
         // Time out and notice mean the same: make them anew.
         let _either = tokio::time::timeout(wait, changed.notified()).await;
         tokio::time::sleep(rest).await;
         let began = Instant::now();
-        wait = if publish_all(&house, &view).await { SCHEDULE } else { AGAIN };
+        let all = publish_all(&house, &view).await;
+        (wait, again) = if all { (SCHEDULE, AGAIN) } else { (again, (again * 2).min(SCHEDULE)) };
         rest = GATHER.max(began.elapsed() * REST).min(REST_MAX);
     }
 }

@@ -32,6 +32,11 @@ impl Writing {
             Err(CommitError::Conflict(_) | CommitError::Busy) => return,
         };
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner).is_some();
+        match (known, &trouble) {
+            (false, Some(trouble)) => tracing::error!("{trouble}"),
+            (true, None) => tracing::info!("the registry can be written again"),
+            _ => {}
+        }
         if known || trouble.is_some() {
             *self.0.write().unwrap_or_else(PoisonError::into_inner) = trouble;
         }

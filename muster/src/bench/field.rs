@@ -104,7 +104,7 @@ pub(super) async fn newborns(field: &Field, from: usize, count: usize) -> Outcom
         for (key, result) in keys.iter().zip(answer.results) {
             let pem = result
                 .certificate
-                .ok_or_else(|| Failure::new(format!("no birth: {:?}", result.reason)))?;
+                .ok_or_else(|| unborn(result.reason.unwrap_or_default(), field))?;
             let chain = Certificate::parse_pem(&pem, 4).map_err(|d| Failure::new(d.sentence))?;
             let identity = Identity::new(&chain, key.dangerous_pkcs8());
             born.push(Newborn { identity, join: join(None).map_err(wrong)? });
@@ -112,6 +112,10 @@ pub(super) async fn newborns(field: &Field, from: usize, count: usize) -> Outcom
         at += size;
     }
     Ok(born)
+}
+
+fn unborn(reason: String, field: &Field) -> Failure {
+    Failure::new(format!("no birth: {reason}; the server said: {}", field.subject.said()))
 }
 
 /// One unit of a production run.

@@ -4,7 +4,7 @@
 use super::account;
 use crate::failure::{Failure, Outcome};
 use server::home::Ports;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ const LOOK: Duration = Duration::from_millis(2);
 /// A running server.
 pub(super) struct Subject {
     child: Child,
+    log: PathBuf,
     ports: Ports,
     /// From the start of the process to the ports file.
     pub(super) ready: Duration,
@@ -28,7 +29,7 @@ impl Subject {
             .map_err(|e| Failure::new(format!("cannot find this program: {e}")))?;
         // Beside the home: a first start wants an empty one.
         let log = home.with_extension("log");
-        let log = std::fs::File::create(&log).map_err(|e| Failure::file("write", &log, &e))?;
+        let written = std::fs::File::create(&log).map_err(|e| Failure::file("write", &log, &e))?;
         let ports = home.join("run/ports.json");
         // A file of the last run would be taken for this one's.
         let _absent_is_fine = std::fs::remove_file(&ports);
@@ -38,10 +39,10 @@ impl Subject {
             .arg(home)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(written)
             .spawn()
             .map_err(|e| Failure::new(format!("cannot start a server: {e}")))?;
-        let mut subject = Self { child, ports: Ports::default(), ready: Duration::ZERO };
+        let mut subject = Self { child, log, ports: Ports::default(), ready: Duration::ZERO };
         while began.elapsed() < START_MAX {
             if let Some(found) = read_ports(&ports) {
                 subject.ready = began.elapsed();
@@ -49,7 +50,7 @@ impl Subject {
                 return Ok(subject);
             }
             if let Ok(Some(status)) = subject.child.try_wait() {
-                let said = std::fs::read_to_string(home.with_extension("log")).unwrap_or_default();
+                let said = subject.said();
                 return Err(Failure::new(format!(
                     "the server ended at its start: {status}: {said}"
                 )));
@@ -67,6 +68,11 @@ impl Subject {
     /// The public port.
     pub(super) fn public_port(&self) -> Outcome<u16> {
         self.ports.public.ok_or_else(|| Failure::new("the server has no public port"))
+    }
+
+    /// What it said so far, for a failure that is the server's.
+    pub(super) fn said(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
     /// Seconds of processor time that it has taken, user and system, all threads.

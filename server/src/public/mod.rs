@@ -40,7 +40,7 @@ pub struct PublicView {
     files: RwLock<HashMap<String, Arc<PublicFile>>>,
     realms: RwLock<HashMap<RealmName, RealmKey>>,
     registry: Registry,
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
 }
 
 impl PublicView {
@@ -54,7 +54,7 @@ impl PublicView {
             files: RwLock::default(),
             realms: RwLock::new(realms.into_iter().collect()),
             registry,
-            reads: Semaphore::new(limits::PUBLIC_READS_MAX),
+            reads: Arc::new(Semaphore::new(limits::PUBLIC_READS_MAX)),
         }
     }
 
@@ -138,14 +138,18 @@ fn tile_of(view: &PublicView, path: &str) -> Option<(RealmKey, TilePath)> {
 }
 
 /// SQL blocks, so it happens on a thread of its own, and only so many at a time: whoever floods
-/// this port waits for others that do, and the writer for nobody.
+/// this port waits for others that do, and the writer for nobody. The place is the read's: who asks
+/// and hangs up gives back none.
 async fn read_tile(view: Arc<PublicView>, realm: RealmKey, tile: TilePath) -> Answer {
-    let _place = view.reads.acquire().await;
+    let place = Arc::clone(&view.reads).acquire_owned().await;
     let registry = view.registry.clone();
     let full = tile.width == 256;
-    let read = tokio::task::spawn_blocking(move || match tile.level {
-        Level::Hashes(level) => registry.tile(realm, level, tile.index, tile.width),
-        Level::Entries => registry.bundle(realm, tile.index, tile.width),
+    let read = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        match tile.level {
+            Level::Hashes(level) => registry.tile(realm, level, tile.index, tile.width),
+            Level::Entries => registry.bundle(realm, tile.index, tile.width),
+        }
     });
     match read.await {
         Ok(Ok(Some(octets))) => tile_answer(octets, full),

@@ -150,7 +150,7 @@ pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, St
     let (stopper, stop) = Stopper::new();
     let view = furnish::view(&home, &house)?;
     // Before anybody can ask for them.
-    let listed = crate::crl::publish_all(&house, &view).await;
+    crate::crl::publish_all(&house, &view).await;
     crate::checkpoint::sign_all(&house, &view).await;
     let mut serving = JoinSet::new();
     let plain_keys = furnished.plain_keys.clone();
@@ -166,9 +166,8 @@ pub async fn start_at(options: ServeOptions, clock: Clock) -> Result<Running, St
     let mut beside = JoinSet::new();
     beside::begin(&desk, &mut beside);
     opened.keep_fresh(&stop, &mut beside);
-    if !listed {
-        desk.workshop.lists().notify_one();
-    }
+    // Once more: what a device that came at once had revoked was told to nobody yet.
+    desk.workshop.lists().notify_one();
     let ports = opened.ports;
     point_operator(&home, opened.operator_url.as_deref())?;
     ports.write(&home)?;

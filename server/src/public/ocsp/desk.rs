@@ -39,7 +39,7 @@ pub struct Desk {
     house: Arc<House>,
     circles: RwLock<HashMap<RealmName, Arc<Circle>>>,
     known: Arc<Known>,
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
     /// What each address may have signed.
     shares: Rates<IpAddr>,
 }
@@ -66,7 +66,7 @@ impl Desk {
         let known = Arc::new(Known::default());
         let told = Arc::clone(&known);
         house.registry.on_status(Box::new(move |changed| told.forget(changed)));
-        let reads = Semaphore::new(limits::OCSP_READS_MAX);
+        let reads = Arc::new(Semaphore::new(limits::OCSP_READS_MAX));
         Arc::new(Self { house, circles: RwLock::default(), known, reads, shares: Rates::default() })
     }
 
@@ -149,15 +149,17 @@ impl Desk {
         Ok(question.asked.iter().map(|id| of(id.serial()).unwrap_or(Status::Unknown)).collect())
     }
 
-    /// SQL blocks, so it happens on a thread of its own, and only so many at a time.
+    /// SQL blocks, so it happens on a thread of its own, and only so many at a time. The place is
+    /// the read's: who asks and hangs up gives back none.
     async fn read(
         &self,
         circle: &Circle,
         serials: Vec<Serial>,
     ) -> Result<Vec<(Serial, Fact)>, Failure> {
-        let _place = self.reads.acquire().await;
+        let place = Arc::clone(&self.reads).acquire_owned().await;
         let (registry, realm) = (self.house.registry.clone(), circle.state.key);
         let read = tokio::task::spawn_blocking(move || {
+            let _place = place;
             let rows = registry.statuses(realm, &serials)?;
             let facts = serials.into_iter().zip(rows).filter_map(|(s, row)| Some((s, fact(row?))));
             Ok::<_, registry::ReadError>(facts.collect())
