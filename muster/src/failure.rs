@@ -92,6 +92,12 @@ impl Failure {
         &self.what
     }
 
+    /// The next step, where there is one.
+    #[cfg(test)]
+    pub(crate) fn advice(&self) -> Option<&str> {
+        self.next.as_deref()
+    }
+
     /// Prints the reason and the next step on stderr, and gives the exit code.
     pub(crate) fn report(&self, paint: Paint) -> ExitCode {
         if self.kind == Kind::NoReader {

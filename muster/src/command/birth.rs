@@ -24,7 +24,8 @@ use std::sync::Arc;
 /// `meta.KEY`). Each unit gets DIR/SERIAL/ with birth.pem, root.pem and muster-agent.toml, and a
 /// line in DIR/results.jsonl: its certificate, or why it was refused. In names of directories,
 /// everything but letters, digits and `-_.` stands as %XX. With --receipts each unit also gets
-/// birth.tlog-proof, which a door may demand: the proof that the ledger has its birth.
+/// birth.tlog-proof, which a door may demand: the proof that the ledger has its birth. A station gets
+/// those of the births that it sent; an operator types the same for the rest.
 ///
 /// A run that was interrupted is typed again and goes on: each unit has exactly one birth
 /// certificate, however often it is asked for. Refused units are asked again.
@@ -105,9 +106,10 @@ pub(super) async fn run(typed: Birth, session: &Session) -> Outcome {
             let parcel = parcel(out);
             let told = many(batch, out, parcel.clone(), &rest, session).await?;
             if typed.receipts {
-                let count = production::receipts::all(out, &parcel, &rest).await?;
-                let (one, many) = ("new receipt", "new receipts");
-                session.remark(&format!("{} beside the certificates", counted(count, one, many)));
+                let got = production::receipts::all(out, &parcel, &rest).await?;
+                let told = counted(got.count, "new receipt", "new receipts");
+                session.remark(&format!("{told} beside the certificates"));
+                got.whole()?;
             }
             told.refused()
         }

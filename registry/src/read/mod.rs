@@ -203,3 +203,39 @@ impl Reader<'_> {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
+
+    #[test]
+    fn a_look_without_an_end_ends_with_the_looks_and_other_reads_go_on() {
+        let place = Place::Memory("a-look-without-an-end".to_owned());
+        let _kept = place.connect().unwrap();
+        let pool = Arc::new(Pool::open(&place, 2).unwrap());
+        let (began, begun) = mpsc::channel();
+        let (ended, end) = mpsc::channel();
+        let looking = Arc::clone(&pool);
+        std::thread::spawn(move || {
+            // One row, and then none for ever: who has seen it knows that the statement runs.
+            let endless = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n) \
+                SELECT i FROM n WHERE i = 0";
+            let seen = |_: &Row<'_>| {
+                began.send(()).unwrap();
+                Ok(None::<()>)
+            };
+            ended.send(looking.look(|db| db.each(endless, (), seen))).unwrap();
+        });
+        begun.recv().unwrap();
+
+        pool.end_looks();
+
+        let answer = end.recv_timeout(Duration::from_secs(60)).expect("nothing ended the look");
+        assert!(matches!(answer, Err(ReadError::Storage(_))), "{answer:?}");
+        let one = |db: &Reader<'_>| db.first("SELECT 1", (), |row| row.get::<_, i64>(0));
+        assert!(pool.look(one).is_err(), "none begins any more");
+        assert_eq!(pool.read(one).unwrap(), Some(1));
+    }
+}

@@ -81,7 +81,8 @@ pub(crate) async fn unmark(
 /// Puts a device into a group.
 #[utoipa::path(put, path = api::path::DEVICE_GROUP, tag = "devices",
     params(("id" = String, Path, description = "A name of the device"),
-        ("group" = String, Path, description = "1 to 64 of letters, digits and `-_.`"), IfMatch),
+        ("group" = String, Path, description = "1 to 64 of letters, digits and `-_.`"), IfMatch,
+        Idempotent),
     responses((status = 200, body = DeviceView, headers(("etag" = String))), Problems))]
 pub(crate) async fn group_add(
     state: State,

@@ -46,7 +46,8 @@ pub(crate) async fn show(
 
 /// Makes a door, or changes it to be exactly this.
 #[utoipa::path(put, path = api::path::DOOR, tag = "doors",
-    params(("name" = String, Path, description = "1 to 64 of letters, digits and `-_.`"), IfMatch),
+    params(("name" = String, Path, description = "1 to 64 of letters, digits and `-_.`"), IfMatch,
+        Idempotent),
     request_body = DoorRequest,
     responses((status = 200, body = DoorView, headers(("etag" = String))), Problems))]
 pub(crate) async fn set(

@@ -1,7 +1,7 @@
 //! Certificate profiles: the shape of the leaves that doors give.
 
 use super::body::{Json, Named};
-use super::openapi::{IfMatch, Problems};
+use super::openapi::{Idempotent, IfMatch, Problems};
 use super::refuse::Refused;
 use super::said::{bounded, name, within};
 use super::tag::{self, if_match, tagged};
@@ -55,7 +55,8 @@ pub(crate) async fn show(
 
 /// Makes a profile, or changes it to be exactly this; leaves that were issued stay as they are.
 #[utoipa::path(put, path = api::path::PROFILE, tag = "profiles",
-    params(("name" = String, Path, description = "1 to 64 of letters, digits and `-_.`"), IfMatch),
+    params(("name" = String, Path, description = "1 to 64 of letters, digits and `-_.`"), IfMatch,
+        Idempotent),
     request_body = ProfileRequest,
     responses((status = 200, body = ProfileView, headers(("etag" = String))), Problems))]
 pub(crate) async fn set(

@@ -1,7 +1,7 @@
 //! The realm and its settings, and the groups that its devices are in.
 
 use super::body::{Asked, Json};
-use super::openapi::{IfMatch, Problems};
+use super::openapi::{Idempotent, IfMatch, Problems};
 use super::page::{Window, window};
 use super::refuse::Refused;
 use super::said::{bounded, group};
@@ -52,7 +52,7 @@ fn listed(state: &State, who: &Who) -> Result<Page<SettingView>, Refused> {
 }
 
 /// Changes one setting, for the realm or for a group; `null` takes it back to its default.
-#[utoipa::path(put, path = api::path::SETTINGS, tag = "realm", params(IfMatch),
+#[utoipa::path(put, path = api::path::SETTINGS, tag = "realm", params(IfMatch, Idempotent),
     request_body = SettingRequest,
     responses((status = 200, body = Page<SettingView>, headers(("etag" = String))), Problems))]
 pub(crate) async fn set(

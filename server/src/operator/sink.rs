@@ -120,7 +120,7 @@ pub(crate) async fn remove(
 
 /// Tells the sink the newest entry once, whatever it wants, and says what it answered.
 #[utoipa::path(post, path = api::path::SINK_TEST, tag = "sinks",
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = String, Path, description = "Its name"), Idempotent),
     responses((status = 200, body = SinkTold), Problems))]
 pub(crate) async fn test(
     state: State,
@@ -163,7 +163,7 @@ pub(crate) async fn dead(
 
 /// Tells the sink its dead letters once more, at most 100 of them, until one does not arrive.
 #[utoipa::path(post, path = api::path::SINK_RETRY, tag = "sinks",
-    params(("name" = String, Path, description = "Its name")),
+    params(("name" = String, Path, description = "Its name"), Idempotent),
     responses((status = 200, body = SinkTold), Problems))]
 pub(crate) async fn retry(
     state: State,

@@ -1,7 +1,7 @@
 //! Witnesses of the ledger: who is asked to see that it only grows.
 
 use super::body::{Json, Named};
-use super::openapi::Problems;
+use super::openapi::{Idempotent, Problems};
 use super::refuse::Refused;
 use super::who::{Admin, Viewer, Who};
 use super::{Answer, State};
@@ -24,8 +24,8 @@ pub(crate) async fn list(state: State, Viewer(who): Viewer) -> Answer<Page<Witne
 
 /// Names a witness, or changes its address or key. It is asked within seconds, and from then on for
 /// each checkpoint.
-#[utoipa::path(put, path = api::path::WITNESS, tag = "entries",
-    params(("name" = String, Path, description = "1 to 32 of letters, digits and `-_.`")),
+#[utoipa::path(put, path = api::path::WITNESS, tag = "entries", params(Idempotent,
+    ("name" = String, Path, description = "1 to 32 of letters, digits and `-_.`")),
     request_body = WitnessRequest, responses((status = 200, body = WitnessView), Problems))]
 pub(crate) async fn set(
     state: State,

@@ -182,8 +182,8 @@ async fn make(
 }
 
 /// Publishes a CRL that was signed offline: the root's.
-#[utoipa::path(put, path = api::path::AUTHORITY_CRL, tag = "authorities",
-    params(("id" = String, Path, description = "The authority's subject key identifier in hex")),
+#[utoipa::path(put, path = api::path::AUTHORITY_CRL, tag = "authorities", params(Idempotent,
+    ("id" = String, Path, description = "The authority's subject key identifier in hex")),
     request_body = CrlInstall, responses((status = 200, body = AuthorityView), Problems))]
 pub(crate) async fn publish(
     state: State,

@@ -85,6 +85,19 @@ async fn without_a_credential_nothing_but_the_document_and_the_state_of_health_i
 }
 
 #[tokio::test]
+async fn what_may_carry_an_idempotency_key_says_so_and_nothing_else_does() {
+    let world = World::new();
+    let document = world.get("", api::path::OPENAPI).await.json();
+    for (method, path) in routes(&document) {
+        let told = &document["paths"][&path][method.to_lowercase()]["parameters"];
+        let says_so = told.as_array().is_some_and(|all| {
+            all.iter().any(|one| one["in"] == "header" && one["name"] == "Idempotency-Key")
+        });
+        assert_eq!(says_so, ["POST", "PUT"].contains(&method.as_str()), "{method} {path}");
+    }
+}
+
+#[tokio::test]
 async fn a_wrong_secret_a_cut_token_and_another_scheme_are_unknown() {
     let world = World::new();
     let id = world.get("admin", api::path::OPERATORS).await.json()["items"][0]["id"].clone();
