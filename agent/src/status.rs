@@ -12,8 +12,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Memo {
-    /// The pin under which the anchors were found.
-    pub pin: Option<String>,
     /// The server that answered last.
     pub server: Option<String>,
     /// When it answered, in seconds since 1970.

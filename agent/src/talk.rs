@@ -65,16 +65,15 @@ impl<'a> Talk<'a> {
             kept => kept?,
         };
         let mut talk = Self { config, store, clock, clocks, anchors, server: None };
-        let pin = config.root_pin.map(|pin| pin.to_string());
         // Another pin is another realm: what was trusted under the first says nothing about it.
-        if pin.is_some() && pin != store.memo()?.pin {
+        if let Some(pin) = config.root_pin
+            && !talk.anchors.is_empty()
+            && store.is_of_another_pin(&pin.to_string())?
+        {
             talk.anchors.clear();
         }
         if talk.anchors.is_empty() {
             talk.found_trust()?;
-            let mut memo = store.memo()?;
-            memo.pin = pin;
-            store.put_memo(&memo)?;
         }
         Ok(talk)
     }
@@ -100,7 +99,8 @@ impl<'a> Talk<'a> {
         } else {
             return Err(Trouble::Usage(UNPINNED.to_owned()));
         }
-        self.store.put_anchors(&self.anchors)
+        let pin = self.config.root_pin.map(|pin| pin.to_string());
+        self.store.found_anchors(&self.anchors, pin.as_deref())
     }
 
     /// Whether the first root that is met may be believed: somebody has to say so, and to vouch for

@@ -72,8 +72,7 @@ impl Keeper {
         store.put_stay(Stay::Left)?;
         store.wipe()?;
         // What an old memo says does no harm to who has left.
-        let pin = store.memo().ok().and_then(|memo| memo.pin);
-        drop(store.put_memo(&Memo { pin, ..Memo::default() }));
+        drop(store.put_memo(&Memo::default()));
         Ok(left)
     }
 

@@ -112,7 +112,17 @@ async fn a_token_may_trust_the_first_root_where_somebody_says_so_and_holds_to_it
 
     assert_eq!(unit.status().state, "enrolled", "{:?}", unit.status());
     let kept = fs::read_to_string(unit.state().join("anchors.pem")).unwrap();
-    assert_eq!(kept, world.root().pem());
+    assert_eq!(kept, format!("# root_pin none\n{}", world.root().pem()));
+
+    // Who is told the pin later finds the root anew, and one that has another is believed no more.
+    let toml = fs::read_to_string(unit.path("muster-agent.toml")).unwrap();
+    fs::write(
+        unit.path("muster-agent.toml"),
+        format!("root_pin = \"{}\"\n{toml}", "ab".repeat(32)),
+    )
+    .unwrap();
+    let trouble = unit.insist(Step::Renew).await.unwrap_err();
+    assert!(matches!(trouble, Trouble::Untrusted(_)), "{trouble}");
 
     // Without a token there is nothing that the trust would be for.
     let device = world.born("pump-7").await;
@@ -178,6 +188,21 @@ async fn a_new_root_is_believed_once_the_old_one_leads_to_it_and_alone_when_that
     assert!(same(&unit.anchors(), &[&made.root]));
     assert!(same(&unit.current("root.pem"), &[&made.root]));
     unit.current("chain.pem")[0].signed_by(&made.root).unwrap();
+
+    // What is lost of the last tries says nothing of another root, though the configuration names
+    // the old one by its pin.
+    for lost in ["", "\0", "{}"] {
+        fs::write(unit.state().join("memo.json"), lost).unwrap();
+        unit.insist(Step::Renew).await.unwrap();
+        assert!(same(&unit.anchors(), &[&made.root]));
+    }
+    // Nor does a list of an agent that did not write its pin beside it.
+    let anchors = unit.state().join("anchors.pem");
+    for pin in ["", "# root\n"] {
+        fs::write(&anchors, format!("{pin}{}", made.root.pem())).unwrap();
+        unit.insist(Step::Renew).await.unwrap();
+        assert!(same(&unit.anchors(), &[&made.root]));
+    }
 
     // Who slept meanwhile is led by nobody: it believes no stranger, and keeps what it has.
     let leaf = asleep.leaf();
