@@ -53,11 +53,13 @@ impl Life {
     #[must_use]
     pub const fn renewal(&self) -> UnixTime {
         let whole_s = self.ends.secs_since(self.begins);
-        let backdated_s = match whole_s {
-            // One that begins no earlier than it is made, or would be over before its half.
-            ..=BACKDATED_S => whole_s / 2,
-            ..=SHORT_S => BACKDATED_S,
-            _ => 0,
+        let backdated_s = if whole_s <= BACKDATED_S {
+            // It would be due at its end, or later.
+            whole_s / 2
+        } else if whole_s <= SHORT_S {
+            BACKDATED_S
+        } else {
+            0
         };
         let begins = self.begins.plus_secs(backdated_s);
         let life_s = self.ends.secs_since(begins);
