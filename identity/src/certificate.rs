@@ -1,6 +1,8 @@
 //! A certificate, parsed once, with the questions that we ask of one. Whether to believe it is
 //! `ca`'s to say.
 
+mod restriction;
+
 use crate::ask::Defect;
 use crate::authority::KeyId;
 use crate::credential::{Serial, SerialNumber};
@@ -11,12 +13,12 @@ use const_oid::ObjectIdentifier;
 use const_oid::db::rfc4519;
 use der::asn1::OctetStringRef;
 use der::{Decode, Encode, Header, Reader, SliceReader};
+use restriction::{Constraints, Purposes};
 use std::fmt;
 use std::sync::Arc;
 use x509_cert::ext::pkix::name::{GeneralName, HardwareModuleName};
 use x509_cert::ext::pkix::{
-    AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, SubjectAltName,
-    SubjectKeyIdentifier,
+    AuthorityKeyIdentifier, KeyUsage, SubjectAltName, SubjectKeyIdentifier,
 };
 use x509_cert::name::Name;
 use x509_cert::time::Time;
@@ -61,7 +63,7 @@ impl Certificate {
         let key = PublicKey::parse(
             &x509.tbs_certificate().subject_public_key_info().to_der().map_err(broken)?,
         )?;
-        check_restrictions(&x509)?;
+        restriction::check(&x509)?;
         let tbs = signed_part(der).map_err(broken)?.to_vec();
         Ok(Self(Arc::new(Inner { der: der.to_vec(), tbs, x509, key })))
     }
@@ -191,18 +193,19 @@ impl Certificate {
     }
 
     /// Whether it may sign certificates: `cA`, and `keyCertSign` where key usage is said. The path
-    /// length, if any.
+    /// length, if any, and 255 for any beyond.
     #[must_use]
     pub fn authority(&self) -> Option<Option<u8>> {
-        let (_, basic) = self.extension::<BasicConstraints>()?;
+        let (_, basic) = self.extension::<Constraints<'_>>()?;
         let signs = self.extension::<KeyUsage>().is_none_or(|(_, usage)| usage.key_cert_sign());
-        (basic.ca && signs).then_some(basic.path_len_constraint)
+        (basic.ca && signs).then_some(basic.path_length())
     }
 
-    /// The extended key usages; `None` where the extension is absent, which allows every use.
+    /// The extended key usages; `None` where the extension is absent, which allows every use. Those
+    /// that are too large for an [`ObjectIdentifier`] are not among them.
     #[must_use]
     pub fn usages(&self) -> Option<Vec<ObjectIdentifier>> {
-        self.extension::<ExtendedKeyUsage>().map(|(_, usages)| usages.0)
+        self.extension::<Purposes>().map(|(_, purposes)| purposes.0)
     }
 
     /// The names of the SAN, empty where there is none.
@@ -270,25 +273,6 @@ impl Certificate {
     fn extension<'a, T: Decode<'a> + const_oid::AssociatedOid>(&'a self) -> Option<(bool, T)> {
         self.0.x509.tbs_certificate().get_extension::<T>().ok().flatten()
     }
-}
-
-/// Extensions that restrict what a certificate is good for must be readable, and there once (RFC
-/// 5280 §4.2): one that cannot be read would restrict nothing.
-fn check_restrictions(x509: &x509_cert::Certificate) -> Result<(), Defect> {
-    let tbs = x509.tbs_certificate();
-    let read = [
-        tbs.get_extension::<BasicConstraints>().map(drop),
-        tbs.get_extension::<KeyUsage>().map(drop),
-        tbs.get_extension::<ExtendedKeyUsage>().map(drop),
-    ];
-    let unreadable = |e| {
-        let sentence = format!(
-            "basic constraints, key usage or extended key usage of the certificate cannot be read, \
-             or stand in it twice: {e}"
-        );
-        Defect::new("certificate-extension", sentence)
-    };
-    read.into_iter().collect::<Result<(), _>>().map_err(unreadable)
 }
 
 /// The certificate in DER.

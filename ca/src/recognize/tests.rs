@@ -236,6 +236,68 @@ fn a_restriction_that_cannot_be_read_or_stands_twice_is_no_leave_for_everything(
     assert_eq!(parsed(&|e| e.authority(None).and(e.authority(Some(0)))), refused);
 }
 
+/// A purpose below `2.25.UUID`, whose number has 128 bits.
+const BELOW_A_UUID: &[u8] = &[
+    0x69, 0x83, 0xf8, 0xdc, 0xa4, 0xb5, 0xc3, 0xd7, 0x9a, 0xe1, 0x92, 0xa3, 0xb4, 0xc5, 0xd6, 0xe7,
+    0xf8, 0x89, 0x9a, 0x2b, 1,
+];
+
+/// The extension of several purposes, each the content of its OBJECT IDENTIFIER.
+fn purposes(extensions: &mut Extensions, contents: &[&[u8]]) {
+    let whole =
+        |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
+    let each: Vec<_> = contents.iter().map(|content| whole(6, content)).collect();
+    extensions.add(rfc5280::ID_CE_EXT_KEY_USAGE, false, &whole(0x30, &each.concat())).unwrap();
+}
+
+#[test]
+fn a_purpose_of_any_size_is_another_one_and_one_that_is_not_der_is_refused() {
+    let maker = Maker::acme();
+    let doors = [maker_door("acme", &maker.root, SerialPlace::SubjectSerialNumber)];
+    let parsed = |contents: &[&[u8]]| {
+        let mut extensions = Extensions::default();
+        purposes(&mut extensions, contents);
+        let subject = [(rfc4519::SERIAL_NUMBER, "S1")];
+        let by = Some((&maker.chain[1], &*maker.keys[1]));
+        let (from, to) = (NOW.minus_secs(DAY_S), UnixTime::NEVER_ENDS);
+        Foreign { subject: &subject, key: &maker.keys[2], by, from, to, extensions }.parsed()
+    };
+    let seen =
+        |contents: &[&[u8]]| at_doors(&[parsed(contents).unwrap(), maker.chain[1].clone()], &doors);
+    let long = [&[0x2b][..], &[1; 60]].concat();
+    let client = CLIENT.as_bytes();
+    for other in [BELOW_A_UUID, &long] {
+        assert!(seen(&[other, client]).is_ok() && seen(&[client, other]).is_ok());
+        assert_eq!(seen(&[other]), no(RuleId::WRONG_USAGE));
+    }
+    for malformed in [&[][..], &[0x2b, 0x86], &[0x2b, 0x80, 1]] {
+        let defect = parsed(&[client, malformed]).unwrap_err();
+        assert_eq!(defect.name, "certificate-extension", "{malformed:?}");
+    }
+}
+
+#[test]
+fn a_path_length_of_any_size_is_one_and_a_negative_one_is_refused() {
+    let key = key(9);
+    let length = |integer: &[u8]| {
+        let content = [&[1, 1, 0xff], integer].concat();
+        let value = [&[0x30, u8::try_from(content.len()).unwrap()], content.as_slice()].concat();
+        let mut extensions = Extensions::default();
+        extensions.add(rfc5280::ID_CE_BASIC_CONSTRAINTS, true, &value).unwrap();
+        let (from, to) = (NOW.minus_secs(DAY_S), NOW.plus_secs(DAY_S));
+        let made = Foreign { subject: &[], key: &key, by: None, from, to, extensions }.parsed();
+        made.map(|made| made.authority()).map_err(|defect| defect.name)
+    };
+    assert_eq!(length(&[]), Ok(Some(None)));
+    assert_eq!(length(&[2, 1, 0]), Ok(Some(Some(0))));
+    assert_eq!(length(&[2, 2, 0, 0xff]), Ok(Some(Some(255))));
+    assert_eq!(length(&[2, 2, 1, 0]), Ok(Some(Some(255))));
+    assert_eq!(length(&[2, 5, 0, 0xff, 0xff, 0xff, 0xff]), Ok(Some(Some(255))));
+    for malformed in [&[2, 1, 0xff][..], &[2, 2, 0, 1], &[2, 0]] {
+        assert_eq!(length(malformed), Err("certificate-extension"), "{malformed:?}");
+    }
+}
+
 #[test]
 fn a_long_chain_is_not_climbed_and_names_that_repeat_cost_a_bounded_number_of_checks() {
     let maker = Maker::acme();

@@ -2,9 +2,12 @@
 //! `birth.tlog-proof` where receipts are wanted.
 
 use crate::failure::{Failure, Outcome};
+use identity::Certificate;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// The chain of a unit.
+const BIRTH: &str = "birth.pem";
 /// A receipt has the name under which an agent looks for it.
 const RECEIPT: &str = "birth.tlog-proof";
 
@@ -65,12 +68,16 @@ impl Parcel {
             })
     }
 
+    /// The certificate that lies there and that a unit can use; `None` where there is none, or what
+    /// a pulled plug left of one.
+    pub(crate) fn found(&self, serial: &str) -> Option<String> {
+        let birth = self.dir.join(name(serial)).join(BIRTH);
+        let text = fs::read_to_string(birth).ok()?;
+        Certificate::parse_pem(&text, usize::MAX).is_ok().then_some(text)
+    }
+
     fn files<'a>(&'a self, chain_pem: &'a str) -> [(&'static str, &'a str); 3] {
-        [
-            ("birth.pem", chain_pem),
-            ("root.pem", &self.root_pem),
-            ("muster-agent.toml", &self.agent_toml),
-        ]
+        [(BIRTH, chain_pem), ("root.pem", &self.root_pem), ("muster-agent.toml", &self.agent_toml)]
     }
 }
 

@@ -114,18 +114,28 @@ impl Results {
     }
 
     /// Writes the files of units again that are lost or of an earlier certificate. A unit that was
-    /// reworked has several lines, of which the last counts.
+    /// reworked has several lines, of which the last counts. One that was reworked by itself has a
+    /// certificate that no line knows: that is the newer one, and stays.
     fn mend(&mut self, parcel: &Parcel, last: &Last) -> Outcome {
         let failed = |e: &std::io::Error| Failure::file("read", &self.path, e);
         self.file.seek(SeekFrom::Start(0)).map_err(|e| failed(&e))?;
+        let mut earlier = HashSet::new();
         for (number, line) in (1..).zip(BufReader::new(&self.file).split(b'\n')) {
             let line = parse(&line.map_err(|e| failed(&e))?);
             let line = line.map_err(|what| broken(&self.path, number, &what))?;
             let Some(chain) = line.certificate.as_deref().filter(|_| line.is_born()) else {
                 continue;
             };
-            if last.get(&unit(&line)) == Some(&number) && !parcel.is_whole(&line.serial, chain) {
-                parcel.put(&line.serial, chain)?;
+            if last.get(&unit(&line)) != Some(&number) {
+                earlier.insert(chain_of(&line, chain));
+            } else if !parcel.is_whole(&line.serial, chain) {
+                // A torn chain begins as the whole one does.
+                let of_a_line = |found: &str| {
+                    chain.starts_with(found) || earlier.contains(&chain_of(&line, found))
+                };
+                if parcel.found(&line.serial).is_none_or(|found| of_a_line(&found)) {
+                    parcel.put(&line.serial, chain)?;
+                }
             }
         }
         Ok(())
@@ -178,6 +188,11 @@ fn parse(line: &[u8]) -> Result<Line, String> {
 /// What names a unit of a run: its serial number.
 fn unit(line: &Line) -> Digest {
     sha256(&[line.serial.as_bytes()])
+}
+
+/// What names a chain of a unit.
+fn chain_of(line: &Line, chain: &str) -> Digest {
+    sha256(&[&unit(line), chain.as_bytes()])
 }
 
 fn keep(line: &[u8], done: &Done) -> Result<Kept, String> {
@@ -316,6 +331,34 @@ mod tests {
 
         let birth = fs::read_to_string(dir.path().join("1/birth.pem")).unwrap();
         assert_eq!(birth, "chain OF 1\n");
+    }
+
+    #[test]
+    fn a_unit_that_was_reworked_by_itself_keeps_the_certificate_that_no_line_knows() {
+        let key = server::keys::NewKey::make(identity::KeyKind::P256).unwrap().signer().unwrap();
+        let chain =
+            |name| server::clock::outside(|o| ca::authority::root(name, &key, o)).unwrap().pem();
+        let [first, second, newest] = ["first", "second", "newest"].map(chain);
+        let line = |chain: &String| Line {
+            certificate: Some(chain.clone()),
+            request: identity::text::hex(&sha256(&[chain.as_bytes()])),
+            ..line("1", BirthOutcome::Issued)
+        };
+        let dir = tempfile::tempdir().unwrap();
+        open(dir.path()).append(&[line(&first), line(&second)]).unwrap();
+        let path = dir.path().join("1/birth.pem");
+        let after = |found: &str| {
+            parcel(dir.path()).put("1", found).unwrap();
+            drop(open(dir.path()));
+            fs::read_to_string(&path).unwrap()
+        };
+
+        assert_eq!(after(&newest), newest);
+        assert_eq!(after(&first), second, "that of an earlier line is replaced");
+        assert_eq!(after(&newest[..newest.len() / 2]), second, "and so is a torn one");
+        fs::remove_file(&path).unwrap();
+        drop(open(dir.path()));
+        assert_eq!(fs::read_to_string(&path).unwrap(), second);
     }
 
     #[test]

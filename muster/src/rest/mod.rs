@@ -24,7 +24,7 @@ pub(crate) use page::Query;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A verb waits this long for an answer: a server that is alive answers within its own 30 s.
 const ANSWER_WAIT: Duration = Duration::from_secs(45);
@@ -33,7 +33,8 @@ const ANSWER_WAIT: Duration = Duration::from_secs(45);
 const TRIES: u32 = 5;
 /// The wait before the second try is twice this, and doubles.
 const RETRY_WAIT: Duration = Duration::from_millis(150);
-/// How long a server that says when to come again (`Retry-After`) is asked: a person sits there.
+/// How long is waited in all for a server that says when to come again (`Retry-After`): a person
+/// sits there.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// A client with its credential.
@@ -153,21 +154,19 @@ impl Rest {
 
     /// Sends a request until it is answered, or refused, or there is no use in trying again.
     pub(crate) async fn send(&self, call: Call) -> Outcome<Answer> {
-        let (mut tried, begun) = (0, Instant::now());
+        let mut patience = Patience::default();
         loop {
-            tried += 1;
-            let doubled = RETRY_WAIT.saturating_mul(2_u32.saturating_pow(tried));
-            let again = call.is_safe() && tried < TRIES;
             let wait = match self.once(&call).await {
                 Ok(answer) if call.is_safe() && answer.may_retry() => {
-                    match answer.retry_after().map(|asked| asked.max(doubled)) {
-                        Some(wait) if begun.elapsed() + wait <= RETRY_WAIT_MAX => wait,
-                        None if again => doubled,
-                        _ => return answer.or_failure(),
+                    match patience.wait(answer.retry_after()) {
+                        Some(wait) => wait,
+                        None => return answer.or_failure(),
                     }
                 }
                 Ok(answer) => return answer.or_failure(),
-                Err(lost) if again && lost.again => doubled,
+                Err(lost) if call.is_safe() && lost.again => {
+                    patience.wait(None).ok_or(lost.failure)?
+                }
                 Err(lost) => return Err(lost.failure),
             };
             tokio::time::sleep(wait).await;
@@ -218,6 +217,27 @@ impl Rest {
             builder = builder.header(IF_MATCH, tag);
         }
         builder.body(Full::new(call.body.clone())).map_err(Failure::new)
+    }
+}
+
+/// How often one request was sent, and how long was waited between. What the requests themselves
+/// take does not count: a server that has much to do says so only after a while.
+#[derive(Default)]
+struct Patience {
+    tried: u32,
+    waited: Duration,
+}
+
+impl Patience {
+    /// How long to wait after a try, where another one follows: at least as long as the server asks.
+    fn wait(&mut self, asked: Option<Duration>) -> Option<Duration> {
+        self.tried = self.tried.saturating_add(1);
+        let doubled = RETRY_WAIT.saturating_mul(2_u32.saturating_pow(self.tried));
+        let wait = asked.unwrap_or_default().max(doubled);
+        let waited = self.waited.saturating_add(wait);
+        let again = if asked.is_some() { waited <= RETRY_WAIT_MAX } else { self.tried < TRIES };
+        self.waited = waited;
+        again.then_some(wait)
     }
 }
 

@@ -238,6 +238,20 @@ async fn who_is_told_when_to_come_again_comes_again() {
     assert!(peer.told()[3].key.is_some());
 }
 
+#[test]
+fn only_the_waits_use_up_the_patience_and_not_what_the_requests_take() {
+    let waits = |asked_s: Option<u64>| {
+        let (mut patience, asked) = (Patience::default(), asked_s.map(Duration::from_secs));
+        std::iter::from_fn(|| patience.wait(asked)).collect::<Vec<_>>()
+    };
+    assert_eq!(waits(Some(5)), [Duration::from_secs(5); 4]);
+    assert_eq!(waits(Some(21)), []);
+    assert_eq!(waits(Some(u64::MAX)), []);
+    let doubled = |tries: u32| (1..=tries).map(|n| RETRY_WAIT * 2_u32.pow(n)).collect::<Vec<_>>();
+    assert_eq!(waits(Some(0)), doubled(6));
+    assert_eq!(waits(None), doubled(TRIES - 1));
+}
+
 #[tokio::test]
 async fn a_refusal_is_told_once_and_not_repeated() {
     let problem = r#"{"type":"t","title":"no","status":403,"detail":"a viewer may not",

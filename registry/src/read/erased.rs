@@ -52,8 +52,8 @@ impl Registry {
         Ok(found.unwrap_or_default())
     }
 
-    /// The entries that name one of these tokens as what they are about, and are about no device: they say the serial number
-    /// that the token was for. Looks through the whole ledger.
+    /// The entries that name one of these tokens as what they are about, and are about no device:
+    /// they say the serial number that the token was for. Looks through the whole ledger.
     ///
     /// # Errors
     /// [`ReadError`].

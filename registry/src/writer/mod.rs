@@ -27,7 +27,7 @@ use crate::shared::Shared;
 use batch::{Batch, Pending, Stop};
 use ledger::tree::Frontier;
 pub(crate) use log::Log;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -192,8 +192,12 @@ impl Writer {
     }
 
     /// One transaction. On an error nothing of it is left, in the file or in memory.
+    ///
+    /// It takes the writer's lock at its beginning, where SQLite waits for who holds it. Readers do,
+    /// for a moment, where they find the head of the log half written; behind a read it would say at
+    /// once that the file is busy.
     fn write(&self, jobs: &[Job]) -> rusqlite::Result<(Vec<Verdict>, Pending)> {
-        let transaction = self.db.unchecked_transaction()?;
+        let transaction = Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate)?;
         let mut batch = Batch::new(&self.db, &self.shared.roll, &self.ledgers);
         let mut verdicts = Vec::with_capacity(jobs.len());
         for job in jobs {

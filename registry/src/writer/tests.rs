@@ -9,6 +9,7 @@ use crate::shared::Shared;
 use identity::door::{Door, DoorKind};
 use identity::{RealmName, UnixTime};
 use rusqlite::Connection;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
@@ -17,10 +18,13 @@ use std::time::Duration;
 const REALM: RealmKey = RealmKey(1);
 
 fn writer(name: &str) -> Writer {
-    let place = Place::Memory(name.to_owned());
-    let db = schema::open_writer(&place).unwrap();
-    let roll = schema::load_roll(&place, &db).unwrap();
-    let log = Log::of(&place).unwrap();
+    writer_at(&Place::Memory(name.to_owned()))
+}
+
+fn writer_at(place: &Place) -> Writer {
+    let db = schema::open_writer(place).unwrap();
+    let roll = schema::load_roll(place, &db).unwrap();
+    let log = Log::of(place).unwrap();
     let shared = Arc::new(Shared::new(roll, vec![], false));
     let mut writer = Writer::new((db, log), BTreeMap::new(), shared);
     let realm = Realm {
@@ -61,10 +65,8 @@ fn count(db: &Connection, table: &str) -> i64 {
     db.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0)).unwrap()
 }
 
-#[test]
-fn two_doors_of_a_home_of_before_may_be_changed_and_closed_and_one_of_them_opened() {
-    let mut writer = writer("doors");
-    let door = |name: &str, open: bool| Door {
+fn door(name: &str, open: bool) -> Door {
+    Door {
         name: name.into(),
         kind: DoorKind::Token,
         open,
@@ -73,7 +75,12 @@ fn two_doors_of_a_home_of_before_may_be_changed_and_closed_and_one_of_them_opene
         assurance: identity::Assurance::Token,
         binding: false,
         receipt: None,
-    };
+    }
+}
+
+#[test]
+fn two_doors_of_a_home_of_before_may_be_changed_and_closed_and_one_of_them_opened() {
+    let mut writer = writer("doors");
     let mut set = |name: &str, open| settle(&mut writer, vec![Change::DoorSet(door(name, open))]);
     let second = vec![Err(CommitError::Conflict(Clash::SecondDoor))];
     assert!(set("token", true)[0].is_ok());
@@ -126,6 +133,29 @@ fn a_full_disk_discards_the_whole_batch_and_the_next_one_goes_on_where_the_last_
     assert_eq!(*told.lock().unwrap(), vec![3]);
     let (_, ledgers) = schema::load_ledgers(&writer.db).unwrap();
     assert_eq!(ledgers, writer.ledgers);
+}
+
+thread_local! {
+    /// Who holds the file for a moment.
+    static OTHER: RefCell<Option<Connection>> = const { RefCell::new(None) };
+}
+
+/// A reader that finds the head of the log half written takes the writer's own lock to look again.
+/// A transaction that begins with a read is then told at once that the file is busy.
+#[test]
+fn who_holds_the_file_for_a_moment_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = Place::File(folder.path().join("muster.db"));
+    let mut writer = writer_at(&place);
+    let other = place.connect().unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    OTHER.set(Some(other));
+    writer.db.busy_handler(Some(|_| OTHER.take().is_some())).unwrap();
+
+    let heard = settle(&mut writer, vec![Change::DoorSet(door("tokens", true))]);
+
+    assert_eq!(heard, vec![Ok(1)]);
+    assert!(OTHER.take().is_none(), "nobody held the file");
 }
 
 #[test]

@@ -58,8 +58,8 @@ impl Way {
     }
 
     /// Waits until a stop has waited long enough for this connection: for no half of a header at
-    /// all, for a stranger's body that is not all here and the end of a stream a moment, for everything else until it
-    /// ends or [`limits::DRAIN`] is over.
+    /// all, for a stranger's body that is not all here and the end of a stream a moment, for
+    /// everything else until it ends or [`limits::DRAIN`] is over.
     pub(super) async fn until_worn(&self, mut stop: Stop, connection: &Connection) {
         stop.asked().await;
         if self.far() == SILENT {

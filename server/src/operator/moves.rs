@@ -6,22 +6,21 @@
 //! a page are all queued before the first is waited for, and so share their fsync; each device is
 //! decided on, checked and told of as if it were the only one.
 
+mod plan;
+
 use super::body::Json;
-use super::change::Deed;
-use super::device::{holds, resolve, selector};
+use super::device::{holds, resolve};
 use super::openapi::{Idempotent, Problems};
-use super::page::cursor;
 use super::refuse::Refused;
-use super::said::{group, remark, within};
 use super::who::{Operating, Who};
 use super::{Answer, State, apart, view};
-use crate::standing::Move;
-use api::moves::{AT_MOST_DEFAULT, NAMED_MAX};
-use api::{DeviceMove, MoveFailure, MoveSample, MovesRequest, MovesResult};
+use api::moves::AT_MOST_DEFAULT;
+use api::{MoveFailure, MoveSample, MovesRequest, MovesResult};
 use identity::selector::Selector;
 use identity::text::rfc3339;
 use identity::{Device, DeviceId};
-use registry::{Clash, CommitError, Committed, DeviceFilter, Role};
+use plan::{Place, Plan, Whom};
+use registry::{Clash, CommitError, Committed, DeviceFilter};
 use std::collections::BTreeSet;
 
 /// Devices that one request moves: their commits are some 10 ms of the writer, which a device that
@@ -35,10 +34,6 @@ const LOOKED_AT_MAX: usize = 50_000;
 const DECISIONS_MAX: usize = 4;
 /// What a dry run shows.
 const SAMPLE: usize = 10;
-/// A moment as it is shown, `2026-05-01T08:00:00Z`.
-const MOMENT_OCTETS: usize = 20;
-/// The largest fleet that somebody may want to move at once.
-const AT_MOST_MAX: u64 = 100_000_000;
 
 /// Moves many devices: all for which a selector holds, or those that are named.
 #[utoipa::path(post, path = api::path::DEVICE_MOVES, tag = "devices", params(Idempotent),
@@ -62,41 +57,6 @@ pub(crate) async fn moves(
     }
 }
 
-/// What was asked for, read.
-struct Plan {
-    deed: Deed,
-    whom: Whom,
-    dry_run: bool,
-    at_most: u64,
-    /// As it is shown, which compares as time does.
-    frozen: String,
-}
-
-enum Whom {
-    Where(Selector, Option<Place>),
-    Named(Vec<String>),
-}
-
-/// Where a page ended, `UUID.COUNT`: behind which device the next one goes on, and how many were
-/// selected up to it, so that all pages together stay below what the caller has said. It is not
-/// signed: who would make one up may as well say that more may be moved.
-#[derive(Clone, Copy)]
-struct Place {
-    after: DeviceId,
-    selected: u64,
-}
-
-impl Place {
-    fn parse(text: &str) -> Option<Self> {
-        let (after, selected) = text.split_once('.')?;
-        Some(Self { after: DeviceId::parse(after)?, selected: selected.parse().ok()? })
-    }
-
-    fn told(after: DeviceId, selected: u64) -> String {
-        format!("{after}.{selected}")
-    }
-}
-
 /// What is to be moved now, and what is known of it so far.
 struct Page {
     devices: Vec<Device>,
@@ -104,41 +64,6 @@ struct Page {
 }
 
 impl Plan {
-    fn read(state: &State, who: &Who, request: MovesRequest) -> Result<Self, Refused> {
-        let reason = request.reason.as_deref().map(|r| remark("reason", r)).transpose()?;
-        let deed = deed(request.wanted, request.group.as_deref(), reason)?;
-        // One device is struck off by its operator; a fleet is not.
-        if request.wanted == DeviceMove::Retire && who.role != Role::Admin {
-            return Err(Refused::Role { has: who.role, needs: "`admin` for many at once" });
-        }
-        let at_most = within("at_most", request.at_most, 1, AT_MOST_MAX)?;
-        let frozen = match request.frozen {
-            None => rfc3339(state.house.clock.now()),
-            Some(text) if text.len() == MOMENT_OCTETS && text.ends_with('Z') => text,
-            Some(_) => {
-                let sentence = "`frozen` is what the answer before said".to_owned();
-                return Err(Refused::Malformed(sentence));
-            }
-        };
-        let after = cursor(request.after.as_deref(), Place::parse)?;
-        let whom = match (request.selector, request.devices) {
-            (Some(text), None) => Whom::Where(selector(&text)?, after),
-            (None, Some(_)) if after.is_some() => {
-                return Err(Refused::Malformed("`after` goes with `where`".to_owned()));
-            }
-            (None, Some(names)) if names.len() <= NAMED_MAX => Whom::Named(names),
-            (None, Some(_)) => {
-                let sentence = format!("`devices` has at most {NAMED_MAX} names");
-                return Err(Refused::Malformed(sentence));
-            }
-            _ => {
-                let sentence = "either `where` or `devices` says which devices".to_owned();
-                return Err(Refused::Malformed(sentence));
-            }
-        };
-        Ok(Self { deed, whom, dry_run: request.dry_run, at_most, frozen })
-    }
-
     /// Reads what this request is about; the first one counts all of it before.
     fn page(&self, state: &State, who: &Who) -> Result<Page, Refused> {
         let mut page = Page { devices: Vec::new(), result: nothing(&self.frozen) };
@@ -347,28 +272,6 @@ impl Plan {
             }
         }
         done.map(|_| true).map_err(Refused::from)
-    }
-}
-
-fn deed(wanted: DeviceMove, named: Option<&str>, reason: Option<String>) -> Result<Deed, Refused> {
-    let into = |into: bool| match named {
-        Some(text) => Ok(Deed::Group(group(text)?, into)),
-        None => Err(Refused::Malformed("`group` is missing".to_owned())),
-    };
-    let wanted = match wanted {
-        DeviceMove::GroupAdd => return into(true),
-        DeviceMove::GroupRemove => return into(false),
-        DeviceMove::Suspend => Move::Suspend,
-        DeviceMove::Resume => Move::Resume,
-        DeviceMove::Quarantine => Move::Quarantine,
-        DeviceMove::Release => Move::Release,
-        DeviceMove::Retire => Move::Retire,
-    };
-    match named {
-        None => Ok(Deed::Stand(wanted, reason)),
-        Some(_) => {
-            Err(Refused::Malformed("`group` goes with `group-add` or `group-remove`".into()))
-        }
     }
 }
 

@@ -9,21 +9,21 @@
 //! the note, a repeated request runs again: births answer the same, and a second token or
 //! operator shows in the lists.
 
+mod sealed;
+
 use super::body::{BATCH_OCTETS_MAX, BODY_OCTETS_MAX, bounded};
 use super::refuse::Refused;
 use super::who::{self, Who};
 use super::{State, apart};
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use identity::UnixTime;
 use identity::key::sha256;
 use registry::{Noted, RealmKey, Registry};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
@@ -49,7 +49,6 @@ const SWEPT_AT_ONCE: usize = 512;
 const KEY_OCTETS_MAX: usize = 255;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-const REPLAYED: &str = "idempotency-replayed";
 
 /// The keyed requests that are under way, and what is kept of those before, by realm.
 #[derive(Default)]
@@ -142,14 +141,6 @@ struct Keyed {
     repeats: bool,
 }
 
-/// An answer as it is kept, sealed.
-#[derive(Serialize, Deserialize)]
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: String,
-}
-
 /// The middleware: bounds the body of a write, runs the write apart from its connection, and
 /// answers a key that comes again.
 pub(crate) async fn once(
@@ -233,7 +224,7 @@ fn kept(state: &State, keyed: &Keyed) -> Result<Option<Response>, Refused> {
     if request != keyed.request {
         return Err(Refused::KeyReused);
     }
-    Ok(open(&keyed.seal, sealed).and_then(replay))
+    Ok(sealed::open(&keyed.seal, sealed))
 }
 
 /// What is kept for the credential of this slot. Once an hour what has ended in its realm goes, and
@@ -303,7 +294,7 @@ async fn keep(state: &State, keyed: &Keyed, response: Response) -> Result<Respon
     let body = bounded(body, usize::MAX).await?;
     let now = state.house.clock.now();
     let fits = !keyed.repeats && body.len() <= ANSWER_OCTETS_MAX;
-    let sealed = if fits { seal(&keyed.seal, &parts.headers, parts.status, &body) } else { None };
+    let sealed = if fits { sealed::seal(&keyed.seal, &parts, &body) } else { None };
     let row = format(now, &keyed.request, sealed.as_deref().unwrap_or_default());
     if let Some(kept) = kept_of(state).get_mut(&keyed.slot.0) {
         kept.add(&keyed.slot.1, row.len());
@@ -340,41 +331,6 @@ fn parse(row: &[u8]) -> Option<(UnixTime, [u8; 32], &[u8])> {
     let (at, rest) = row.split_first_chunk::<8>()?;
     let (request, sealed) = rest.split_first_chunk::<32>()?;
     Some((UnixTime::from_millis(u64::from_be_bytes(*at)), *request, sealed))
-}
-
-fn seal(key: &[u8; 32], headers: &HeaderMap, status: StatusCode, body: &Bytes) -> Option<Vec<u8>> {
-    let text = |(name, value): (&HeaderName, &HeaderValue)| {
-        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
-    };
-    let answer = Answer {
-        status: status.as_u16(),
-        headers: headers.iter().filter_map(text).collect(),
-        body: String::from_utf8(body.to_vec()).ok()?,
-    };
-    let mut octets = serde_json::to_vec(&answer).ok()?;
-    let key = RandomizedNonceKey::new(&AES_256_GCM, key).ok()?;
-    let nonce = key.seal_in_place_append_tag(Aad::empty(), &mut octets).ok()?;
-    Some([nonce.as_ref().as_slice(), &octets].concat())
-}
-
-fn open(key: &[u8; 32], sealed: &[u8]) -> Option<Answer> {
-    let (nonce, octets) = sealed.split_first_chunk::<12>()?;
-    let key = RandomizedNonceKey::new(&AES_256_GCM, key).ok()?;
-    let mut octets = octets.to_vec();
-    let nonce = Nonce::assume_unique_for_key(*nonce);
-    let plain = key.open_in_place(nonce, Aad::empty(), &mut octets).ok()?;
-    serde_json::from_slice(plain).ok()
-}
-
-fn replay(answer: Answer) -> Option<Response> {
-    let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() = StatusCode::from_u16(answer.status).ok()?;
-    for (name, value) in answer.headers {
-        let name = HeaderName::try_from(name).ok()?;
-        response.headers_mut().insert(name, HeaderValue::try_from(value).ok()?);
-    }
-    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
-    Some(response)
 }
 
 #[cfg(test)]

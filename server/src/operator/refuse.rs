@@ -117,8 +117,8 @@ told! {
     TOO_MANY_KEYS = TOO_MANY_REQUESTS, "idempotency-keys", "too many idempotency keys",
         "send the request without a key, or wait until the first of them are 24 hours old";
     UNWITNESSED = SERVICE_UNAVAILABLE, "unwitnessed", "not cosigned by witnesses yet",
-        "ask again in a moment; where it stays so, `muster ledger witness list` shows an operator which \
-         witness does not cosign, and why";
+        "ask again in a moment; where it stays so, `muster ledger witness list` shows an operator \
+         which witness does not cosign, and why";
     BUSY = SERVICE_UNAVAILABLE, "busy", "too much at once",
         "try again in a few seconds";
     OUTAGE = SERVICE_UNAVAILABLE, "outage", "the server cannot do it now",

@@ -1,5 +1,6 @@
 //! The interface from outside: permissions, refusals, and what each address does.
 
+mod authorities;
 mod devices;
 mod moves;
 mod records;
