@@ -33,7 +33,7 @@ pub struct Keeper {
     clocks: Clocks,
     /// Rounds that came to nothing, one after the other, and could not be noted.
     lost: u32,
-    /// Whether a server was asked for the time since we run, before a leaf was given up.
+    /// Whether a server has answered since we run what time it is, before a leaf was given up.
     has_asked: bool,
 }
 
@@ -266,6 +266,7 @@ impl Keeper {
             // What it has something against is what the device says.
             Err(Trouble::Refused { status: 400 | 409 | 413 | 415, sentence, .. }) => Some(sentence),
             Err(trouble) => {
+                leaf::note_over(store, &trouble);
                 if is_unknown(&trouble) && set.mark(Mark::Worked).is_none() {
                     store.fall_back()?;
                 }

@@ -52,8 +52,16 @@ impl Life {
     /// When it is renewed.
     #[must_use]
     pub const fn renewal(&self) -> UnixTime {
-        let is_short = self.ends.secs_since(self.begins) <= SHORT_S;
-        let begins = self.begins.plus_secs(if is_short { BACKDATED_S } else { 0 });
+        let whole_s = self.ends.secs_since(self.begins);
+        let backdated_s = if whole_s <= BACKDATED_S {
+            // It would be due at its end, or later.
+            whole_s / 2
+        } else if whole_s <= SHORT_S {
+            BACKDATED_S
+        } else {
+            0
+        };
+        let begins = self.begins.plus_secs(backdated_s);
         let life_s = self.ends.secs_since(begins);
         let early_s = life_s * RENEW_SPREAD_PERCENT / 100 * self.spread as u64 / 65_536;
         begins.plus_secs((life_s * RENEW_LATEST_PERCENT / 100).saturating_sub(early_s))
@@ -257,6 +265,17 @@ mod tests {
                 let life = Life { begins, ends: made.plus_secs(life_s), spread };
                 let after_s = life.renewal().secs_since(made);
                 assert!((life_s * 39 / 100..=life_s / 2).contains(&after_s), "{after_s} s");
+            }
+        }
+    }
+
+    #[test]
+    fn a_leaf_is_renewed_before_its_end_however_short_its_whole_life() {
+        for whole_s in [2, 60, 299, 300, 301, 599, 600, 601, 3600, 3601] {
+            for spread in [0, u16::MAX] {
+                let life = Life { begins: at(1), ends: at(1).plus_secs(whole_s), spread };
+                assert!(life.renewal() < life.ends, "{whole_s} s");
+                assert!(life.renewal() > life.begins, "{whole_s} s");
             }
         }
     }

@@ -140,8 +140,8 @@ impl Clock {
         self.told_at_ms = reading.counted_ms;
     }
 
-    /// By the system's clock something has ended that a server has made this moment: that clock is
-    /// ahead, by little, and nothing of it is believed any more where a server says less.
+    /// By the system's clock something has ended that is good by a server's: that clock is ahead, by
+    /// little, and nothing of it is believed any more where a server says less.
     pub fn doubt_system(&mut self) {
         self.ahead_max_s = 0;
         self.is_ahead = true;

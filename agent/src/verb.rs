@@ -29,12 +29,9 @@ pub fn run(args: &Args, out: &mut dyn Write) -> Result<bool, Trouble> {
 }
 
 fn join(keeper: &mut Keeper, anyway: bool, out: &mut dyn Write) -> Result<(), Trouble> {
-    let look = |keeper: &Keeper| Status::read(&Store::at(&keeper.config().state), keeper.now());
-    if look(keeper)?.state != "enrolled" || anyway {
-        keeper.come_back()?;
-        keeper.insist(Step::Join)?;
-    }
-    say(out, &look(keeper)?.text());
+    keeper.come_in(anyway)?;
+    let status = Status::read(&Store::at(&keeper.config().state), keeper.now())?;
+    say(out, &status.text());
     Ok(())
 }
 

@@ -29,6 +29,8 @@ pub enum Mark {
     Announced,
     /// What the device had to report was accepted; the mark holds its digest.
     Reported,
+    /// The server has said that it is revoked, or was replaced by a newer one.
+    Over,
 }
 
 impl Mark {
@@ -37,6 +39,7 @@ impl Mark {
             Self::Worked => "worked",
             Self::Announced => "announced",
             Self::Reported => "reported",
+            Self::Over => "over",
         }
     }
 }

@@ -138,16 +138,7 @@ impl Series {
                 self.leafed(registry, n, token)?
             }
             Used => self.used(registry, n)?,
-            Held => stood(registry, n, Standing::Suspended, Fate::Hold)?,
-            Unheld => {
-                let aside = self.set_aside(registry)?.unwrap_or(n);
-                stood(registry, aside, Standing::Enrolled, Fate::Unhold)?
-            }
-            Kept => stood(registry, n, Standing::Quarantined, Fate::Keep)?,
-            Retired => {
-                let fate = Fate::Revoke(Reason::CessationOfOperation);
-                stood(registry, n, Standing::Retired, fate)?
-            }
+            Held | Unheld | Kept | Retired => self.moved(kind, registry, n)?,
             RevokedForNow => revoked(registry, n, Reason::CertificateHold)?,
             Released => self.released(registry)?,
             Erased => self.erased(registry)?,
@@ -178,6 +169,21 @@ impl Series {
             BatchThatClashes => self.batch_that_clashes(),
             Nothing | Noted | Unnoted => Change::Nothing,
         })
+    }
+
+    /// A device that stands otherwise.
+    fn moved(&mut self, kind: Kind, registry: &Registry, n: u64) -> Result<Change, Failure> {
+        let (whom, to, fate) = match kind {
+            Held => (n, Standing::Suspended, Fate::Hold),
+            Unheld => {
+                let aside = self.set_aside(registry)?.unwrap_or(n);
+                (aside, Standing::Enrolled, Fate::Unhold)
+            }
+            Kept => (n, Standing::Quarantined, Fate::Keep),
+            _ => (n, Standing::Retired, Fate::Revoke(Reason::CessationOfOperation)),
+        };
+        let expected = version(registry, whom)?;
+        Ok(Change::Stood { device: id(whom), expected, to, credentials: fate })
     }
 
     fn some_token(&mut self) -> Option<TokenId> {
@@ -333,11 +339,6 @@ impl Series {
             der: vec![0x30; self.octets],
         }
     }
-}
-
-fn stood(registry: &Registry, n: u64, to: Standing, fate: Fate) -> Result<Change, Failure> {
-    let expected = version(registry, n)?;
-    Ok(Change::Stood { device: id(n), expected, to, credentials: fate })
 }
 
 fn revoked(registry: &Registry, n: u64, reason: Reason) -> Result<Change, Failure> {

@@ -91,15 +91,21 @@ impl Unit {
     }
 
     fn keeper(&self) -> Keeper {
+        let system = self.system;
+        self.keeper_whose(move |now| system.unwrap_or(now))
+    }
+
+    /// A keeper on a system whose clock says this of each moment.
+    fn keeper_whose(&self, system: impl Fn(UnixTime) -> UnixTime + Send + 'static) -> Keeper {
         let typed = Typed {
             config: Some(self.path("muster-agent.toml")),
             state: Some(self.state()),
             ..Typed::default()
         };
-        let (clock, system) = (Arc::clone(&self.clock), self.system);
+        let clock = Arc::clone(&self.clock);
         let clocks = move || {
             let now = clock.load(Ordering::Relaxed);
-            Reading { system: system.unwrap_or(UnixTime::from_millis(now)), counted_ms: now }
+            Reading { system: system(UnixTime::from_millis(now)), counted_ms: now }
         };
         Keeper::with_clocks(Config::read(&typed).unwrap(), Box::new(clocks)).unwrap()
     }
@@ -110,6 +116,14 @@ impl Unit {
     ) -> T {
         let mut keeper = self.keeper();
         tokio::task::spawn_blocking(move || act(&mut keeper)).await.unwrap()
+    }
+
+    /// From now on it goes through this proxy.
+    fn go_through(&self, port: u16) {
+        let path = self.path("muster-agent.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let proxy = format!("proxy = \"http://me:pw@127.0.0.1:{port}\"\n");
+        fs::write(path, format!("{text}\n{proxy}")).unwrap();
     }
 
     /// Does what there is to do.
