@@ -30,13 +30,14 @@ pub enum Miss {
 
 impl Miss {
     /// For one whose every wish has to be granted: fine where nobody answered, since the same is
-    /// asked for again.
+    /// asked for again, and where it is told to come again: everybody here is at one address, whose
+    /// newcomers wait for a moment behind the clones that were refused.
     ///
     /// # Errors
     /// That `what` was refused.
     pub fn unanswered(self, what: &str) -> Result<(), Failure> {
         match self {
-            Self::Gone => Ok(()),
+            Self::Gone | Self::Refused(429, _) => Ok(()),
             Self::Refused(status, why) => Err(format!("{what} was refused: {status} {why}").into()),
         }
     }
