@@ -93,6 +93,8 @@ async fn stay(house: &House, realm: &RealmState) {
 pub async fn witness_all(house: &Arc<House>, view: &PublicView) {
     for realm in house.realms() {
         let witnesses = realm.settings.witnesses();
+        let names = witnesses.iter().map(|named| named.name.as_str());
+        house.metrics.witnesses(realm.name().as_str(), names);
         let done = match witnesses.is_empty() {
             true => forget(house, &realm).await,
             false => witness(house, view, &realm, &witnesses).await,

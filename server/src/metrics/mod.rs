@@ -116,6 +116,14 @@ impl Metrics {
         self.witness_seen.change(&labels, |_| number(cosigned.map_or(0, |(_, at)| at)));
     }
 
+    /// These are the witnesses of the realm: of those that it had, nothing is told any more.
+    pub fn witnesses<'w>(&self, realm: &str, names: impl Iterator<Item = &'w str>) {
+        let of = ("realm", realm);
+        let kept: Vec<_> = names.map(|name| [of, ("witness", name)]).collect();
+        self.witness_lag.forget(&[of], &kept);
+        self.witness_seen.forget(&[of], &kept);
+    }
+
     /// Writes what was counted for `realm`, and what belongs to none.
     pub(crate) fn write(&self, realm: &str, page: &mut Page) {
         page.counters("muster_enrollments_total", "Leaves asked for.", realm, &self.enrollments);
@@ -208,6 +216,23 @@ mod tests {
         let mut page = Page::default();
         metrics.write(realm, &mut page);
         page.text()
+    }
+
+    #[test]
+    fn a_witness_that_was_removed_is_not_told_of() {
+        let metrics = Metrics::default();
+        for (realm, witness) in [("default", "one"), ("default", "two"), ("other", "one")] {
+            metrics.witnessed(realm, witness, 9, None);
+        }
+
+        metrics.witnesses("default", ["two"].into_iter());
+
+        let lag = |realm, witness| {
+            let row =
+                format!("muster_witness_lag_entries{{realm=\"{realm}\",witness=\"{witness}\"}} 9");
+            page(&metrics, realm).contains(&row)
+        };
+        assert!(!lag("default", "one") && lag("default", "two") && lag("other", "one"));
     }
 
     #[test]

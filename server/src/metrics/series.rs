@@ -69,6 +69,15 @@ impl Gauges {
         }
     }
 
+    /// Forgets what begins with `labels` and has more, but for what stands in `kept`.
+    pub(super) fn forget(&self, labels: &[(&str, &str)], kept: &[[(&str, &str); 2]]) {
+        let begins = format!("{},", written(labels));
+        let kept: Vec<String> = kept.iter().map(|labels| written(labels)).collect();
+        if let Ok(mut series) = self.0.write() {
+            series.retain(|key, _| !key.starts_with(&begins) || kept.contains(key));
+        }
+    }
+
     pub(super) fn rows(&self) -> Vec<(String, i64)> {
         let Ok(series) = self.0.read() else { return Vec::new() };
         series.iter().map(|(k, v)| (k.clone(), v.load(Ordering::Relaxed))).collect()

@@ -55,7 +55,7 @@ pub(crate) async fn of_certificate(
     apart(move || {
         let found = certificate::newest(&state, &who, &name)?;
         if who.role == Role::Station && !is_own_birth(&found, &who) {
-            let needs = "`viewer`, `operator` or `admin` for what this station did not send,";
+            let needs = "`viewer`, `operator` or `admin` for what this station did not send";
             return Err(Refused::Role { has: who.role, needs });
         }
         proof(&state, &who, &found.serial, wanted)

@@ -85,7 +85,7 @@ fn nobody_left(rows: &[AuthorityView], role: AuthorityRole) -> Option<String> {
     let what = given_by(role).filter(|_| !rows.iter().any(|row| signs(row, role)))?;
     Some(format!(
         "warning: it was the last active {role} authority: {what} until there is another, by \
-         `muster ca roll {role}`"
+         `muster ca roll {role}` (`--in-overlap` where an older one is still retiring)"
     ))
 }
 
