@@ -55,8 +55,11 @@ impl Memo {
     /// A step came to nothing.
     pub fn went_wrong(&mut self, trouble: &Trouble, chance: u16, now: UnixTime) {
         self.failures = self.failures.saturating_add(1);
-        self.turned_away = trouble.is_turned_away();
-        let until = plan::retry(self.failures, self.turned_away, trouble.after_s(), chance, now);
+        let turned_away = trouble.is_turned_away();
+        if trouble.is_decided() {
+            self.turned_away = turned_away;
+        }
+        let until = plan::retry(self.failures, turned_away, trouble.after_s(), chance, now);
         self.until = Some(until.secs());
         self.trouble = Some(trouble.to_string());
     }
@@ -222,5 +225,37 @@ fn state(
         Some(life) if life.ends >= now => "enrolled",
         Some(_) => "ended",
         None => "none",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: u16) -> Trouble {
+        Trouble::Refused { status, sentence: "no".into(), after_s: None }
+    }
+
+    #[test]
+    fn who_was_turned_away_stays_so_until_a_server_says_otherwise() {
+        let now = UnixTime::from_secs(1_800_000_000);
+        for (then, stays) in [
+            (Trouble::NoAnswer("no connection".into()), true),
+            (Trouble::Own("the disk is full".into()), true),
+            (Trouble::Later { after_s: 5 }, true),
+            (refused(429), true),
+            (refused(503), true),
+            (refused(401), true),
+            (refused(409), false),
+        ] {
+            let mut memo = Memo::default();
+            memo.went_wrong(&refused(403), 0, now);
+            memo.went_wrong(&then, 0, now);
+            assert_eq!(memo.failed().is_turned_away, stays, "{then}");
+        }
+        let mut memo = Memo::default();
+        memo.went_wrong(&refused(403), 0, now);
+        memo.went_well(now);
+        assert!(!memo.failed().is_turned_away);
     }
 }

@@ -47,6 +47,13 @@ impl Trouble {
         matches!(self, Self::Refused { status: 401 | 403, .. })
     }
 
+    /// Whether it is what a server decided about us or about what we asked. That nobody answers, or
+    /// has no time, takes nothing back of what was said before.
+    #[must_use]
+    pub const fn is_decided(&self) -> bool {
+        matches!(self, Self::Refused { status: 400..=428 | 430..=499, .. })
+    }
+
     /// How long the server wants us to wait.
     #[must_use]
     pub const fn after_s(&self) -> Option<u64> {
