@@ -12,6 +12,7 @@ use crate::failure::{Failure, Outcome};
 use crate::rest::Rest;
 use api::path::{CERTIFICATE_RECEIPT, fill};
 use hyper::StatusCode;
+use identity::Certificate;
 use identity::text::{counted, hex};
 use ledger::{Payload, Receipt, Value};
 use std::collections::BTreeMap;
@@ -122,7 +123,7 @@ pub(crate) async fn all(dir: &Path, parcel: &Parcel, rest: &Arc<Rest>) -> Outcom
 }
 
 /// The receipts that are missing. A unit that was reworked has several lines, of which the last
-/// counts.
+/// counts; one that was reworked by itself has no line of it, so that what lies there counts.
 fn missing(dir: &Path, parcel: &Parcel) -> Outcome<Vec<Wanted>> {
     let path = dir.join("results.jsonl");
     let failed = |e: &std::io::Error| Failure::file("read", &path, e);
@@ -136,9 +137,16 @@ fn missing(dir: &Path, parcel: &Parcel) -> Outcome<Vec<Wanted>> {
     }
     let wanted = newest.into_iter().map(|(serial, certificate)| {
         let file = parcel.receipt(&serial);
+        let certificate = lying(parcel, &serial).unwrap_or(certificate);
         Wanted { serial, certificate, file }
     });
     Ok(wanted.filter(|wanted| !is_there(&wanted.file, &wanted.certificate)).collect())
+}
+
+/// The serial number of the certificate that lies with a unit.
+fn lying(parcel: &Parcel, serial: &str) -> Option<String> {
+    let chain = Certificate::parse_pem(&parcel.found(serial)?, usize::MAX).ok()?;
+    chain.first()?.serial().map(|serial| hex(serial.octets()))
 }
 
 /// After a pulled plug a file may be there and empty.
@@ -217,8 +225,14 @@ mod tests {
 
         assert_eq!(got().await, 3);
         let kept = |serial: &str| out.join(serial).join("birth.tlog-proof");
-        let first = std::fs::read_to_string(kept("S1")).unwrap();
         assert_eq!(got().await, 0, "nothing is asked for twice");
+
+        std::fs::copy(out.join("S2/birth.pem"), out.join("S1/birth.pem")).unwrap();
+        assert_eq!(got().await, 1, "a receipt is of the certificate that lies beside it");
+        let of_both = ["S1", "S2"].map(|unit| lying(&parcel, unit).unwrap());
+        assert_eq!(of_both[0], of_both[1]);
+        assert!(is_there(&kept("S1"), &of_both[0]));
+        let first = std::fs::read_to_string(kept("S1")).unwrap();
 
         std::fs::remove_file(kept("S2")).unwrap();
         std::fs::write(kept("S3"), &first).unwrap();
